@@ -1,0 +1,28 @@
+# libtorch from the torch wheel, linked directly: torch's own CMake config wants a CUDA toolkit even for CPU use.
+# Defines the target ds_torch (headers, libraries, rpath) and ds_torch_pch (the one precompiled header).
+if(DEEPSPEED_FUZZ)
+  return()  # the parsers are torch-free, and their fuzzers build with clang in seconds
+endif()
+if(NOT EXISTS "${DEEPSPEED_TORCH_ROOT}/lib/libtorch_cpu.so")
+  message(FATAL_ERROR "libtorch not found in ${DEEPSPEED_TORCH_ROOT}: run ./dev deps, or set DEEPSPEED_TORCH_ROOT")
+endif()
+find_path(GLOO_INCLUDE_DIR gloo/algorithm.h REQUIRED)
+add_library(ds_torch INTERFACE)
+target_include_directories(ds_torch SYSTEM INTERFACE
+  "${DEEPSPEED_TORCH_ROOT}/include" "${DEEPSPEED_TORCH_ROOT}/include/torch/csrc/api/include" "${GLOO_INCLUDE_DIR}")
+target_compile_definitions(ds_torch INTERFACE USE_C10D_GLOO)
+target_link_libraries(ds_torch INTERFACE "${DEEPSPEED_TORCH_ROOT}/lib/libtorch_cpu.so" "${DEEPSPEED_TORCH_ROOT}/lib/libc10.so")
+if(DEEPSPEED_CUDA)
+  enable_language(CUDA)
+  find_package(CUDAToolkit REQUIRED)
+  target_compile_definitions(ds_torch INTERFACE USE_C10D_NCCL)
+  target_include_directories(ds_torch SYSTEM INTERFACE ${CUDAToolkit_INCLUDE_DIRS})
+  target_link_libraries(ds_torch INTERFACE -Wl,--no-as-needed
+    "${DEEPSPEED_TORCH_ROOT}/lib/libtorch_cuda.so" "${DEEPSPEED_TORCH_ROOT}/lib/libc10_cuda.so" -Wl,--as-needed CUDA::cudart)
+endif()
+set(CMAKE_BUILD_RPATH "${DEEPSPEED_TORCH_ROOT}/lib")
+
+file(WRITE "${CMAKE_BINARY_DIR}/ds_torch_pch.cpp" "// holds the precompiled header\n")
+add_library(ds_torch_pch OBJECT "${CMAKE_BINARY_DIR}/ds_torch_pch.cpp")
+target_link_libraries(ds_torch_pch PUBLIC ds_torch)
+target_precompile_headers(ds_torch_pch PRIVATE "${CMAKE_SOURCE_DIR}/cmake/torch_pch.h")

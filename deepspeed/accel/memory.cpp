@@ -1,0 +1,21 @@
+#include "deepspeed/accel/memory.h"
+
+#include <fstream>
+#include <string>
+
+namespace deepspeed::accel {
+namespace {
+
+int64_t status_kilobytes(const std::string& field) {
+  std::ifstream in("/proc/self/status");
+  for (std::string line; std::getline(in, line);)
+    if (line.rfind(field, 0) == 0) return std::stoll(line.substr(field.size() + 1));
+  return 0;
+}
+
+}  // namespace
+
+int64_t resident_bytes() { return status_kilobytes("VmRSS") * 1024; }
+int64_t peak_resident_bytes() { return status_kilobytes("VmHWM") * 1024; }
+
+}  // namespace deepspeed::accel

@@ -1,0 +1,31 @@
+// What this processor can do, found once at run time. Torch-free, so that ds_report can print it.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace deepspeed::base {
+
+/// Instruction sets that kernels are written for, in rising order of preference.
+enum class Isa { kScalar, kAvx2, kAvx512, kAvx512Bf16, kAmx };
+
+struct CpuFeatures {
+  bool avx2 = false;         // avx2, fma and f16c
+  bool avx512 = false;       // avx512 f, bw, dq and vl
+  bool avx512_vnni = false;
+  bool avx512_bf16 = false;
+  bool avx512_fp16 = false;
+  bool amx_tile = false;     // and the kernel granted permission to use it
+  bool amx_bf16 = false;
+  bool amx_int8 = false;
+  std::string model;         // "model name" of /proc/cpuinfo
+};
+
+const CpuFeatures& cpu_features();
+
+/// The best of `available` (sorted or not) that this processor runs and that DS_FORCE_ISA
+/// (scalar|avx2|avx512|avx512_bf16|amx) allows.
+Isa best_isa(const std::vector<Isa>& available);
+const char* isa_name(Isa isa);
+
+}  // namespace deepspeed::base
