@@ -1,0 +1,14 @@
+// The gated unit of LLaMA's feed-forward layer. Source: Shazeer, "GLU Variants Improve Transformer" (2020).
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+namespace deepspeed::ops {
+
+/// silu(gate) * up = gate / (1 + exp(-gate)) * up, element by element, in fp32 inside. gate and up have one
+/// shape and one type (fp32, bf16 or fp16), any strides; the result is contiguous. CPU only. Differentiable
+/// once in both, keeping only gate and up, and nothing when no gradient is wanted. Errors: base::Error when
+/// shapes or types differ, or on a wrong type or device.
+at::Tensor swiglu(const at::Tensor& gate, const at::Tensor& up);
+
+}  // namespace deepspeed::ops
