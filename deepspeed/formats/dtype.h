@@ -1,0 +1,48 @@
+// Element types of tensors in files, and what a file says about one tensor. Torch-free.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace deepspeed::formats {
+
+/// Element types by their safetensors names: F64, F32, F16, BF16, I64, I32, I16, I8, U64, U32, U16, U8, BOOL.
+enum class Dtype { kF64, kF32, kF16, kBF16, kI64, kI32, kI16, kI8, kU8, kBool, kU16, kU32, kU64 };
+
+/// Bytes of one element.
+size_t dtype_size(Dtype dtype);
+/// The safetensors name, for example "BF16".
+const char* dtype_name(Dtype dtype);
+/// The type of that safetensors name, or nothing when it is unknown.
+std::optional<Dtype> parse_dtype(std::string_view name);
+
+/// Elements of a shape; nothing when a dimension is negative or the product does not fit in 63 bits. A shape
+/// without dimensions is a scalar: 1 element.
+std::optional<size_t> element_count(std::span<const int64_t> shape);
+
+/// "[2, 3]", for messages.
+std::string shape_text(std::span<const int64_t> shape);
+
+/// One tensor of a file: bytes [begin, end) of the file's data section.
+struct TensorInfo {
+  std::string name;
+  Dtype dtype = Dtype::kF32;
+  std::vector<int64_t> shape;
+  size_t begin = 0;
+  size_t end = 0;
+};
+
+/// One tensor to be written: contiguous little-endian elements that the caller keeps alive.
+struct TensorView {
+  std::string name;
+  Dtype dtype = Dtype::kF32;
+  std::vector<int64_t> shape;
+  std::span<const std::byte> data;
+};
+
+}  // namespace deepspeed::formats
