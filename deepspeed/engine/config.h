@@ -1,0 +1,59 @@
+// Everything a DeepSpeed configuration file says, one struct an owner; engine/parse_config.h fills it.
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "deepspeed/checkpoint/config.h"
+#include "deepspeed/config/data_type.h"
+#include "deepspeed/optim/config.h"
+#include "deepspeed/zero/config.h"
+
+namespace deepspeed::engine {
+
+/// The top-level keys that the engine itself obeys. After parsing the three batch keys are resolved and
+/// consistent: train_batch_size = train_micro_batch_size_per_gpu * gradient_accumulation_steps *
+/// data-parallel world size.
+struct EngineConfig {
+  /// Samples of one optimizer step over all ranks.
+  int64_t train_batch_size = 0;
+  /// Samples of one forward and backward on one rank.
+  int64_t train_micro_batch_size_per_gpu = 0;
+  /// Micro-batches of one optimizer step.
+  int64_t gradient_accumulation_steps = 1;
+  /// Largest global L2 norm of the gradients; 0 switches clipping off.
+  double gradient_clipping = 1.0;
+  /// A progress line every so many steps on rank 0; nothing: none.
+  std::optional<int64_t> steps_per_print;
+  /// data_types.grad_accum_dtype. Nothing: the model's own format.
+  std::optional<config::DataType> grad_accum_dtype;
+  /// Lets ZeRO run with an optimizer of the caller's that it does not know.
+  bool zero_allow_untested_optimizer = false;
+  /// debug, info, warning, error or critical; nothing: as it is.
+  std::optional<std::string> log_level;
+};
+
+struct DeepspeedConfig {
+  EngineConfig engine;
+  zero::ZeroConfig zero;
+  optim::OptimizerConfig optimizer;
+  optim::SchedulerConfig scheduler;
+  optim::Fp16Config fp16;
+  optim::Bf16Config bf16;
+  checkpoint::CheckpointConfig checkpoint;
+  /// The file as read, for checkpoints ("ds_config").
+  nlohmann::ordered_json raw;
+  /// One line each, for rank 0 to print: deprecated keys, values that have no effect.
+  std::vector<std::string> warnings;
+
+  /// The format of parameters and activations: fp16, bf16, else fp32.
+  config::DataType model_dtype() const {
+    if (fp16.enabled) return config::DataType::kFp16;
+    return bf16.enabled ? config::DataType::kBf16 : config::DataType::kFp32;
+  }
+};
+
+}  // namespace deepspeed::engine
