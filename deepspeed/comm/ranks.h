@@ -1,0 +1,17 @@
+// Ranks as threads of one process, for tests.
+#pragma once
+
+#include <chrono>
+#include <functional>
+
+#include "deepspeed/comm/group.h"
+
+namespace deepspeed::comm {
+
+/// Calls body once a rank, each on its own thread with its own handle on a world of that size (Gloo over
+/// loopback). When a rank throws, the others' pending and later operations fail at once, and the first
+/// failure is rethrown after all threads have ended.
+void run_ranks(int world_size, const std::function<void(GroupPtr)>& body,
+               std::chrono::milliseconds timeout = std::chrono::seconds(60));
+
+}  // namespace deepspeed::comm

@@ -1,0 +1,39 @@
+// How the ranks of a job find each other.
+#pragma once
+
+#include <chrono>
+#include <string>
+#include <string_view>
+
+#include "deepspeed/comm/group.h"
+
+namespace deepspeed::comm {
+
+enum class Backend { kAuto, kGloo, kNccl };
+
+/// "gloo", "nccl" or "" for kAuto; anything else is an Error.
+Backend parse_backend(std::string_view name);
+
+struct Rendezvous {
+  int rank = 0;
+  int local_rank = 0;
+  int world_size = 1;
+  int local_world_size = 1;  // ranks on this host
+  std::string master_addr;
+  int master_port = 0;
+  int listen_fd = -1;  // rank 0: an already listening socket for master_addr:master_port; -1 to bind one
+  std::chrono::milliseconds timeout{600000};
+};
+
+/// From RANK, LOCAL_RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT, LOCAL_WORLD_SIZE (or LOCAL_SIZE; the world
+/// size when unset), DS_RENDEZVOUS_FD (rank 0: a listening socket inherited from the launcher) and
+/// DEEPSPEED_TIMEOUT (minutes). With none of the first five set: one rank. With only some of them: an Error
+/// that names the missing ones.
+Rendezvous rendezvous_from_env();
+
+/// Joins the world; collective over all its ranks. Listening sockets are bound to the address by which this
+/// host reaches MASTER_ADDR (on rank 0's host: MASTER_ADDR itself), never to all interfaces. kAuto is Gloo,
+/// or NCCL where CUDA was compiled in and a device is present. A world of one opens no socket.
+GroupPtr init_world(const Rendezvous& rendezvous, Backend backend = Backend::kAuto);
+
+}  // namespace deepspeed::comm
