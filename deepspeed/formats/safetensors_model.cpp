@@ -1,0 +1,215 @@
+#include "deepspeed/formats/safetensors_model.h"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <memory>
+#include <set>
+#include <system_error>
+
+#include "deepspeed/base/error.h"
+
+namespace deepspeed::formats {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::json;
+constexpr const char* kSingleName = "model.safetensors";
+constexpr const char* kIndexName = "model.safetensors.index.json";
+
+bool is_there(const fs::path& path) {
+  std::error_code error;
+  return fs::exists(path, error);
+}
+
+Json parse_index(const fs::path& path) {
+  std::vector<std::set<std::string>> open_objects;
+  auto check = [&](int, Json::parse_event_t event, Json& parsed) {
+    if (event == Json::parse_event_t::object_start) open_objects.emplace_back();
+    if (event == Json::parse_event_t::object_end) open_objects.pop_back();
+    if (event == Json::parse_event_t::key)
+      DS_CHECK(open_objects.back().insert(parsed.get<std::string>()).second, "'{}': key '{}' appears twice",
+               path.string(), parsed.get<std::string>());
+    return true;
+  };
+  const std::string text = base::read_text_file(path, kMaxHeaderBytes);
+  try {
+    return Json::parse(text, check);
+  } catch (const Json::exception& error) {
+    base::fail("'{}' is not valid JSON: {}", path.string(), error.what());
+  }
+}
+
+// By its text alone: shards may well be links that lead elsewhere, as in the Hugging Face cache.
+bool stays_inside(const fs::path& shard) {
+  if (shard.empty() || shard.is_absolute() || !shard.has_filename()) return false;
+  return std::none_of(shard.begin(), shard.end(), [](const fs::path& part) { return part == ".."; });
+}
+
+std::map<std::string, std::string> read_weight_map(const fs::path& path) {
+  const Json index = parse_index(path);
+  DS_CHECK(index.is_object() && index.contains("weight_map") && index["weight_map"].is_object(),
+           "'{}' has no object \"weight_map\"", path.string());
+  std::map<std::string, std::string> weight_map;
+  for (const auto& [name, shard] : index["weight_map"].items()) {
+    DS_CHECK(shard.is_string(), "'{}': the file of tensor '{}' is not text", path.string(), name);
+    DS_CHECK(shard.get_ref<const std::string&>().find('\0') == std::string::npos &&
+                 stays_inside(shard.get<std::string>()),
+             "'{}': tensor '{}' lies in '{}', which is outside the folder", path.string(), name,
+             shard.get<std::string>());
+    weight_map.emplace(name, shard.get<std::string>());
+  }
+  DS_CHECK(!weight_map.empty(), "'{}': \"weight_map\" is empty", path.string());
+  return weight_map;
+}
+
+using Shard = std::vector<TensorView>;
+
+std::vector<Shard> split(const std::vector<TensorView>& tensors, size_t max_shard_bytes) {
+  std::vector<Shard> shards(1);
+  size_t bytes = 0;
+  for (const TensorView& view : tensors) {
+    const bool fits = view.data.size() <= max_shard_bytes && bytes <= max_shard_bytes - view.data.size();
+    if (!shards.back().empty() && !fits) {
+      shards.emplace_back();
+      bytes = 0;
+    }
+    shards.back().push_back(view);
+    bytes += view.data.size();
+  }
+  return shards;
+}
+
+std::string shard_name(size_t number, size_t count) {
+  return count == 1 ? kSingleName : fmt::format("model-{:05}-of-{:05}.safetensors", number + 1, count);
+}
+
+std::string index_text(const std::vector<Shard>& shards) {
+  size_t total = 0;
+  Json weight_map = Json::object();
+  for (size_t i = 0; i < shards.size(); ++i) {
+    for (const TensorView& view : shards[i]) {
+      total += view.data.size();
+      weight_map[view.name] = shard_name(i, shards.size());
+    }
+  }
+  return Json{{"metadata", {{"total_size", total}}}, {"weight_map", std::move(weight_map)}}.dump(2) + "\n";
+}
+
+bool is_shard_name(const std::string& name) {
+  size_t number = 0, count = 0;
+  return std::sscanf(name.c_str(), "model-%5zu-of-%5zu", &number, &count) == 2 && count > 1 && number > 0 &&
+         name == shard_name(number - 1, count);
+}
+
+void remove_others(const fs::path& folder, const std::set<std::string>& kept) {
+  std::vector<fs::path> stale;
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    const std::string name = entry.path().filename().string();
+    const bool ours = name == kSingleName || name == kIndexName || is_shard_name(name);
+    if (ours && !kept.contains(name)) stale.push_back(entry.path());
+  }
+  for (const fs::path& path : stale) fs::remove(path);
+}
+
+}  // namespace
+
+bool SafetensorsModel::present(const fs::path& folder) {
+  return is_there(folder / kSingleName) || is_there(folder / kIndexName);
+}
+
+SafetensorsModel SafetensorsModel::open(const fs::path& folder_or_file) {
+  SafetensorsModel model;
+  model.source_ = folder_or_file;
+  DS_CHECK(is_there(folder_or_file), "no model weights: '{}' does not exist", folder_or_file.string());
+  const bool folder = fs::is_directory(folder_or_file);
+  DS_CHECK(!folder || present(folder_or_file), "no model weights: '{}' holds neither {} nor {}",
+           folder_or_file.string(), kSingleName, kIndexName);
+  const fs::path file = !folder                                  ? folder_or_file
+                        : is_there(folder_or_file / kSingleName) ? folder_or_file / kSingleName
+                                                                 : folder_or_file / kIndexName;
+  file.extension() == ".json" ? model.add_index(file) : model.add_file(file);
+  return model;
+}
+
+void SafetensorsModel::add_file(const fs::path& path) {
+  files_.emplace_back(path);
+  const auto& tensors = files_.back().tensors();
+  for (size_t i = 0; i < tensors.size(); ++i) places_.emplace(tensors[i].name, Place{files_.size() - 1, i});
+}
+
+void SafetensorsModel::add_index(const fs::path& path) {
+  std::map<std::string, size_t> opened;
+  for (const auto& [name, shard] : read_weight_map(path)) {
+    auto [at, is_new] = opened.emplace(shard, files_.size());
+    if (is_new) {
+      const fs::path file = path.parent_path() / shard;
+      DS_CHECK(is_there(file), "'{}' names the file '{}', which does not exist", path.string(), shard);
+      files_.emplace_back(file);
+    }
+    const SafetensorsFile& file = files_[at->second];
+    const TensorInfo* info = file.find(name);
+    DS_CHECK(info != nullptr, "'{}' says that tensor '{}' lies in '{}', which does not hold it",
+             path.string(), name, shard);
+    places_.emplace(name, Place{at->second, static_cast<size_t>(info - file.tensors().data())});
+  }
+}
+
+std::vector<std::string> SafetensorsModel::names() const {
+  std::vector<std::string> names;
+  names.reserve(places_.size());
+  for (const auto& [name, place] : places_) names.push_back(name);
+  return names;
+}
+
+const SafetensorsModel::Place& SafetensorsModel::place(std::string_view name) const {
+  auto found = places_.find(name);
+  DS_CHECK(found != places_.end(), "'{}' has no tensor '{}'", source_.string(), name);
+  return found->second;
+}
+
+const TensorInfo& SafetensorsModel::info(std::string_view name) const {
+  const Place& at = place(name);
+  return files_[at.file].tensors()[at.tensor];
+}
+
+std::span<const std::byte> SafetensorsModel::data(std::string_view name) const {
+  const Place& at = place(name);
+  return files_[at.file].data(files_[at.file].tensors()[at.tensor]);
+}
+
+const fs::path& SafetensorsModel::file_of(std::string_view name) const {
+  return files_[place(name).file].path();
+}
+
+void write_safetensors_model(const fs::path& folder, const std::vector<TensorView>& tensors,
+                             size_t max_shard_bytes, const std::map<std::string, std::string>& metadata) {
+  std::error_code error;
+  fs::create_directories(folder, error);
+  DS_CHECK(!error, "cannot make folder '{}': {}", folder.string(), error.message());
+  const std::vector<Shard> shards = split(tensors, max_shard_bytes);
+  std::set<std::string> names;
+  std::vector<std::unique_ptr<base::AtomicFile>> files;
+  for (size_t i = 0; i < shards.size(); ++i) {
+    const std::string name = shard_name(i, shards.size());
+    for (const TensorView& view : shards[i])
+      DS_CHECK(names.insert(view.name).second, "'{}': tensor '{}' is given twice", folder.string(),
+               view.name);
+    files.push_back(std::make_unique<base::AtomicFile>(folder / name));
+    write_safetensors(*files.back(), folder / name, shards[i], metadata);
+    files.back()->sync();
+  }
+  std::set<std::string> kept;
+  for (size_t i = 0; i < shards.size(); ++i) kept.insert(shard_name(i, shards.size()));
+  if (shards.size() > 1) {
+    files.push_back(std::make_unique<base::AtomicFile>(folder / kIndexName));
+    files.back()->write(index_text(shards));
+    files.back()->sync();
+    kept.insert(kIndexName);
+  }
+  for (auto& file : files) file->commit();
+  remove_others(folder, kept);
+  base::sync_directory(folder);
+}
+
+}  // namespace deepspeed::formats
