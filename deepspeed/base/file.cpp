@@ -100,6 +100,7 @@ void AtomicFile::write(std::span<const std::byte> bytes) {
     int error = fault != 0 ? fault : errno;
     if (done < 0 && error == EINTR) continue;
     DS_CHECK(done >= 0, "cannot write '{}' at offset {}: {}", path_.string(), offset_, reason(error));
+    synced_ = false;
     bytes = bytes.subspan(static_cast<size_t>(done));
     offset_ += static_cast<size_t>(done);
   }
@@ -108,8 +109,10 @@ void AtomicFile::write(std::span<const std::byte> bytes) {
 void AtomicFile::write(std::string_view text) { write(std::as_bytes(std::span(text.data(), text.size()))); }
 
 void AtomicFile::sync() {
+  if (synced_) return;
   int fault = injected_fault();
   DS_CHECK(fault == 0 && ::fsync(fd_) == 0, "cannot sync '{}': {}", path_.string(), reason(fault != 0 ? fault : errno));
+  synced_ = true;
 }
 
 void AtomicFile::commit() {

@@ -40,7 +40,7 @@ class AtomicFile {
   /// Writes all bytes, resuming after EINTR and short writes; ENOSPC and others are Errors naming file and offset.
   void write(std::span<const std::byte> bytes);
   void write(std::string_view text);
-  /// Makes the data durable under the temporary name. commit() does this as well.
+  /// Makes the data durable under the temporary name. commit() does this as well, unless nothing was written since.
   void sync();
   void commit();
 
@@ -48,6 +48,7 @@ class AtomicFile {
   std::filesystem::path path_, temporary_;
   int fd_ = -1;
   size_t offset_ = 0;
+  bool synced_ = false;
 };
 
 void write_text_file(const std::filesystem::path& path, std::string_view text);
