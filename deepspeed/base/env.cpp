@@ -1,5 +1,7 @@
 #include "deepspeed/base/env.h"
 
+#include <unistd.h>
+
 #include <charconv>
 #include <cstdlib>
 
@@ -24,5 +26,11 @@ std::optional<int64_t> env_int(const char* name) {
 }
 
 void set_env(const char* name, const std::string& value) { ::setenv(name, value.c_str(), /*overwrite=*/1); }
+
+std::vector<std::string> environment() {
+  std::vector<std::string> entries;
+  for (char** entry = ::environ; entry != nullptr && *entry != nullptr; ++entry) entries.emplace_back(*entry);
+  return entries;
+}
 
 }  // namespace deepspeed::base

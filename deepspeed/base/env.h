@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace deepspeed::base {
 
@@ -13,5 +14,7 @@ std::optional<std::string> env(const char* name);
 std::optional<int64_t> env_int(const char* name);
 /// Sets a variable of this process. Call before threads start.
 void set_env(const char* name, const std::string& value);
+/// Every "NAME=value" of this process, for a child to start with.
+std::vector<std::string> environment();
 
 }  // namespace deepspeed::base
