@@ -1,0 +1,115 @@
+#include "deepspeed/models/decoder.h"
+
+#include <ATen/ops/arange.h>
+#include <ATen/ops/full_like.h>
+#include <ATen/ops/linear.h>
+#include <torch/nn/modules/container/modulelist.h>
+
+#include <cmath>
+
+#include "deepspeed/base/error.h"
+#include "deepspeed/ops/dropout.h"
+#include "deepspeed/ops/linear_cross_entropy.h"
+
+namespace deepspeed::models {
+namespace {
+
+constexpr int64_t kIgnored = -100;
+
+nn::Init residual_init(const ArchSpec& s) {
+  return nn::Init::normal(s.scaled_residual_init ? s.init_std / std::sqrt(2.0 * static_cast<double>(s.layers)) : s.init_std);
+}
+
+nn::AttentionConfig attention_config(const ArchSpec& s, size_t index) {
+  return {.layer = index,
+          .hidden = s.hidden,
+          .heads = s.heads,
+          .kv_heads = s.kv_heads,
+          .head_dim = s.head_dim,
+          .fused_qkv = s.fused_qkv,
+          .qkv_bias = s.qkv_bias,
+          .output_bias = s.output_bias,
+          .order = s.order,
+          .window = 0,
+          .attention_dropout = s.attention_dropout,
+          .weight_init = nn::Init::normal(s.init_std),
+          .output_init = residual_init(s)};
+}
+
+nn::MlpConfig mlp_config(const ArchSpec& s) {
+  return {.hidden = s.hidden,
+          .intermediate = s.intermediate,
+          .activation = s.activation,
+          .bias = s.mlp_bias,
+          .order = s.order,
+          .weight_init = nn::Init::normal(s.init_std),
+          .output_init = residual_init(s)};
+}
+
+}  // namespace
+
+DecoderLayer::DecoderLayer(const ArchSpec& s, size_t index, const nn::RngPtr& rng)
+    : attention_dropout_(s.residual_dropout, rng, fmt::format("layers.{}.attention", index)),
+      mlp_dropout_(s.residual_dropout, rng, fmt::format("layers.{}.mlp", index)) {
+  norm1_ = register_module("norm1", std::make_shared<nn::Norm>(s.norm, s.hidden, s.norm_eps));
+  attention_ = register_module("attention", std::make_shared<nn::Attention>(attention_config(s, index), rng));
+  norm2_ = register_module("norm2", std::make_shared<nn::Norm>(s.norm, s.hidden, s.norm_eps));
+  mlp_ = register_module("mlp", std::make_shared<nn::Mlp>(mlp_config(s)));
+}
+
+at::Tensor DecoderLayer::compute(const at::Tensor& x, const ops::RotaryTable* rotary, nn::KvCache* cache) {
+  const at::Tensor attended = attention_->forward(norm1_->forward(x), rotary, cache);
+  const at::Tensor middle = ops::dropout_add(x, attended, attention_dropout_.p(is_training()), attention_dropout_.key());
+  const at::Tensor fed = mlp_->forward(norm2_->forward(middle));
+  return ops::dropout_add(middle, fed, mlp_dropout_.p(is_training()), mlp_dropout_.key());
+}
+
+Decoder::Decoder(ArchSpec spec, nn::RngPtr rng)
+    : spec_(std::move(spec)), embedding_dropout_(spec_.embedding_dropout, rng, "embedding") {
+  const nn::Init init = nn::Init::normal(spec_.init_std);
+  embedding_ = register_module("embedding", std::make_shared<nn::Embedding>(spec_.vocab, spec_.hidden, init));
+  if (spec_.positions == Positions::kLearned)
+    positions_ = register_module("positions", std::make_shared<nn::Embedding>(spec_.max_positions, spec_.hidden, init));
+  auto layers = register_module("layers", std::make_shared<torch::nn::ModuleListImpl>());
+  for (size_t i = 0; i < static_cast<size_t>(spec_.layers); ++i) {
+    layers_.push_back(std::make_shared<DecoderLayer>(spec_, i, rng));
+    layers->push_back(layers_.back());
+  }
+  norm_ = register_module("norm", std::make_shared<nn::Norm>(spec_.norm, spec_.hidden, spec_.norm_eps));
+  if (!spec_.tied_embeddings) head_ = register_module("head", std::make_shared<nn::Embedding>(spec_.vocab, spec_.hidden, init));
+}
+
+const at::Tensor& Decoder::head_weight() const { return head_ ? head_->weight() : embedding_->weight(); }
+
+at::Tensor Decoder::hidden_states(const at::Tensor& ids, nn::KvCache* cache) {
+  DS_CHECK(ids.dim() == 2 && ids.scalar_type() == at::kLong, "token ids must be an int64 tensor [batch, length]");
+  const int64_t length = ids.size(1), offset = cache != nullptr ? cache->length() : 0;
+  DS_CHECK(offset + length <= spec_.max_positions, "a sequence of {} tokens is longer than the model's {} positions",
+           offset + length, spec_.max_positions);
+  at::Tensor x = embedding_->forward(ids);
+  std::optional<ops::RotaryTable> rotary;
+  if (positions_) {
+    x = x + positions_->forward(at::arange(offset, offset + length, ids.options()));
+  } else {
+    ops::RotaryOptions options;
+    options.theta = spec_.rope_theta;
+    rotary = ops::rotary_table(spec_.head_dim, length, offset, options);
+  }
+  x = ops::dropout(x, embedding_dropout_.p(is_training()), embedding_dropout_.key());
+  for (const auto& layer : layers_) x = layer->forward(x, rotary ? &*rotary : nullptr, cache);
+  if (cache != nullptr) cache->advance(length);
+  return norm_->forward(x);
+}
+
+at::Tensor Decoder::compute(const at::Tensor& ids, const at::Tensor& labels) {
+  DS_CHECK(labels.sizes() == ids.sizes(), "labels must have the shape of the token ids");
+  // Shifting the labels instead of slicing the hidden states saves a copy of those and of their gradient.
+  at::Tensor shifted = at::full_like(labels, kIgnored);
+  shifted.narrow(1, 0, labels.size(1) - 1).copy_(labels.narrow(1, 1, labels.size(1) - 1));
+  const at::Tensor hidden = hidden_states(ids);
+  return ops::linear_cross_entropy(hidden.view({-1, spec_.hidden}), head_weight(), shifted.view({-1}), kIgnored);
+}
+
+at::Tensor Decoder::logits(const at::Tensor& ids, nn::KvCache* cache) { return at::linear(hidden_states(ids, cache), head_weight()); }
+
+}  // namespace deepspeed::models

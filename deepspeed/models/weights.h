@@ -1,0 +1,41 @@
+// Weights of a model in Hugging Face folders: read slice by slice as a ParameterSource, and exported.
+#pragma once
+
+#include <filesystem>
+
+#include "deepspeed/formats/safetensors_model.h"
+#include "deepspeed/models/arch_spec.h"
+#include "deepspeed/nn/materializer.h"
+
+namespace deepspeed::models {
+
+/// Reads parameters from a folder's safetensors, converting to the wanted dtype. Only the asked-for slice is touched.
+class WeightSource : public nn::ParameterSource {
+ public:
+  WeightSource(formats::SafetensorsModel files, ArchSpec spec);
+  /// Throws when a parameter is missing or has another shape, naming both sides; call once before materializing.
+  void check(const std::vector<nn::ParameterSpec>& specs) const;
+  void fill(const nn::ParameterSpec& spec, int64_t begin, at::Tensor slice) const override;
+
+ private:
+  /// The name under which the files hold it: with or without the family's prefix.
+  std::string file_name(const nn::ParameterSpec& spec) const;
+
+  formats::SafetensorsModel files_;
+  ArchSpec spec_;
+};
+
+struct ExportOptions {
+  std::filesystem::path source;  // the folder whose config.json, tokenizer and generation files are copied along
+  at::ScalarType dtype = at::kFloat;
+};
+
+/// Writes `folder` as transformers loads it: config.json (with architectures and torch dtype set), tokenizer files of the
+/// source, model.safetensors. Tied weights are written once. One rank calls it.
+void export_hugging_face(const std::filesystem::path& folder, const ArchSpec& spec, torch::nn::Module& model,
+                         const ExportOptions& options);
+
+formats::Dtype file_dtype(at::ScalarType dtype);
+at::ScalarType tensor_dtype(formats::Dtype dtype, const std::string& where);
+
+}  // namespace deepspeed::models

@@ -1,0 +1,56 @@
+#include "deepspeed/nn/attention.h"
+
+#include "deepspeed/base/error.h"
+#include "deepspeed/ops/attention.h"
+
+namespace deepspeed::nn {
+
+Attention::Attention(const AttentionConfig& c, const RngPtr& rng)
+    : config_(c), dropout_(c.attention_dropout, rng, fmt::format("layers.{}.attention.dropout", c.layer)) {
+  DS_CHECK(c.heads > 0 && c.kv_heads > 0 && c.heads % c.kv_heads == 0,
+           "attention heads ({}) must be a multiple of key-value heads ({})", c.heads, c.kv_heads);
+  auto linear = [&](const char* name, int64_t in, int64_t out, bool bias, Init init) {
+    return register_module(name, std::make_shared<Linear>(DenseOptions{in, out, bias, c.order, init}));
+  };
+  const int64_t q_width = c.heads * c.head_dim, kv_width = c.kv_heads * c.head_dim;
+  if (c.fused_qkv) {
+    qkv_ = linear("qkv", c.hidden, q_width + 2 * kv_width, c.qkv_bias, c.weight_init);
+  } else {
+    query_ = linear("query", c.hidden, q_width, c.qkv_bias, c.weight_init);
+    key_ = linear("key", c.hidden, kv_width, c.qkv_bias, c.weight_init);
+    value_ = linear("value", c.hidden, kv_width, c.qkv_bias, c.weight_init);
+  }
+  output_ = linear("output", q_width, c.hidden, c.output_bias, c.output_init);
+}
+
+Attention::Heads Attention::project(const at::Tensor& x) {
+  const int64_t batch = x.size(0), length = x.size(1), d = config_.head_dim;
+  auto split = [&](const at::Tensor& t, int64_t heads) { return t.view({batch, length, heads, d}).transpose(1, 2); };
+  if (!config_.fused_qkv)
+    return {split(query_->forward(x), config_.heads), split(key_->forward(x), config_.kv_heads),
+            split(value_->forward(x), config_.kv_heads)};
+  // One view [B, T, 3 groups of heads, D], then narrow: no copies in forward, one concatenation in backward.
+  const at::Tensor all = split(qkv_->forward(x), config_.heads + 2 * config_.kv_heads);
+  const auto parts = all.split_with_sizes({config_.heads, config_.kv_heads, config_.kv_heads}, /*dim=*/1);
+  return {parts[0], parts[1], parts[2]};
+}
+
+at::Tensor Attention::compute(const at::Tensor& x, const ops::RotaryTable* rotary, KvCache* cache) {
+  ops::AttentionOptions options;
+  options.window = config_.window;
+  options.dropout_p = dropout_.p(is_training());
+  options.rng = dropout_.key();
+  const bool plain_fused = config_.fused_qkv && config_.heads == config_.kv_heads && rotary == nullptr && cache == nullptr;
+  if (plain_fused) return output_->forward(ops::attention_fused(qkv_->forward(x), config_.heads, options));
+
+  Heads h = project(x);
+  if (rotary != nullptr) {
+    h.q = ops::rotary(h.q, *rotary);
+    h.k = ops::rotary(h.k, *rotary);
+  }
+  if (cache != nullptr) std::tie(h.k, h.v) = cache->append(config_.layer, h.k, h.v);
+  const at::Tensor mixed = ops::attention(h.q, h.k, h.v, options);  // [B, H, T, D], laid out [B, T, H, D]
+  return output_->forward(mixed.transpose(1, 2).reshape({x.size(0), x.size(1), config_.heads * config_.head_dim}));
+}
+
+}  // namespace deepspeed::nn

@@ -1,0 +1,39 @@
+// Linear and Embedding: Blocks around a replaceable projection or table.
+#pragma once
+
+#include <memory>
+
+#include "deepspeed/nn/block.h"
+#include "deepspeed/nn/projection.h"
+
+namespace deepspeed::nn {
+
+class Linear : public BlockModule<Linear> {
+ public:
+  explicit Linear(DenseOptions options) { set_projection(std::make_unique<DenseProjection>(options)); }
+
+  /// x [..., in] -> [..., out]
+  at::Tensor compute(const at::Tensor& x) { return projection_->apply(x); }
+
+  Projection& projection() { return *projection_; }
+  /// Replaces what is multiplied by; the old parameters leave the module, the new ones are declared (unmaterialized).
+  void set_projection(std::unique_ptr<Projection> projection);
+
+ private:
+  std::unique_ptr<Projection> projection_;
+};
+
+class Embedding : public BlockModule<Embedding> {
+ public:
+  /// A table of `count` rows of `width`.
+  Embedding(int64_t count, int64_t width, Init init);
+
+  /// ids (int64, any shape) -> [..., width]. The ids must lie in [0, count).
+  at::Tensor compute(const at::Tensor& ids);
+  const at::Tensor& weight() const { return weight_; }
+
+ private:
+  at::Tensor weight_;
+};
+
+}  // namespace deepspeed::nn

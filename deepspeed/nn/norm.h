@@ -1,0 +1,24 @@
+// Layer norm and RMS norm as Blocks over the fused ops.
+#pragma once
+
+#include "deepspeed/nn/block.h"
+
+namespace deepspeed::nn {
+
+enum class NormKind { kLayerNorm, kRmsNorm };
+
+/// One class for both, since an architecture names its norm as a value. Parameters: weight [width] and, for layer norm,
+/// bias [width].
+class Norm : public BlockModule<Norm> {
+ public:
+  Norm(NormKind kind, int64_t width, double eps);
+  /// x [..., width] -> same shape.
+  at::Tensor compute(const at::Tensor& x);
+
+ private:
+  NormKind kind_;
+  double eps_;
+  at::Tensor weight_, bias_;
+};
+
+}  // namespace deepspeed::nn

@@ -1,0 +1,56 @@
+// What a Linear multiplies by. Tensor parallelism, quantization, pruning, LoRA and packed inference weights replace the
+// projection, never the module around it.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <string>
+#include <vector>
+
+#include "deepspeed/nn/init.h"
+
+namespace deepspeed::nn {
+
+struct ProjectionParameter {
+  std::string name;  // "weight", "bias"
+  std::vector<int64_t> shape;
+  Init init;
+};
+
+class Projection {
+ public:
+  virtual ~Projection() = default;
+  virtual std::string kind() const = 0;  // "dense", ...
+  /// The parameters it wants declared in its module, and, once they are, the tensors (same order).
+  virtual std::vector<ProjectionParameter> parameters() const = 0;
+  virtual void bind(std::vector<at::Tensor> tensors) = 0;
+  /// x [..., in_features] -> [..., out_features]. Differentiable.
+  virtual at::Tensor apply(const at::Tensor& x) const = 0;
+};
+
+/// How a dense weight lies in memory: torch.nn.Linear's [out, in], or GPT-2's Conv1D [in, out].
+enum class WeightOrder { kOutIn, kInOut };
+
+struct DenseOptions {
+  int64_t in_features = 0, out_features = 0;
+  bool bias = true;
+  WeightOrder order = WeightOrder::kOutIn;
+  Init weight_init = Init::normal(0.02);
+  Init bias_init = Init::zeros();
+};
+
+class DenseProjection : public Projection {
+ public:
+  explicit DenseProjection(DenseOptions options) : options_(options) {}
+  std::string kind() const override { return "dense"; }
+  std::vector<ProjectionParameter> parameters() const override;
+  void bind(std::vector<at::Tensor> tensors) override;
+  at::Tensor apply(const at::Tensor& x) const override;
+  const at::Tensor& weight() const { return weight_; }
+
+ private:
+  DenseOptions options_;
+  at::Tensor weight_, bias_;
+};
+
+}  // namespace deepspeed::nn
