@@ -1,0 +1,101 @@
+#include "deepspeed/zero/schema.h"
+
+#include "deepspeed/base/error.h"
+#include "deepspeed/config/not_yet.h"
+
+namespace deepspeed::zero {
+namespace {
+
+using config::Json;
+using config::Node;
+using config::Warnings;
+
+void add_gradient_fields(config::Schema<ZeroConfig>& s) {
+  s.field("contiguous_gradients", &ZeroConfig::contiguous_gradients)
+      .doc("Copy gradients into a flat bucket as backward produces them.");
+  s.field("reduce_scatter", &ZeroConfig::reduce_scatter).doc("Reduce to the owner; false: all-reduce.");
+  s.field("reduce_bucket_size", &ZeroConfig::reduce_bucket_size)
+      .above(0)
+      .no_bool()
+      .doc("Elements of one gradient reduction.");
+  s.field("use_multi_rank_bucket_allreduce", &ZeroConfig::use_multi_rank_bucket_allreduce)
+      .doc("Merge the reductions to several owners into one collective.");
+  s.field("overlap_comm", &ZeroConfig::overlap_comm)
+      .doc("Reduce while backward runs; null: at stage 3 only.");
+  s.field("round_robin_gradients", &ZeroConfig::round_robin_gradients)
+      .doc("Spread gradient copies over ranks; changes speed, not results.");
+  s.field("ignore_unused_parameters", &ZeroConfig::ignore_unused_parameters)
+      .doc("Stage 2: false makes a parameter without gradient an error.");
+  s.field("compute_grad_norm", &ZeroConfig::compute_grad_norm)
+      .doc("false (stage 1 or 2, gradient_clipping 0): the gradient norm is never computed.");
+}
+
+void add_parameter_fields(config::Schema<ZeroConfig>& s) {
+  s.field("allgather_partitions", &ZeroConfig::allgather_partitions)
+      .doc("All-gather updated parameters; false: broadcast from each owner.");
+  s.field("allgather_bucket_size", &ZeroConfig::allgather_bucket_size)
+      .at_least(0)
+      .no_bool()
+      .doc("Elements of one all-gather; even.");
+  s.field("parameter_alignment", &ZeroConfig::parameter_alignment)
+      .doc("Pad each parameter to 16 bytes in the flat buffers of stages 1 and 2.");
+  s.field("load_from_fp32_weights", &ZeroConfig::load_from_fp32_weights)
+      .doc("On load, restore master weights from their fp32 copy rather than from the model's weights.");
+}
+
+std::optional<Json> when_true(const Json& value, Json replacement) {
+  bool on = value.is_boolean() ? value.get<bool>() : value == 1 || value == "true";
+  return on ? std::optional<Json>(std::move(replacement)) : std::nullopt;
+}
+
+void add_deprecated_fields(config::Schema<ZeroConfig>& s) {
+  Json cpu{{"device", "cpu"}};
+  s.add(config::deprecated_field("cpu_offload", "bool", "offload_optimizer",
+                                 "true: offload_optimizer {device: cpu}.",
+                                 [cpu](const Json& v) { return when_true(v, cpu); }));
+  s.add(config::deprecated_field("cpu_offload_param", "bool", "offload_param",
+                                 "true: offload_param {device: cpu}.",
+                                 [cpu](const Json& v) { return when_true(v, cpu); }));
+  s.add(config::deprecated_field("cpu_offload_use_pin_memory", "bool", "", "No effect."));
+  s.add(config::deprecated_field("max_elements_per_comm", "int", "reduce_bucket_size",
+                                 "Stage 1's bucket size of 2020."));
+  s.add(config::deprecated_field("stage3_gather_fp16_weights_on_model_save", "bool",
+                                 "stage3_gather_16bit_weights_on_model_save", "Its name before 2022."));
+}
+
+void check(const Node& block, ZeroConfig& zero, Warnings&) {
+  if (zero.stage == 3) config::refuse_not_yet("ZeRO stage 3 (sharded parameters)", *block.find("stage"));
+  if (zero.allgather_bucket_size % 2 != 0)
+    config::fail_value(*block.find("allgather_bucket_size"), "a multiple of 2");
+  DS_CHECK(zero.compute_grad_norm || zero.stage > 0,
+           "{} needs zero_optimization.stage 1 or 2; the stage is {}",
+           block.find("compute_grad_norm")->describe(), zero.stage);
+}
+
+}  // namespace
+
+config::Schema<ZeroConfig> schema() {
+  config::Schema<ZeroConfig> s("How model states are sharded over the data-parallel ranks (ZeRO).");
+  s.strict();
+  s.field("stage", &ZeroConfig::stage)
+      .range(0, 3)
+      .doc(
+          "0: nothing is sharded; 1: optimizer states; 2: gradients too; 3: parameters too (not available "
+          "yet).");
+  add_gradient_fields(s);
+  add_parameter_fields(s);
+  add_deprecated_fields(s);
+  s.finish(check);
+  return s;
+}
+
+std::optional<Json> rewrite_bool_form(const Node& block, const Node& root, Warnings& warnings) {
+  if (!block.json().is_boolean()) return std::nullopt;
+  warnings.push_back(block.describe() +
+                     ": the boolean form is deprecated; write {\"stage\": 1} or {\"stage\": 0}");
+  if (!block.json().get<bool>()) return Json{{"stage", 0}};
+  auto size = root.find("allgather_size");
+  return Json{{"stage", 1}, {"allgather_bucket_size", size ? size->json() : Json(500'000'000)}};
+}
+
+}  // namespace deepspeed::zero

@@ -1,0 +1,133 @@
+#include "deepspeed/zero/gradient_reducer.h"
+
+#include <gtest/gtest.h>
+
+#include "deepspeed/base/error.h"
+#include "deepspeed/comm/fake.h"
+#include "deepspeed/comm/ranks.h"
+
+namespace deepspeed::zero {
+namespace {
+
+using partition::Layout;
+
+const std::vector<partition::ParamSize> kParams = {{"a", 7}, {"b", 1}, {"c", 12}, {"d", 0}, {"e", 5}};
+
+ZeroConfig config(int stage, int64_t bucket, bool scatter = true) {
+  ZeroConfig c;
+  c.stage = stage;
+  c.reduce_bucket_size = bucket;
+  c.reduce_scatter = scatter;
+  return c;
+}
+
+// A gradient that depends on parameter, rank and micro-batch; sums of it are exact in fp32.
+at::Tensor gradient(size_t param, int rank, int micro) {
+  return at::arange(kParams[param].numel, at::kFloat) * (rank + 1) + static_cast<double>(16 * param) + 4.0 * micro;
+}
+
+at::Tensor expected(const Layout& layout, int world, int micros) {
+  at::Tensor whole = at::zeros({layout.padded_numel()});
+  for (size_t p = 0; p < kParams.size(); ++p)
+    for (int rank = 0; rank < world; ++rank)
+      for (int micro = 0; micro < micros; ++micro)
+        whole.narrow(0, layout.flat_offset(p), kParams[p].numel).add_(gradient(p, rank, micro), 1.0 / world);
+  return whole;
+}
+
+struct Case {
+  int stage, world;
+  int64_t bucket;
+  bool scatter;
+};
+
+class Reducers : public testing::TestWithParam<Case> {};
+
+TEST_P(Reducers, AverageEveryGradientOverRanksAndMicroBatches) {
+  const Case c = GetParam();
+  comm::run_ranks(c.world, [&](comm::GroupPtr group) {
+    const Layout layout = Layout::concatenated(kParams, c.world);
+    const ZeroConfig zero = config(c.stage, c.bucket, c.scatter);
+    GradientReducer reducer(layout, state_table(zero), zero, group, at::kFloat);
+    for (int micros : {1, 3}) {
+      reducer.clear();
+      for (int micro = 0; micro < micros; ++micro) {
+        reducer.set_boundary(micro + 1 == micros);
+        for (size_t p = kParams.size(); p-- > 0;) reducer.add(p, gradient(p, group->rank(), micro));
+        reducer.finish();
+      }
+      const at::Tensor want = expected(layout, c.world, micros).narrow(0, group->rank() * layout.shard_numel(), layout.shard_numel());
+      EXPECT_TRUE(at::allclose(reducer.shard(), want, 1e-6, 1e-6)) << reducer.shard() << want;
+    }
+  });
+}
+
+INSTANTIATE_TEST_SUITE_P(StagesWorldsAndBuckets, Reducers,
+                         testing::Values(Case{0, 1, 100, true}, Case{0, 2, 6, true}, Case{1, 2, 6, true}, Case{2, 2, 6, true},
+                                         Case{1, 2, 1000, true}, Case{2, 2, 1000, true}, Case{2, 3, 1, true}, Case{1, 3, 9, true},
+                                         Case{2, 2, 6, false}, Case{1, 3, 6, false},
+                                         Case{2, 30, 8, true}));  // more ranks than elements of any parameter
+
+TEST(GradientReducer, TreatsUnusedParametersAsZeroAndNamesThem) {
+  comm::run_ranks(2, [&](comm::GroupPtr group) {
+    const Layout layout = Layout::concatenated(kParams, 2);
+    const ZeroConfig zero = config(2, 8);
+    GradientReducer reducer(layout, state_table(zero), zero, group, at::kFloat);
+    std::vector<size_t> unused;
+    reducer.add(2, at::ones({12}));
+    reducer.finish([&](size_t p) { unused.push_back(p); });
+    EXPECT_EQ(unused, (std::vector<size_t>{0, 1, 3, 4}));
+    EXPECT_EQ(reducer.shard().sum().item<double>(), group->rank() == 0 ? 6 : 6);  // c is [8, 20), the cut is at 14 of 28
+  });
+}
+
+TEST(GradientReducer, IssuesABucketAsSoonAsItIsCompleteAndNeverBeforeItsTurn) {
+  comm::FakeLog log;
+  const Layout layout = Layout::concatenated({{"a", 4}, {"b", 4}, {"c", 4}}, 2);
+  const ZeroConfig zero = config(2, 4);
+  GradientReducer reducer(layout, state_table(zero), zero, comm::fake_group(0, 2, &log), at::kFloat);
+  const at::Tensor g = at::ones({4});
+  reducer.add(1, g);  // b is complete, but c comes first in the plan
+  EXPECT_TRUE(log.entries().empty());
+  reducer.add(2, g);
+  EXPECT_EQ(log.entries().size(), 2u);
+  reducer.add(0, g);
+  EXPECT_EQ(log.entries().size(), 3u);
+}
+
+TEST(GradientReducer, WaitsForTheBoundaryWhereGradientsAreWhole) {
+  comm::FakeLog log;
+  const Layout layout = Layout::concatenated({{"a", 4}, {"b", 4}}, 2);
+  const ZeroConfig zero = config(1, 4);
+  GradientReducer reducer(layout, state_table(zero), zero, comm::fake_group(0, 2, &log), at::kFloat);
+  reducer.set_boundary(false);
+  reducer.add(1, at::ones({4}));
+  reducer.add(0, at::ones({4}));
+  reducer.finish();
+  EXPECT_TRUE(log.entries().empty());
+}
+
+TEST(GradientReducer, RefusesAGradientThatComesAfterItsBucketWasReduced) {
+  comm::FakeLog log;
+  const Layout layout = Layout::concatenated({{"weight", 4}}, 2);
+  const ZeroConfig zero = config(2, 4);
+  GradientReducer reducer(layout, state_table(zero), zero, comm::fake_group(0, 2, &log), at::kFloat);
+  reducer.add(0, at::ones({4}));
+  EXPECT_THROW(reducer.add(0, at::ones({4})), base::Error);
+}
+
+TEST(GradientReducer, AccumulatesSixteenBitGradientsInTheAskedPrecision) {
+  const Layout layout = Layout::concatenated({{"a", 2}}, 1);
+  const ZeroConfig zero = config(0, 4);
+  GradientReducer reducer(layout, state_table(zero), zero, comm::single_group(), at::kFloat);
+  reducer.set_boundary(false);
+  reducer.add(0, at::full({2}, 256.0, at::kBFloat16));
+  reducer.finish();
+  reducer.set_boundary(true);
+  reducer.add(0, at::full({2}, 1.0, at::kBFloat16));
+  reducer.finish();
+  EXPECT_EQ(reducer.shard()[0].item<float>(), 257.0f);  // bf16 would have lost the 1
+}
+
+}  // namespace
+}  // namespace deepspeed::zero
