@@ -5,16 +5,9 @@
 #include <map>
 #include <string>
 
-namespace deepspeed::optim {
+#include "deepspeed/optim/config.h"
 
-struct LossScaleOptions {
-  double scale = 65536;  // the static scale, or the first dynamic one
-  bool dynamic = false;
-  int64_t window = 1000;                // overflow-free iterations before the scale doubles
-  int hysteresis = 2;                   // overflows tolerated before the scale halves
-  bool consecutive_hysteresis = false;  // refill the hysteresis on every clean iteration
-  double min_scale = 1;                 // the floor; an overflow there is an error
-};
+namespace deepspeed::optim {
 
 /// The factor that the loss is multiplied by before backward. Every rank keeps one and must update it with
 /// the same answer (any rank overflowed), so that all stay equal.
@@ -22,10 +15,11 @@ class LossScaler {
  public:
   /// No scaling: a static scale of 1.
   LossScaler();
-  explicit LossScaler(const LossScaleOptions& options);
+  /// The block `fp16`: static or dynamic; a scale of 1 where it is not enabled.
+  explicit LossScaler(const Fp16Config& config);
 
   double scale() const { return scale_; }
-  bool dynamic() const { return options_.dynamic; }
+  bool dynamic() const { return config_.enabled && config_.dynamic(); }
   /// Call once an optimizer step, applied or skipped. base::Error when the scale cannot fall any further.
   void update(bool overflow);
 
@@ -38,7 +32,7 @@ class LossScaler {
   void on_overflow();
   void on_clean();
 
-  LossScaleOptions options_;
+  Fp16Config config_;
   double scale_;
   int64_t iteration_ = 0, last_overflow_ = -1;
   int hysteresis_;

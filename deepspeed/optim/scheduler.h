@@ -40,9 +40,14 @@ class LrScheduler {
   virtual std::vector<double> rates(int64_t iteration) const = 0;
   /// Betas a group; empty where the schedule leaves them alone.
   virtual std::vector<std::array<double, 2>> betas(int64_t iteration) const { return {}; }
-  void write();
+  /// One value a group: a single value is repeated, an empty list stands for each group's own rate.
+  std::vector<double> per_group(const PerGroup& values, const char* key) const;
 
   Optimizer& optimizer_;
+
+ private:
+  friend std::unique_ptr<LrScheduler> make_scheduler(const SchedulerConfig& config, Optimizer& optimizer);
+  void write();
   int64_t iteration_ = -1;
 };
 

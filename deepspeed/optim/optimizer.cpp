@@ -1,0 +1,92 @@
+#include "deepspeed/optim/optimizer.h"
+
+#include <ATen/core/Tensor.h>
+
+#include <unordered_set>
+
+#include "deepspeed/base/error.h"
+#include "deepspeed/optim/adam.h"
+
+namespace deepspeed::optim {
+namespace {
+
+void check_piece(const Piece& piece) {
+  DS_CHECK(piece.param.defined() && piece.param.dim() == 1 && piece.param.scalar_type() == at::kFloat,
+           "optimizer: piece '{}' needs a 1-D fp32 param", piece.name);
+  if (piece.low_precision_copy.defined())
+    DS_CHECK(piece.low_precision_copy.numel() == piece.param.numel(),
+             "optimizer: piece '{}' has {} elements, its low-precision copy has {}", piece.name,
+             piece.param.numel(), piece.low_precision_copy.numel());
+}
+
+}  // namespace
+
+Optimizer::Optimizer(std::vector<ParamGroup> groups) : groups_(std::move(groups)) {
+  std::unordered_set<std::string> names;
+  for (const ParamGroup& group : groups_)
+    for (const Piece& piece : group.pieces) {
+      check_piece(piece);
+      DS_CHECK(names.insert(piece.name).second,
+               "optimizer: two pieces are named '{}'; give each piece a name of its own", piece.name);
+    }
+}
+
+void Optimizer::step(double grad_scale) {
+  begin_step();
+  for (size_t g = 0; g < groups_.size(); ++g)
+    for (size_t p = 0; p < groups_[g].pieces.size(); ++p) step_piece(g, p, grad_scale);
+}
+
+void Optimizer::step_piece(size_t group, size_t piece, double grad_scale) {
+  if (piece_at(group, piece).grad.defined()) update(group, piece, grad_scale);
+}
+
+void Optimizer::load_piece_state(size_t group, size_t piece, const PieceState& state) {
+  const std::string& name = piece_at(group, piece).name;
+  PieceState own = piece_state(group, piece);
+  for (const auto& [key, value] : state)
+    DS_CHECK(own.contains(key),
+             "optimizer {}: piece '{}' has no state '{}'; the checkpoint is of another optimizer", type(),
+             name, key);
+  for (const auto& [key, tensor] : own) {
+    auto it = state.find(key);
+    DS_CHECK(it != state.end() && it->second.defined(),
+             "optimizer {}: the checkpoint lacks '{}' of piece '{}'", type(), key, name);
+    DS_CHECK(it->second.numel() == tensor.numel(),
+             "optimizer {}: '{}' of piece '{}' has {} elements, the checkpoint has {}; was it saved with "
+             "other ranks?",
+             type(), key, name, tensor.numel(), it->second.numel());
+  }
+  at::NoGradGuard no_grad;
+  for (auto& [key, tensor] : own) tensor.copy_(state.at(key).view_as(tensor));
+}
+
+const Piece& Optimizer::piece_at(size_t group, size_t piece) const {
+  DS_CHECK(group < groups_.size() && piece < groups_[group].pieces.size(),
+           "optimizer: there is no piece {} in group {}", piece, group);
+  return groups_[group].pieces[piece];
+}
+
+ParamGroup default_group(const OptimizerConfig& config) {
+  ParamGroup group;
+  group.lr = config.lr;
+  group.betas = config.betas;
+  group.eps = config.eps;
+  group.weight_decay = config.weight_decay;
+  group.bias_correction = config.bias_correction;
+  return group;
+}
+
+std::unique_ptr<Optimizer> make_optimizer(const OptimizerConfig& config, std::vector<ParamGroup> groups) {
+  DS_CHECK(config.type,
+           "no optimizer: set optimizer.type (Adam or AdamW), or give initialize an optimizer of your own");
+  switch (*config.type) {
+    case OptimizerType::kAdam:
+      return std::make_unique<Adam>(std::move(groups), config.decoupled_weight_decay(), "adam");
+    case OptimizerType::kAdamW:
+      return std::make_unique<Adam>(std::move(groups), true, "adamw");
+  }
+  base::fail("optimizer.type: this build has Adam and AdamW only");
+}
+
+}  // namespace deepspeed::optim
