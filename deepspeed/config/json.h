@@ -42,7 +42,7 @@ class Node {
   /// "zero_optimization.stage"; "" for the root.
   const std::string& path() const { return path_; }
   /// The last part of the path.
-  std::string key() const;
+  const std::string& key() const { return key_; }
   /// "ds.json:12:5", or just the name where the value came from no text.
   std::string where() const;
   /// "zero_optimization.stage = 4 at ds.json:12:5": how messages name a value. Long values are cut.
@@ -55,20 +55,21 @@ class Node {
   Node replaced_by(std::string_view key, Json value) const;
 
  private:
-  Node child(size_t index, const Json& json, std::string path) const;
+  Node child(size_t index, const Json& json, std::string key) const;
 
   const Document* document_;
   const Json* json_;
   std::shared_ptr<const Json> owned_;
   const PositionTree* positions_;
   Position position_;
-  std::string path_;
+  std::string path_, key_;
 };
 
 /// Reads JSON with the liberties of HJSON: comments (`//`, `/* */`, `#`), trailing commas, newlines instead
 /// of commas, keys without quotes, and single-word values without quotes. `name` stands in messages. Errors:
 /// base::Error "name:line:column: what is wrong", for syntax, duplicate keys (all listed), invalid UTF-8,
-/// numbers out of range, nesting deeper than 64 and texts over 16 MiB. The root must be an object.
+/// numbers out of range, nesting
+/// deeper than 64, keys over 1000 bytes and texts over 16 MiB. The root must be an object.
 Document parse_text(std::string_view text, std::string name);
 
 /// `source` is the path of a file, the text itself (starts with `{` or a comment), or the text in url-safe

@@ -1,0 +1,95 @@
+#include "deepspeed/config/markdown.h"
+
+#include <fmt/format.h>
+
+namespace deepspeed::config {
+namespace {
+
+std::string escaped(std::string_view text) {
+  std::string out;
+  for (char c : text) {
+    if (c == '|') out += '\\';
+    if (c == '<') {
+      out += "&lt;";
+    } else {
+      out += c;
+    }
+  }
+  return out;
+}
+
+std::string shown_default(const Field& field) {
+  if (field.deprecated) return "";
+  if (field.required) return "required";
+  if (field.table && !field.nullable) return "";
+  if (field.initial.is_number_float()) return fmt::format("{}", field.initial.get<double>());
+  return escaped(field.initial.dump());
+}
+
+std::string meaning(const Field& field, const std::string& path) {
+  std::string text = field.doc_line;
+  auto add = [&text](const std::string& more) { text += (text.empty() ? "" : " ") + more; };
+  if (field.table) add(fmt::format("See `{}`{}.", path, field.is_list ? ", a list of blocks" : ""));
+  if (!field.feature.empty()) add("Not available yet: " + field.feature + ".");
+  if (!field.aliases.empty()) add(fmt::format("Also `{}`.", fmt::join(field.aliases, "`, `")));
+  if (field.deprecated)
+    add(field.replacement.empty() ? "Deprecated." : fmt::format("Deprecated: use `{}`.", field.replacement));
+  return escaped(text);
+}
+
+std::string type_of(const Field& field) {
+  std::string bounds = field.limits.describe();
+  return escaped(bounds.empty() ? field.type : field.type + " " + bounds);
+}
+
+void section(const Table& table, const std::string& title, const std::string& path, std::string& out) {
+  out += fmt::format("\n## {}\n", title);
+  std::string notes = table.doc;
+  if (table.strict) notes += notes.empty() ? "" : " ";
+  if (table.strict) notes += "\"auto\" means the default.";
+  if (!notes.empty()) out += "\n" + escaped(notes) + "\n";
+  out += "\n| key | type | default | meaning |\n|---|---|---|---|\n";
+  auto below = [&path](const Field& field) { return path.empty() ? field.key : path + "." + field.key; };
+  for (const Field& field : table.fields)
+    out += fmt::format("| `{}` | {} | {} | {} |\n", field.key, type_of(field), shown_default(field),
+                       meaning(field, below(field)));
+  for (const Field& field : table.fields) {
+    for (auto& [name, variant] : field.variants)
+      section(*variant, fmt::format("`{}` of {}", below(field), name), below(field), out);
+    if (field.table) section(*field.table, fmt::format("`{}`", below(field)), below(field), out);
+  }
+}
+
+void collect(const Table& table, const std::string& path, std::vector<std::string>& out) {
+  for (const Field& field : table.fields) {
+    std::string name = path.empty() ? field.key : path + "." + field.key;
+    out.push_back(name);
+    for (const std::string& alias : field.aliases) out.push_back(path.empty() ? alias : path + "." + alias);
+    if (field.table) collect(*field.table, name, out);
+    for (auto& [title, variant] : field.variants) collect(*variant, name, out);
+  }
+}
+
+}  // namespace
+
+std::string to_markdown(const Table& root) {
+  std::string out =
+      "# Configuration keys\n\n"
+      "Generated from the tables in the code; `tests/config` fails when this page is out of date and says "
+      "how to renew "
+      "it.\nUnknown keys are errors everywhere. A key that is \"not available yet\" is accepted while it is "
+      "switched "
+      "off.\nIntegral floats such as 5e8 are whole numbers. A block written here only with its own keys may "
+      "be left "
+      "out.\n";
+  section(root, "Top level", "", out);
+  return out;
+}
+
+std::vector<std::string> key_paths(const Table& root) {
+  std::vector<std::string> out;
+  collect(root, "", out);
+  return out;
+}
+
+}  // namespace deepspeed::config

@@ -1,0 +1,128 @@
+#include "deepspeed/config/not_yet.h"
+
+namespace deepspeed::config {
+namespace {
+
+constexpr const char* kOffload = "optimizer offload (ZeRO-Offload)";
+constexpr const char* k16Bit = "master weights, gradients or optimizer states in 16 bits";
+constexpr const char* kAutocast = "autocast";
+constexpr const char* kRecompute = "activation checkpointing";
+constexpr const char* kAio = "asynchronous file I/O for NVMe offload";
+constexpr const char* kWriter = "checkpoint writers other than the ordinary one";
+constexpr const char* kTensorboard = "the TensorBoard monitor";
+constexpr const char* kCsv = "the CSV monitor";
+constexpr const char* kWandb = "the Weights & Biases monitor";
+constexpr const char* kComet = "the Comet monitor";
+constexpr const char* kFlops = "the flops profiler";
+constexpr const char* kComms = "the log of collectives";
+
+}  // namespace
+
+std::vector<NotYetRow> not_yet_block_rows() {
+  return {
+      {"managed_gradient_accumulation", "bool", "true", "=", "accumulation boundaries set by the caller"},
+      {"sequence_parallel_size", "int>0|null", "null", "null|1", "sequence parallelism"},
+      {"data_parallel_size", "int>0|null", "null", "", "sequence parallelism"},
+      {"zero_force_ds_cpu_optimizer", "bool", "true", "", kOffload},
+      {"communication_data_type", "fp16|fp32|bf16|null", "null", "=",
+       "reducing in another format than the gradients have"},
+      {"seq_parallel_communication_data_type", "fp16|fp32|bf16", "\"fp32\"", "", "sequence parallelism"},
+      {"prescale_gradients", "bool", "false", "=", "scaling gradients before their reduction"},
+      {"gradient_predivide_factor", "number>0", "1.0", "=", "scaling gradients before their reduction"},
+      {"gradient_allreduce_op", "mean|sum", "\"mean\"", "=",
+       "summing gradients over ranks without averaging"},
+      {"dataloader_drop_last", "bool", "false", "=", "dropping the last incomplete batch"},
+      {"use_data_before_expert_parallelism", "bool", "false", "", "mixture-of-experts training"},
+      {"wall_clock_breakdown", "bool", "false", "=", "timing of forward, backward and step"},
+      {"memory_breakdown", "bool", "false", "=", "memory reports"},
+      {"dump_state", "bool", "false", "=", "printing the engine's state"},
+      {"optimizer.legacy_fusion", "bool", "false", "", "flattening as in the fp16 wrapper of 2020"},
+      {"optimizer.params.fp32_optimizer_states", "bool", "true", "=", "moments in 16 bits"},
+      {"optimizer.params.amsgrad", "bool", "false", "=", "AMSGrad"},
+      {"optimizer.params.set_grad_none", "bool", "true", "", "gradients set to zero rather than freed"},
+      {"fp16.auto_cast", "bool", "false", "=", "casting the inputs of forward"},
+      {"fp16.fp16_master_weights_and_grads", "bool", "false", "=", "k16Bit"},
+      {"bf16.immediate_grad_update", "bool", "false", "=", "choosing when bf16 gradients are summed"},
+      {"bf16.bf16_master_weights_and_grads", "bool", "false", "=", "k16Bit"},
+      {"bf16.bf16_optimizer_states", "bool", "false", "=", "k16Bit"},
+      {"torch_autocast.enabled", "bool", "false", "=", kAutocast},
+      {"torch_autocast.dtype", "text|null", "null", "", kAutocast},
+      {"torch_autocast.lower_precision_safe_modules", "texts|null", "null", "", kAutocast},
+      {"data_types.param_dtype",
+       "fp32|fp16|bf16|float32|float16|bfloat16|float|half|torch.float32|torch.float16|torch.bfloat16|torch."
+       "half|null",
+       "null", "", "checked against the precision that is enabled"},
+      {"data_types.buffer_dtype", "text|null", "null", "=",
+       "buffers in another format than they were loaded in"},
+      {"data_types.keep_in_fp32_modules", "auto|list", "\"auto\"", "auto|[]", "modules kept in fp32"},
+      {"activation_checkpointing.partition_activations", "bool", "false", "=", kRecompute},
+      {"activation_checkpointing.cpu_checkpointing", "bool", "false", "=", kRecompute},
+      {"activation_checkpointing.contiguous_memory_optimization", "bool", "false", "=", kRecompute},
+      {"activation_checkpointing.number_checkpoints", "int>=0|null", "null", "", kRecompute},
+      {"activation_checkpointing.synchronize_checkpoint_boundary", "bool", "false", "=", kRecompute},
+      {"activation_checkpointing.profile", "bool", "false", "=", kRecompute},
+      {"aio.block_size", "int>0", "1048576", "", kAio},
+      {"aio.queue_depth", "int>0", "8", "", kAio},
+      {"aio.intra_op_parallelism/thread_count", "int>0", "1", "", kAio},
+      {"aio.single_submit", "bool", "false", "", kAio},
+      {"aio.overlap_events", "bool", "true", "", kAio},
+      {"aio.use_gds", "bool", "false", "=", "GPUDirect Storage"},
+      {"checkpoint.load_universal", "bool", "false", "=", "universal checkpoints"},
+      {"checkpoint.use_node_local_storage", "bool", "false", "=", "checkpoints on node-local storage"},
+      {"checkpoint.parallel_write.pipeline_stage", "bool", "false", "=",
+       "checkpoints written by several pipeline stages"},
+      {"checkpoint.checkpoint_serialization", "bool", "true", "",
+       "torch.save's own formats: no pickle is written here"},
+      {"checkpoint.writer", "block|null", "null", "", "How checkpoint files are written."},
+      {"checkpoint.writer.type", "MOCK|PYTHON|FAST", "\"FAST\"", "!PYTHON", kWriter},
+      {"checkpoint.writer.decoupled", "bool", "false", "=", kWriter},
+      {"checkpoint.writer.io_buffer_size", "int>0", "67108864", "", kWriter},
+      {"checkpoint.writer.io_buffer_double", "bool", "true", "", kWriter},
+      {"checkpoint.writer.show_statistics", "bool", "false", "", kWriter},
+      {"checkpoint.writer.data_parallel", "REPLICA|SOCKET|MACHINE|null", "null", "=", kWriter},
+      {"checkpoint.writer.io_multiplier", "int>0", "1", "", kWriter},
+      {"datastates_ckpt", "any", "null", "null|false", "the DataStates checkpoint engine"},
+      {"tensorboard", "strict", "{}", "", "Events on training, written by rank 0 to output_path/job_name."},
+      {"tensorboard.enabled", "bool", "false", "=", kTensorboard},
+      {"tensorboard.output_path", "text", "\"\"", "", kTensorboard},
+      {"tensorboard.job_name", "text", "\"DeepSpeedJobName\"", "", kTensorboard},
+      {"csv_monitor", "strict", "{}", "", "Events on training, written by rank 0 to output_path/job_name."},
+      {"csv_monitor.enabled", "bool", "false", "=", kCsv},
+      {"csv_monitor.output_path", "text", "\"\"", "", kCsv},
+      {"csv_monitor.job_name", "text", "\"DeepSpeedJobName\"", "", kCsv},
+      {"wandb", "strict", "{}", "", "Events sent to Weights & Biases."},
+      {"wandb.enabled", "bool", "false", "=", kWandb},
+      {"wandb.group", "text|null", "null", "", kWandb},
+      {"wandb.team", "text|null", "null", "", kWandb},
+      {"wandb.project", "text", "\"deepspeed\"", "", kWandb},
+      {"comet", "strict", "{}", "", "Events sent to Comet."},
+      {"comet.enabled", "bool", "false", "=", kComet},
+      {"comet.samples_log_interval", "int>0", "100", "", kComet},
+      {"comet.project", "text|null", "null", "", kComet},
+      {"comet.workspace", "text|null", "null", "", kComet},
+      {"comet.api_key", "text|null", "null", "", kComet},
+      {"comet.experiment_name", "text|null", "null", "", kComet},
+      {"comet.experiment_key", "text|null", "null", "", kComet},
+      {"comet.online", "bool|null", "null", "", kComet},
+      {"comet.mode", "text|null", "null", "", kComet},
+      {"flops_profiler.enabled", "bool", "false", "=", kFlops},
+      {"flops_profiler.recompute_fwd_factor", "number>=0", "0.0", "", kFlops},
+      {"flops_profiler.profile_step", "int>=0", "1", "", kFlops},
+      {"flops_profiler.module_depth", "int", "-1", "", kFlops},
+      {"flops_profiler.top_modules", "int>0", "1", "", kFlops},
+      {"flops_profiler.detailed", "bool", "true", "", kFlops},
+      {"flops_profiler.output_file", "text|null", "null", "", kFlops},
+      {"comms_logger", "strict", "{}", "",
+       "Logging of collectives. A block without \"enabled\" asks for it, as in DeepSpeed."},
+      {"comms_logger.enabled", "bool", "false", "!false", kComms},
+      {"comms_logger.prof_all", "bool", "true", "", kComms},
+      {"comms_logger.prof_ops", "texts", "[]", "", kComms},
+      {"comms_logger.verbose", "bool", "false", "", kComms},
+      {"comms_logger.debug", "bool", "false", "", kComms},
+      {"timers.throughput", "strict", "{}", "", "Samples per second on the progress line."},
+      {"timers.throughput.enabled", "bool", "true", "", "the throughput timer"},
+      {"timers.throughput.synchronized", "bool", "true", "", "the throughput timer"},
+  };
+}
+
+}  // namespace deepspeed::config

@@ -1,0 +1,80 @@
+#include "deepspeed/engine/parse_config.h"
+
+#include "deepspeed/base/error.h"
+#include "deepspeed/config/markdown.h"
+#include "deepspeed/config/not_yet.h"
+#include "deepspeed/engine/schema.h"
+
+namespace deepspeed::engine {
+namespace {
+
+std::optional<config::Node> find_path(const config::Node& root, std::initializer_list<const char*> keys) {
+  std::optional<config::Node> node = root;
+  for (const char* key : keys)
+    if (node) node = node->find(key);
+  return node;
+}
+
+// Checks that need the keys of several owners.
+void check_together(const config::Node& root, const DeepspeedConfig& config) {
+  if (config.fp16.enabled && config.bf16.enabled) {
+    auto bf16 = root.find("bf16") ? root.find("bf16") : root.find("bfloat16");
+    base::fail("fp16.enabled and bf16.enabled are both true ({}, {}): enable one of them",
+               root.find("fp16")->where(), bf16->where());
+  }
+  if (!config.zero.compute_grad_norm && config.engine.gradient_clipping != 0)
+    base::fail("{} needs \"gradient_clipping\": 0; it is {:g}{}",
+               find_path(root, {"zero_optimization", "compute_grad_norm"})->describe(),
+               config.engine.gradient_clipping, root.find("gradient_clipping") ? "" : " by default");
+}
+
+void check_param_dtype(const config::Node& root, const DeepspeedConfig& config) {
+  auto node = find_path(root, {"data_types", "param_dtype"});
+  if (!node || node->json().is_null()) return;
+  for (auto& [name, type] : config::data_type_names())
+    if (config::lower(node->json().get<std::string>()) == name && type != config.model_dtype())
+      base::fail(
+          "{} does not agree with the precision that is enabled; leave it out, or set fp16.enabled or "
+          "bf16.enabled",
+          node->describe());
+}
+
+void check_mesh(const config::Node& root, int world_size) {
+  auto node = root.find("data_parallel_size");
+  if (node && !node->json().is_null() && node->json() != world_size)
+    base::fail("{} does not agree with the {} ranks that run; leave it out", node->describe(), world_size);
+}
+
+}  // namespace
+
+DeepspeedConfig parse_config(std::string_view source, int world_size) {
+  return parse_config(config::load(source), world_size);
+}
+
+DeepspeedConfig parse_config(const config::Document& document, int world_size) {
+  config::Node root(document);
+  ParseTarget target;
+  config::Warnings warnings;
+  schema().table()->parse(root, &target, warnings);
+  DeepspeedConfig& out = target.config;
+  check_together(root, out);
+  check_param_dtype(root, out);
+  check_mesh(root, world_size);
+  try {
+    BatchSizes sizes = resolve_batch(target.batch, world_size);
+    out.engine.train_batch_size = sizes.train;
+    out.engine.train_micro_batch_size_per_gpu = sizes.micro;
+    out.engine.gradient_accumulation_steps = sizes.accumulation;
+  } catch (const base::Error& error) {
+    base::fail("{}: {}", document.name, error.what());
+  }
+  out.raw = document.json;
+  out.warnings = std::move(warnings);
+  return std::move(target.config);
+}
+
+std::vector<std::string> config_keys() { return config::key_paths(*schema().table()); }
+
+std::string config_reference_markdown() { return config::to_markdown(*schema().table()); }
+
+}  // namespace deepspeed::engine

@@ -1,0 +1,56 @@
+#include "deepspeed/base/error.h"
+#include "deepspeed/optim/schema.h"
+
+namespace deepspeed::optim {
+namespace {
+
+void check_dynamic(const config::Node& block, Fp16Config& fp16, config::Warnings&) {
+  if (!fp16.dynamic()) return;
+  auto need_positive = [&](const char* key, double value) {
+    if (value > 0) return;
+    config::fail_value(*block.find(key), "> 0 when the loss scale is dynamic (fp16.loss_scale 0)");
+  };
+  need_positive("loss_scale_window", static_cast<double>(fp16.loss_scale_window));
+  need_positive("min_loss_scale", fp16.min_loss_scale);
+}
+
+}  // namespace
+
+config::Schema<Fp16Config> fp16_schema() {
+  config::Schema<Fp16Config> s("Training in half precision with loss scaling.");
+  s.strict();
+  s.field("enabled", &Fp16Config::enabled).doc("Parameters, activations and gradients in fp16.");
+  s.field("loss_scale", &Fp16Config::loss_scale)
+      .at_least(0)
+      .no_bool()
+      .doc("0: dynamic; above: a fixed scale.");
+  s.field("initial_scale_power", &Fp16Config::initial_scale_power)
+      .range(-126, 127)
+      .doc("The dynamic scale starts at 2 to this power.");
+  s.field("loss_scale_window", &Fp16Config::loss_scale_window)
+      .at_least(0)
+      .no_bool()
+      .doc("Iterations without overflow before the scale doubles.");
+  s.field("hysteresis", &Fp16Config::hysteresis)
+      .at_least(0)
+      .doc("Overflows tolerated before the scale halves.");
+  s.field("consecutive_hysteresis", &Fp16Config::consecutive_hysteresis)
+      .doc("Refill the hysteresis on every iteration without overflow.");
+  s.field("min_loss_scale", &Fp16Config::min_loss_scale)
+      .at_least(0)
+      .no_bool()
+      .doc("Floor of the dynamic scale.");
+  s.finish(check_dynamic);
+  return s;
+}
+
+config::Schema<Bf16Config> bf16_schema() {
+  config::Schema<Bf16Config> s("Training in bfloat16 with fp32 master weights.");
+  s.strict();
+  s.field("enabled", &Bf16Config::enabled).doc("Parameters, activations and gradients in bf16.");
+  s.field("check_grad_overflow", &Bf16Config::check_grad_overflow)
+      .doc("Skip a step whose gradients hold an infinity or NaN.");
+  return s;
+}
+
+}  // namespace deepspeed::optim
