@@ -1,0 +1,39 @@
+// Datasets and the loader that collates a rank's micro-batches from them.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <memory>
+#include <vector>
+
+#include "deepspeed/data/sampler.h"
+
+namespace deepspeed::data {
+
+/// Samples by index. get() may be called from any thread.
+class Dataset {
+ public:
+  virtual ~Dataset() = default;
+  virtual int64_t size() const = 0;
+  /// The tensors of one sample (inputs, labels, ...), of the same shapes for every sample.
+  virtual std::vector<at::Tensor> get(int64_t index) const = 0;
+};
+
+/// Gives micro-batch after micro-batch: each tensor of the samples stacked along a new first dimension.
+class Loader {
+ public:
+  Loader(std::shared_ptr<const Dataset> dataset, const Sampler::Options& options);
+  /// The micro-batch at the current position; moves on by one.
+  std::vector<at::Tensor> next();
+  int64_t position() const { return position_; }
+  /// Continue at this micro-step (resuming).
+  void seek(int64_t micro_step) { position_ = micro_step; }
+  Sampler& sampler() { return sampler_; }
+
+ private:
+  std::shared_ptr<const Dataset> dataset_;
+  Sampler sampler_;
+  int64_t position_ = 0;
+};
+
+}  // namespace deepspeed::data
