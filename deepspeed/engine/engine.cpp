@@ -1,0 +1,232 @@
+#include "deepspeed/engine/engine.h"
+
+#include <ATen/ops/zeros.h>
+#include <torch/csrc/autograd/engine.h>
+#include <torch/csrc/autograd/grad_mode.h>
+
+#include <cmath>
+#include <unordered_map>
+
+#include "deepspeed/base/error.h"
+#include "deepspeed/base/log.h"
+
+namespace deepspeed::engine {
+namespace {
+
+at::ScalarType torch_dtype(config::DataType type) {
+  switch (type) {
+    case config::DataType::kFp16: return at::kHalf;
+    case config::DataType::kBf16: return at::kBFloat16;
+    default: return at::kFloat;
+  }
+}
+
+}  // namespace
+
+Engine::Engine(EngineParts parts) : parts_(std::move(parts)), scaler_(parts_.config.fp16) {
+  DS_CHECK(parts_.model != nullptr, "initialize needs a model");
+  DS_CHECK(parts_.group != nullptr, "the engine needs a process group");
+  cast_model();
+  make_states();
+  if (!parts_.same_on_all_ranks) {
+    at::NoGradGuard no_grad;
+    for (auto& states : states_) states->broadcast_parameters();
+    for (auto& tensor : frozen_)
+      if (tensor.tensor.numel() > 0) parts_.group->broadcast(tensor.tensor.detach(), /*root=*/0);
+  }
+  make_optimizer();
+  listen_to_gradients();
+}
+
+Engine::~Engine() = default;
+
+// Parameters take the configured format; buffers keep theirs (data_types.buffer_dtype is null).
+void Engine::cast_model() {
+  const at::ScalarType dtype = torch_dtype(config().model_dtype());
+  for (auto& parameter : parts_.model->parameters())
+    if (parameter.is_floating_point() && parameter.scalar_type() != dtype) parameter.set_data(parameter.detach().to(dtype));
+}
+
+void Engine::make_states() {
+  std::unordered_map<const void*, std::string> names;  // still unassigned trainable parameters
+  std::vector<zero::NamedParameter> in_order;
+  for (const auto& entry : parts_.model->named_parameters()) {
+    const at::Tensor& tensor = entry.value();
+    if (!tensor.requires_grad())
+      frozen_.push_back({entry.key(), tensor});
+    else if (names.emplace(tensor.unsafeGetTensorImpl(), entry.key()).second)
+      in_order.push_back({entry.key(), tensor});
+  }
+  for (const auto& entry : parts_.model->named_buffers()) frozen_.push_back({entry.key(), entry.value()});
+  DS_CHECK(!in_order.empty(), "the model has no trainable parameter");
+
+  const auto accumulate = torch_dtype(config().engine.grad_accum_dtype.value_or(config().model_dtype()));
+  auto add = [&](std::vector<zero::NamedParameter> members) {
+    states_.push_back(std::make_unique<zero::GroupStates>(std::move(members), config().zero, parts_.group, accumulate));
+  };
+  if (parts_.groups.empty()) {
+    add(std::move(in_order));
+    return;
+  }
+  for (const auto& group : parts_.groups) {
+    std::vector<zero::NamedParameter> members;
+    for (const auto& parameter : group.parameters) {
+      auto known = names.find(parameter.unsafeGetTensorImpl());
+      DS_CHECK(known != names.end(), "a parameter group holds a tensor that is no trainable parameter of the model, or holds "
+                                     "one that another group already has");
+      members.push_back({known->second, parameter});
+      names.erase(known);
+    }
+    DS_CHECK(!members.empty(), "a parameter group is empty");
+    add(std::move(members));
+  }
+}
+
+void Engine::make_optimizer() {
+  std::vector<optim::ParamGroup> groups;
+  for (size_t g = 0; g < states_.size(); ++g) {
+    optim::ParamGroup group = optim::default_group(config().optimizer);
+    if (g < parts_.groups.size()) {
+      group.lr = parts_.groups[g].lr.value_or(group.lr);
+      group.weight_decay = parts_.groups[g].weight_decay.value_or(group.weight_decay);
+    }
+    group.pieces = states_[g]->pieces();
+    groups.push_back(std::move(group));
+  }
+  if (parts_.optimizer) {
+    DS_CHECK(config().zero.stage == 0 || config().engine.zero_allow_untested_optimizer,
+             "ZeRO with an optimizer of your own needs \"zero_allow_untested_optimizer\": true");
+    optimizer_ = parts_.optimizer(std::move(groups));
+  } else {
+    DS_CHECK(config().optimizer.type.has_value(), "the configuration has no 'optimizer' and initialize was given none");
+    optimizer_ = optim::make_optimizer(config().optimizer, std::move(groups));
+  }
+  if (parts_.scheduler)
+    scheduler_ = parts_.scheduler(*optimizer_);
+  else if (!std::holds_alternative<std::monostate>(config().scheduler.schedule))
+    scheduler_ = optim::make_scheduler(config().scheduler, *optimizer_);
+}
+
+void Engine::listen_to_gradients() {
+  for (size_t g = 0; g < states_.size(); ++g)
+    for (size_t i = 0; i < states_[g]->parameters().size(); ++i)
+      subscriptions_.push_back(nn::on_gradient(states_[g]->parameters()[i].tensor,
+                                               [this, g, i](const at::Tensor& parameter) { on_gradient(g, i, parameter); }));
+}
+
+void Engine::begin_forward() {
+  if (parts_.rng) parts_.rng->set_step(static_cast<uint64_t>(micro_steps_));
+}
+
+void Engine::on_gradient(size_t group, size_t index, const at::Tensor& parameter) {
+  at::NoGradGuard no_grad;
+  if (!backward_open_) {
+    backward_open_ = true;
+    for (auto& states : states_) states->gradients().set_boundary(is_gradient_accumulation_boundary());
+    // A plain loss.backward() of the user's: nobody else will say when it is over.
+    if (!backward_is_ours_) torch::autograd::Engine::get_default_engine().queue_callback([this] { end_backward(); });
+  }
+  states_[group]->gradients().add(index, parameter.grad());
+  parameter.mutable_grad().reset();  // the accumulation lives in the reducer
+}
+
+at::Tensor Engine::backward(const at::Tensor& loss) {
+  DS_CHECK(loss.numel() == 1, "backward needs a scalar loss, got {} elements", loss.numel());
+  const at::Tensor shared = gradient_accumulation_steps() == 1 ? loss : loss / static_cast<double>(gradient_accumulation_steps());
+  backward_is_ours_ = true;
+  (scaler_.scale() == 1 ? shared : shared * scaler_.scale()).backward();
+  backward_is_ours_ = false;
+  for (auto& states : states_) states->gradients().set_boundary(is_gradient_accumulation_boundary());
+  end_backward();
+  return shared.detach();
+}
+
+void Engine::end_backward() {
+  at::NoGradGuard no_grad;
+  backward_open_ = false;
+  for (auto& states : states_) {
+    states->gradients().finish([&](size_t index) {
+      DS_CHECK(config().zero.ignore_unused_parameters || config().zero.stage != 2,
+               "parameter '{}' got no gradient and zero_optimization.ignore_unused_parameters is false",
+               states->parameters()[index].name);
+    });
+  }
+}
+
+bool Engine::is_gradient_accumulation_boundary() const { return (micro_steps_ + 1) % gradient_accumulation_steps() == 0; }
+
+void Engine::zero_grad() {
+  for (auto& states : states_) states->gradients().clear();
+  parts_.model->zero_grad();
+}
+
+void Engine::step() {
+  at::NoGradGuard no_grad;
+  const bool boundary = is_gradient_accumulation_boundary();
+  ++micro_steps_;
+  step_applied_ = false;
+  if (!boundary) return;
+  apply_step(judge_gradients());
+  for (auto& states : states_) states->gradients().clear();
+  if (config().engine.steps_per_print && (global_steps_ + 1) % *config().engine.steps_per_print == 0) print_progress();
+  ++global_steps_;
+  global_samples_ += train_batch_size();
+}
+
+// Every rank looks at its own part of the gradient, whatever the stage: the same sums in the same order, so that a
+// clipped step has the same bits at every stage.
+Engine::Decision Engine::judge_gradients() {
+  const bool checks = config().fp16.enabled || (config().bf16.enabled && config().bf16.check_grad_overflow);
+  const double clipping = config().engine.gradient_clipping;
+  grad_norm_.reset();
+  if (!checks && !config().zero.compute_grad_norm) return {.grad_scale = 1 / scaler_.scale()};
+
+  optim::NormResult norm;
+  for (auto& states : states_) norm += optim::norm_squared(states->gradients().shard());
+  at::Tensor sums = at::zeros({2}, at::kDouble);
+  sums[0] = norm.sum_squares;
+  sums[1] = norm.finite ? 0.0 : 1.0;
+  parts_.group->all_reduce(sums);
+  const double total = std::sqrt(sums[0].item<double>());
+  if (checks && sums[1].item<double>() > 0) return {.overflow = true};
+  if (config().zero.compute_grad_norm) grad_norm_ = total / scaler_.scale();
+  return {.grad_scale = optim::clip_factor(total, clipping, scaler_.scale())};
+}
+
+void Engine::apply_step(const Decision& decision) {
+  if (decision.overflow) {
+    ++skipped_steps_;
+    if (parts_.group->rank() == 0)
+      base::log_info("step {}: gradients overflowed at loss scale {}, the step is skipped", global_steps_ + 1, scaler_.scale());
+  } else {
+    optimizer_->step(decision.grad_scale);
+    for (auto& states : states_) states->publish();
+    step_applied_ = true;
+  }
+  if (config().fp16.enabled) scaler_.update(decision.overflow);
+  if (!decision.overflow && scheduler_) scheduler_->step();
+}
+
+std::vector<double> Engine::get_lr() const {
+  std::vector<double> rates;
+  for (const auto& group : optimizer_->groups()) rates.push_back(group.lr);
+  return rates;
+}
+
+std::vector<std::array<double, 2>> Engine::get_mom() const {
+  std::vector<std::array<double, 2>> betas;
+  for (const auto& group : optimizer_->groups()) betas.push_back(group.betas);
+  return betas;
+}
+
+void Engine::print_progress() const {
+  if (parts_.group->rank() != 0) return;
+  std::string lr, mom;
+  for (const auto& group : optimizer_->groups()) {
+    lr += (lr.empty() ? "" : ", ") + fmt::format("{}", group.lr);
+    mom += (mom.empty() ? "" : ", ") + fmt::format("({}, {})", group.betas[0], group.betas[1]);
+  }
+  base::log_info("step={}, skipped={}, lr=[{}], mom=[{}]", global_steps_ + 1, skipped_steps_, lr, mom);
+}
+
+}  // namespace deepspeed::engine

@@ -1,0 +1,162 @@
+// The training engine: composes ZeRO's model states, the optimizer, the schedule, loss scaling and checkpoints around a
+// user's model. It contains no maths of its own. Mirrors DeepSpeed's runtime/engine.py (contract 2.3).
+//
+//   auto ready = deepspeed::initialize({.model = net, .config = "ds.json"});
+//   for (...) {
+//     auto loss = ready.engine->forward([&] { return net->forward(x).mean(); });
+//     ready.engine->backward(loss);
+//     ready.engine->step();
+//   }
+#pragma once
+
+#include <torch/nn/module.h>
+
+#include <filesystem>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "deepspeed/accel/rng.h"
+#include "deepspeed/comm/group.h"
+#include "deepspeed/engine/config.h"
+#include "deepspeed/nn/grad_hooks.h"
+#include "deepspeed/optim/loss_scaler.h"
+#include "deepspeed/optim/norm.h"
+#include "deepspeed/optim/scheduler.h"
+#include "deepspeed/zero/group_states.h"
+
+namespace deepspeed::engine {
+
+/// Trainable parameters with hyperparameters of their own; what is absent comes from the configuration.
+struct ParameterGroup {
+  std::vector<at::Tensor> parameters;
+  std::optional<double> lr, weight_decay;
+};
+
+using SchedulerFactory = std::function<std::unique_ptr<optim::LrScheduler>(optim::Optimizer&)>;
+
+struct EngineParts {
+  std::shared_ptr<torch::nn::Module> model;
+  DeepspeedConfig config;
+  comm::GroupPtr group;                     // data-parallel
+  std::shared_ptr<accel::Rng> rng;          // dropout's random state; may be null
+  std::vector<ParameterGroup> groups;       // empty: one group of all trainable parameters
+  optim::OptimizerFactory optimizer;        // instead of the configuration's
+  SchedulerFactory scheduler;               // instead of the configuration's
+  bool same_on_all_ranks = false;           // parameters came from one source: no broadcast at the start
+};
+
+struct SaveOptions {
+  std::string tag;  // empty: "global_step<N>"
+  nlohmann::ordered_json client_state = nlohmann::ordered_json::object();
+  bool save_latest = true;
+};
+
+struct LoadOptions {
+  std::string tag;  // empty: what `latest` names
+  bool optimizer_states = true;
+  bool lr_scheduler_states = true;
+  bool module_only = false;
+};
+
+struct Loaded {
+  std::filesystem::path path;
+  nlohmann::ordered_json client_state;
+};
+
+/// One a rank. Collective calls (every rank of the group, same order): the constructor, backward() and step() of each
+/// micro-batch, save_checkpoint(), load_checkpoint().
+class Engine {
+ public:
+  explicit Engine(EngineParts parts);
+  ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  /// Runs one micro-batch's forward: gives the dropout sites their step, then calls `compute` and returns its result.
+  template <class Compute>
+  auto forward(Compute&& compute) {
+    begin_forward();
+    return compute();
+  }
+  /// Gradients of a scalar loss, divided by the accumulation steps and multiplied by the loss scale; reduces over the
+  /// ranks as the ZeRO stage wants. Returns the loss divided by the accumulation steps.
+  at::Tensor backward(const at::Tensor& loss);
+  /// Counts a micro-batch; at the accumulation boundary clips, updates the parameters (unless the gradients overflowed)
+  /// and advances the schedule.
+  void step();
+
+  bool is_gradient_accumulation_boundary() const;
+  void zero_grad();
+  void train(bool on = true) { parts_.model->train(on); }
+  void eval() { train(false); }
+
+  /// One a parameter group.
+  std::vector<double> get_lr() const;
+  std::vector<std::array<double, 2>> get_mom() const;
+  std::string get_type() const { return optimizer_->type(); }
+  /// Unclipped, unscaled L2 norm of the last step's gradients over all ranks; nothing before the first step or when the
+  /// configuration does not compute it.
+  std::optional<double> get_global_grad_norm() const { return grad_norm_; }
+  double loss_scale() const { return scaler_.scale(); }
+  /// Whether the last step() changed parameters.
+  bool was_step_applied() const { return step_applied_; }
+
+  int64_t train_batch_size() const { return config().engine.train_batch_size; }
+  int64_t train_micro_batch_size_per_gpu() const { return config().engine.train_micro_batch_size_per_gpu; }
+  int64_t gradient_accumulation_steps() const { return config().engine.gradient_accumulation_steps; }
+  int64_t global_steps() const { return global_steps_; }
+  int64_t global_samples() const { return global_samples_; }
+  int64_t micro_steps() const { return micro_steps_; }
+  int64_t skipped_steps() const { return skipped_steps_; }
+
+  const DeepspeedConfig& config() const { return parts_.config; }
+  torch::nn::Module& module() { return *parts_.model; }
+  optim::Optimizer& optimizer() { return *optimizer_; }
+  optim::LrScheduler* lr_scheduler() { return scheduler_.get(); }
+  comm::Group& group() { return *parts_.group; }
+
+  /// Writes <folder>/<tag>/ and then <folder>/latest (checkpoint/writer.h). Keys of client_state are the caller's own.
+  void save_checkpoint(const std::filesystem::path& folder, const SaveOptions& options = {});
+  /// Restores what was saved, on any number of ranks and any stage. Nothing when no tag is given and there is no `latest`.
+  /// An accumulation window that was under way when saving starts anew.
+  std::optional<Loaded> load_checkpoint(const std::filesystem::path& folder, const LoadOptions& options = {});
+
+ private:
+  struct Decision {  // what the gradients' norm means for this step
+    bool overflow = false;
+    double grad_scale = 1;
+  };
+
+  void make_states();
+  void cast_model();
+  void make_optimizer();
+  void listen_to_gradients();
+  void begin_forward();
+  void on_gradient(size_t group, size_t index, const at::Tensor& parameter);
+  void end_backward();
+  Decision judge_gradients();
+  void apply_step(const Decision& decision);
+  void print_progress() const;
+  nlohmann::ordered_json state_json(const SaveOptions& options, const std::string& tag) const;
+  void load_parameters(const class LoadContext& context);
+  void load_counters(const nlohmann::ordered_json& state, const LoadOptions& options);
+
+  EngineParts parts_;
+  std::vector<std::unique_ptr<zero::GroupStates>> states_;
+  std::vector<zero::NamedParameter> frozen_;  // parameters that are not trained, and buffers: saved whole
+  std::unique_ptr<optim::Optimizer> optimizer_;
+  std::unique_ptr<optim::LrScheduler> scheduler_;
+  optim::LossScaler scaler_;
+  std::vector<nn::GradSubscription> subscriptions_;
+
+  bool backward_open_ = false;      // gradients of a backward have come and it has not been ended
+  bool backward_is_ours_ = false;   // backward() runs and will end it; else libtorch's end-of-backward callback does
+  bool step_applied_ = false;
+  std::optional<double> grad_norm_;
+  int64_t global_steps_ = 0, global_samples_ = 0, micro_steps_ = 0, skipped_steps_ = 0;
+};
+
+}  // namespace deepspeed::engine

@@ -1,0 +1,155 @@
+// Saving and loading the engine: what of it belongs into a checkpoint, in terms of pieces and counters.
+#include <torch/csrc/autograd/grad_mode.h>
+
+#include "deepspeed/base/error.h"
+#include "deepspeed/base/log.h"
+#include "deepspeed/checkpoint/reader.h"
+#include "deepspeed/checkpoint/writer.h"
+#include "deepspeed/engine/engine.h"
+
+namespace deepspeed::engine {
+namespace {
+
+using nlohmann::ordered_json;
+
+constexpr int kFormat = 1;  // of state.json
+
+ordered_json groups_json(const optim::Optimizer& optimizer) {
+  ordered_json groups = ordered_json::array();
+  for (const auto& g : optimizer.groups())
+    groups.push_back({{"lr", g.lr}, {"betas", g.betas}, {"eps", g.eps}, {"weight_decay", g.weight_decay}, {"bias_correction", g.bias_correction}});
+  return groups;
+}
+
+void load_groups(const ordered_json& saved, optim::Optimizer& optimizer, const std::string& where) {
+  DS_CHECK(saved.size() == optimizer.groups().size(), "{}: {} parameter groups were saved, the optimizer has {}", where, saved.size(),
+           optimizer.groups().size());
+  for (size_t i = 0; i < saved.size(); ++i) {
+    auto& g = optimizer.groups()[i];
+    g.lr = saved[i].at("lr").get<double>();
+    g.betas = saved[i].at("betas").get<std::array<double, 2>>();
+    g.eps = saved[i].at("eps").get<double>();
+    g.weight_decay = saved[i].at("weight_decay").get<double>();
+    g.bias_correction = saved[i].at("bias_correction").get<bool>();
+  }
+}
+
+}  // namespace
+
+ordered_json Engine::state_json(const SaveOptions& options, const std::string& tag) const {
+  ordered_json parameters = ordered_json::object();
+  for (const auto& states : states_)
+    for (const auto& p : states->parameters()) parameters[p.name] = p.tensor.sizes().vec();
+  ordered_json state = {{"format", kFormat},
+                        {"global_steps", global_steps_},
+                        {"global_samples", global_samples_},
+                        {"micro_steps", micro_steps_},
+                        {"skipped_steps", skipped_steps_},
+                        {"dp_world_size", parts_.group->size()},
+                        {"zero_stage", config().zero.stage},
+                        {"optimizer", {{"type", optimizer_->type()}, {"step_count", optimizer_->step_count()}, {"groups", groups_json(*optimizer_)}}},
+                        {"loss_scaler", scaler_.state()},
+                        {"parameters", parameters},
+                        {"client_state", options.client_state},
+                        {"ds_config", config().raw}};
+  if (scheduler_) state["lr_scheduler"] = {{"type", scheduler_->type()}, {"state", scheduler_->state_dict()}};
+  return state;
+}
+
+void Engine::save_checkpoint(const std::filesystem::path& folder, const SaveOptions& options) {
+  at::NoGradGuard no_grad;
+  const std::string tag = options.tag.empty() ? "global_step" + std::to_string(global_steps_) : options.tag;
+  checkpoint::RankPart part;
+  const bool first = parts_.group->rank() == 0;
+  for (size_t g = 0; g < states_.size(); ++g) {
+    // Whole states are the same everywhere: rank 0 alone writes them.
+    if (!first && config().zero.stage == 0) break;
+    const auto& owned = states_[g]->owned();
+    for (size_t i = 0; i < owned.size(); ++i) {
+      checkpoint::PieceStates piece{states_[g]->parameters()[owned[i].param].name, owned[i].begin, optimizer_->piece_state(g, i)};
+      piece.states["fp32"] = optimizer_->groups()[g].pieces[i].param;
+      part.pieces.push_back(std::move(piece));
+    }
+  }
+  if (first)
+    for (const auto& tensor : frozen_) part.whole[tensor.name] = tensor.tensor;
+  checkpoint::save({.folder = folder, .tag = tag, .save_latest = options.save_latest, .tag_validation = config().checkpoint.tag_validation},
+                   part, state_json(options, tag), *parts_.group);
+}
+
+// What load_parameters needs of the file and the caller's wishes.
+class LoadContext {
+ public:
+  const checkpoint::Reader& reader;
+  bool optimizer_states;
+};
+
+void Engine::load_parameters(const LoadContext& context) {
+  for (size_t g = 0; g < states_.size(); ++g) {
+    auto& states = *states_[g];
+    // Module weights first, whole and on every rank; a 16-bit parameter is its fp32 value rounded.
+    for (const auto& p : states.parameters()) {
+      const auto& shapes = context.reader.state().at("parameters");
+      DS_CHECK(shapes.contains(p.name), "'{}' has no parameter '{}'", context.reader.path().string(), p.name);
+      DS_CHECK(shapes[p.name].get<std::vector<int64_t>>() == p.tensor.sizes().vec(),
+               "'{}': parameter '{}' was saved with shape {}, the model's is {}", context.reader.path().string(), p.name,
+               shapes[p.name].dump(), nlohmann::json(p.tensor.sizes().vec()).dump());
+      context.reader.read("fp32", p.name, 0, p.tensor.detach().view({-1}));
+    }
+    const bool exact = context.optimizer_states && config().zero.load_from_fp32_weights;
+    if (!exact) states.adopt_parameters();
+    for (size_t i = 0; i < states.owned().size(); ++i) {
+      const auto& place = states.owned()[i];
+      const std::string& name = states.parameters()[place.param].name;
+      if (exact) context.reader.read("fp32", name, place.begin, optimizer_->groups()[g].pieces[i].param);
+      if (context.optimizer_states)
+        for (auto& [state, tensor] : optimizer_->piece_state(g, i)) context.reader.read(state, name, place.begin, tensor);
+    }
+  }
+  for (auto& tensor : frozen_)
+    DS_CHECK(context.reader.read_whole(tensor.name, tensor.tensor.detach()), "'{}' has no '{}'", context.reader.path().string(), tensor.name);
+}
+
+void Engine::load_counters(const ordered_json& state, const LoadOptions& options) {
+  global_steps_ = state.at("global_steps").get<int64_t>();
+  global_samples_ = state.at("global_samples").get<int64_t>();
+  skipped_steps_ = state.at("skipped_steps").get<int64_t>();
+  // Gradients of an unfinished window are not saved: it starts anew.
+  micro_steps_ = state.at("micro_steps").get<int64_t>() / gradient_accumulation_steps() * gradient_accumulation_steps();
+  const std::string where = "state.json";
+  if (options.optimizer_states) {
+    DS_CHECK(state.at("optimizer").at("type") == optimizer_->type(), "the checkpoint was made by optimizer {}, not {}",
+             state["optimizer"]["type"].dump(), optimizer_->type());
+    optimizer_->set_step_count(state["optimizer"].at("step_count").get<int64_t>());
+    load_groups(state["optimizer"].at("groups"), *optimizer_, where);
+    scaler_.load_state(state.at("loss_scaler").get<std::map<std::string, double>>());
+  }
+  if (options.lr_scheduler_states && scheduler_ && state.contains("lr_scheduler"))
+    scheduler_->load_state_dict(state["lr_scheduler"].at("state").get<std::map<std::string, double>>());
+}
+
+std::optional<Loaded> Engine::load_checkpoint(const std::filesystem::path& folder, const LoadOptions& options) {
+  at::NoGradGuard no_grad;
+  std::string tag = options.tag;
+  if (tag.empty()) {
+    const auto latest = checkpoint::latest_tag(folder);
+    if (!latest) {
+      base::log_warning("'{}' has no file 'latest': nothing is loaded; give a tag to load a certain checkpoint", folder.string());
+      return std::nullopt;
+    }
+    tag = *latest;
+  }
+  const checkpoint::Reader reader(folder, tag);
+  const auto& state = reader.state();
+  try {
+    DS_CHECK(state.at("format").get<int>() == kFormat, "'{}' has format {}, this program reads {}", reader.path().string(),
+             state["format"].dump(), kFormat);
+    load_parameters({reader, options.optimizer_states && !options.module_only});
+    if (!options.module_only) load_counters(state, options);
+    return Loaded{reader.path(), state.value("client_state", ordered_json::object())};
+  } catch (const nlohmann::json::exception& error) {
+    base::fail("'{}' is damaged: {}", (reader.path() / "state.json").string(), error.what());
+  }
+}
+
+}  // namespace deepspeed::engine

@@ -1,0 +1,36 @@
+#include "deepspeed/engine/initialize.h"
+
+#include "deepspeed/base/log.h"
+#include "deepspeed/comm/rendezvous.h"
+#include "deepspeed/engine/parse_config.h"
+
+namespace deepspeed::engine {
+
+Initialized initialize(InitializeOptions options) {
+  if (!options.group) options.group = comm::init_world(comm::rendezvous_from_env());
+  DeepspeedConfig config = parse_config(options.config, options.group->size());
+  if (config.engine.log_level) base::set_log_level(base::parse_log_level(*config.engine.log_level));
+  if (options.group->rank() == 0)
+    for (const auto& warning : config.warnings) base::log_warning("{}", warning);
+
+  Initialized ready;
+  const int64_t micro_batch = config.engine.train_micro_batch_size_per_gpu;
+  const int rank = options.group->rank(), world = options.group->size();
+  ready.engine = std::make_unique<Engine>(EngineParts{.model = std::move(options.model),
+                                                      .config = std::move(config),
+                                                      .group = std::move(options.group),
+                                                      .rng = std::move(options.rng),
+                                                      .groups = std::move(options.parameter_groups),
+                                                      .optimizer = std::move(options.optimizer),
+                                                      .scheduler = std::move(options.lr_scheduler),
+                                                      .same_on_all_ranks = options.same_on_all_ranks});
+  ready.optimizer = &ready.engine->optimizer();
+  ready.lr_scheduler = ready.engine->lr_scheduler();
+  if (options.training_data)
+    ready.loader = std::make_unique<data::Loader>(
+        options.training_data,
+        data::Sampler::Options{.micro_batch = micro_batch, .rank = rank, .world_size = world, .shuffle = options.shuffle, .seed = options.seed});
+  return ready;
+}
+
+}  // namespace deepspeed::engine

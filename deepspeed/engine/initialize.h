@@ -1,0 +1,45 @@
+// deepspeed::initialize: from a model and a configuration to a running engine (contract 2.1).
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "deepspeed/data/loader.h"
+#include "deepspeed/engine/engine.h"
+
+namespace deepspeed::engine {
+
+struct InitializeOptions {
+  std::shared_ptr<torch::nn::Module> model;
+  /// Path of a configuration file, its text, or that in base64.
+  std::string config;
+  /// The data-parallel group; null: the world that the launcher's environment describes (one rank without it).
+  comm::GroupPtr group;
+  std::vector<ParameterGroup> parameter_groups;
+  optim::OptimizerFactory optimizer;
+  SchedulerFactory lr_scheduler;
+  std::shared_ptr<const data::Dataset> training_data;
+  bool shuffle = true;
+  uint64_t seed = 1;
+  /// Dropout's random state, the one that the model was built with.
+  std::shared_ptr<accel::Rng> rng;
+  bool same_on_all_ranks = false;
+};
+
+/// What initialize gives. optimizer and lr_scheduler belong to the engine; lr_scheduler and loader may be null.
+struct Initialized {
+  std::unique_ptr<Engine> engine;
+  optim::Optimizer* optimizer = nullptr;
+  std::unique_ptr<data::Loader> loader;
+  optim::LrScheduler* lr_scheduler = nullptr;
+};
+
+/// Collective over the group. Parameters and buffers are broadcast from rank 0 unless same_on_all_ranks.
+Initialized initialize(InitializeOptions options);
+
+}  // namespace deepspeed::engine
+
+namespace deepspeed {
+using engine::initialize;
+using engine::InitializeOptions;
+}  // namespace deepspeed
