@@ -64,6 +64,11 @@ class Mesh {
   std::string describe(int rank) const;
 
  private:
+  // Of zero_ranks(rank): the block of `length` neighbours, or every ep-th (copies-th) member, that holds
+  // `rank`.
+  std::vector<int> consecutive(int rank, int length) const;
+  std::vector<int> strided(int rank) const;
+
   Dims dims_;
   std::array<int, kAxes> extents_;
 };

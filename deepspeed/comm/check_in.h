@@ -1,0 +1,17 @@
+// Who has arrived, by way of the store. Internal to comm.
+#pragma once
+
+#include <chrono>
+#include <string>
+#include <vector>
+
+#include "deepspeed/comm/group_state.h"
+
+namespace deepspeed::comm {
+
+/// Announces this rank under `key` and waits for all others to do so. Returns the ranks that were missing
+/// when the first rank gave up (empty: all are here). Throws when the store itself cannot be reached.
+std::vector<int> check_in(const StorePtr& store, const std::string& key, int rank, int size,
+                          std::chrono::milliseconds timeout);
+
+}  // namespace deepspeed::comm

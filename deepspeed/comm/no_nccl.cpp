@@ -1,0 +1,13 @@
+#include "deepspeed/base/error.h"
+#include "deepspeed/comm/backends.h"
+
+namespace deepspeed::comm {
+
+bool nccl_available() { return false; }
+
+Connect connect_nccl(int) {
+  base::fail(
+      "the NCCL backend is not available in this build: configure with -DDEEPSPEED_CUDA=ON, or use gloo");
+}
+
+}  // namespace deepspeed::comm
