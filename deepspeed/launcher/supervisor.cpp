@@ -125,6 +125,7 @@ bool Supervisor::reap() {
 void Supervisor::note_failure(const Failure& failure) {
   failure_ = failure;
   stop_all();
+  relay_.pump();  // so that the rank's own words come first
   relay_.say(fmt::format("deepspeed: rank {} (pid {}) {}{}", failure.rank, failure.pid,
                          describe(failure.status), running_ranks() > 0 ? "; stopping the other ranks" : ""));
 }
@@ -133,6 +134,7 @@ void Supervisor::stop_all() {
   phase_ = Phase::kTerminating;
   deadline_ = Clock::now() + options_.grace;
   signal_descendants(SIGTERM);
+  signal_descendants(SIGCONT);  // a stopped process could not obey
 }
 
 void Supervisor::advance() {
