@@ -8,7 +8,12 @@ if(NOT EXISTS "${DEEPSPEED_TORCH_ROOT}/lib/libtorch_cpu.so")
 endif()
 find_package(fmt REQUIRED)
 find_path(GLOO_INCLUDE_DIR gloo/algorithm.h REQUIRED)
+# The wheel ships the headers of another fmt among its own; ours must be found first, or calls and library would differ.
+get_target_property(FMT_INCLUDE_DIR fmt::fmt INTERFACE_INCLUDE_DIRECTORIES)
+file(MAKE_DIRECTORY "${CMAKE_BINARY_DIR}/first")
+file(CREATE_LINK "${FMT_INCLUDE_DIR}/fmt" "${CMAKE_BINARY_DIR}/first/fmt" SYMBOLIC)
 add_library(ds_torch INTERFACE)
+target_include_directories(ds_torch INTERFACE "${CMAKE_BINARY_DIR}/first")
 target_include_directories(ds_torch SYSTEM INTERFACE
   "${DEEPSPEED_TORCH_ROOT}/include" "${DEEPSPEED_TORCH_ROOT}/include/torch/csrc/api/include" "${GLOO_INCLUDE_DIR}")
 target_compile_definitions(ds_torch INTERFACE USE_C10D_GLOO)

@@ -1,0 +1,46 @@
+// Rank 0's account of a run: one JSON line a step for programs, a progress bar or plain lines for people.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <optional>
+#include <string>
+
+namespace deepspeed::engine {
+
+struct StepRecord {
+  int64_t step = 0;       // counted from 1
+  double loss = 0;        // mean over all samples of the step
+  double lr = 0;          // get_lr() after the step
+  std::optional<double> grad_norm;
+  double loss_scale = 1;
+  int64_t skipped = 0;    // steps skipped so far
+  int64_t tokens = 0;     // of this step over all ranks
+  double step_ms = 0;
+  int64_t rss_bytes = 0, rss_bytes_all_ranks = 0;  // peak resident: this rank's, and the sum over ranks
+  std::optional<double> start_s;  // from exec of `deepspeed` to the first forward; first line only
+};
+
+class StepLog {
+ public:
+  /// `jsonl` may be empty. `last_step` is where the bar is full. Resuming (`append`) adds lines to the file.
+  StepLog(const std::filesystem::path& jsonl, int64_t last_step, bool quiet, bool append);
+  ~StepLog();
+  void add(const StepRecord& record);
+  /// A line of text that must not be mixed up with the bar.
+  void say(const std::string& text);
+
+ private:
+  void draw_bar(const StepRecord& record);
+  void print_line(const StepRecord& record);
+
+  std::ofstream file_;
+  std::filesystem::path path_;
+  int64_t first_step_ = 0, last_step_;
+  bool quiet_, terminal_, bar_drawn_ = false;
+  std::chrono::steady_clock::time_point started_, printed_;
+};
+
+}  // namespace deepspeed::engine

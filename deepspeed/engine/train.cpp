@@ -1,0 +1,257 @@
+#include "deepspeed/engine/train.h"
+
+#include <ATen/ops/zeros.h>
+#include <torch/csrc/autograd/grad_mode.h>
+
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+
+#include "deepspeed/accel/memory.h"
+#include "deepspeed/accel/threads.h"
+#include "deepspeed/base/env.h"
+#include "deepspeed/base/error.h"
+#include "deepspeed/base/log.h"
+#include "deepspeed/comm/rendezvous.h"
+#include "deepspeed/data/ngram_baseline.h"
+#include "deepspeed/data/token_dataset.h"
+#include "deepspeed/engine/initialize.h"
+#include "deepspeed/engine/parse_config.h"
+#include "deepspeed/engine/step_log.h"
+#include "deepspeed/models/generate.h"
+#include "deepspeed/models/weights.h"
+#include "deepspeed/text/tokenizer.h"
+
+namespace deepspeed::engine {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// One rank's run of ds_train.
+class Training {
+ public:
+  explicit Training(const TrainOptions& options);
+  void run();
+
+ private:
+  void build_model();
+  std::shared_ptr<data::TokenDataset> open_data(const std::filesystem::path& path);
+  const text::Tokenizer& tokenizer();
+  void start_engine();
+  double train_step();  // returns the mean loss over all samples of the step
+  void log_step(double loss, double step_ms);
+  void evaluate();
+  void say_baselines(const data::TokenDataset& held_out);
+  void save();
+  void finish();
+  bool first() const { return group_->rank() == 0; }
+
+  const TrainOptions& options_;
+  comm::GroupPtr group_;
+  models::ArchSpec spec_;
+  at::ScalarType dtype_ = at::kFloat;
+  std::shared_ptr<accel::Rng> rng_;
+  std::shared_ptr<models::Decoder> model_;
+  std::optional<text::Tokenizer> tokenizer_;
+  std::shared_ptr<data::TokenDataset> training_data_, eval_data_;
+  Initialized ready_;
+  std::unique_ptr<StepLog> log_;
+  std::optional<double> start_s_;
+  bool started_ = false;
+  int64_t last_step_ = 0;
+  std::string saved_tag_;
+};
+
+at::ScalarType torch_dtype(config::DataType type) {
+  return type == config::DataType::kBf16 ? at::kBFloat16 : type == config::DataType::kFp16 ? at::kHalf : at::kFloat;
+}
+
+Training::Training(const TrainOptions& options) : options_(options) {
+  const auto rendezvous = comm::rendezvous_from_env();
+  accel::set_compute_threads(rendezvous.local_world_size);
+  group_ = comm::init_world(rendezvous);
+  dtype_ = torch_dtype(parse_config(options.config, group_->size()).model_dtype());
+  spec_ = models::read_arch_spec(options.model / "config.json");
+  training_data_ = open_data(options.data);
+  if (!options.eval_data.empty()) eval_data_ = open_data(options.eval_data);
+  build_model();
+  start_engine();
+}
+
+void Training::build_model() {
+  rng_ = std::make_shared<accel::Rng>(options_.seed, static_cast<uint64_t>(group_->rank()));
+  model_ = std::make_shared<models::Decoder>(spec_, rng_);
+  auto specs = nn::list_parameters(*model_);
+  for (auto& spec : specs) spec.dtype = dtype_;
+  nn::DenseMaterializer materializer;
+  if (formats::SafetensorsModel::present(options_.model)) {
+    const models::WeightSource weights(formats::SafetensorsModel::open(options_.model), spec_);
+    weights.check(specs);
+    materializer.materialize(specs, weights);
+  } else {
+    materializer.materialize(specs, nn::InitSource(options_.seed));
+  }
+}
+
+const text::Tokenizer& Training::tokenizer() {
+  if (!tokenizer_) {
+    const auto path = options_.model / "tokenizer.json";
+    DS_CHECK(std::filesystem::exists(path), "'{}' is missing: make one with ds_tokenizer train, or give .bin data", path.string());
+    tokenizer_ = text::Tokenizer::from_file(path);
+  }
+  return *tokenizer_;
+}
+
+std::shared_ptr<data::TokenDataset> Training::open_data(const std::filesystem::path& path) {
+  const data::TokenDataset::Options options{.sequence_length = options_.seq_length, .vocab = spec_.vocab};
+  DS_CHECK(options_.seq_length <= spec_.max_positions, "--seq-length {} is longer than the model's {} positions", options_.seq_length,
+           spec_.max_positions);
+  if (path.extension() == ".bin") return data::TokenDataset::from_bin(path, options_.data_dtype == "u32" ? 4 : 2, options);
+  DS_CHECK(path.extension() == ".txt" || path.extension() == ".jsonl", "--data '{}': the name must end in .txt, .jsonl or .bin",
+           path.string());
+  return data::TokenDataset::from_ids(data::tokenize_file(path, tokenizer(), options_.text_field), path.string(), options);
+}
+
+void Training::start_engine() {
+  ready_ = initialize({.model = model_,
+                       .config = options_.config,
+                       .group = group_,
+                       .training_data = training_data_,
+                       .shuffle = options_.shuffle,
+                       .seed = options_.seed,
+                       .rng = rng_,
+                       .same_on_all_ranks = true});
+  Engine& engine = *ready_.engine;
+  if (!options_.load.empty()) {
+    DS_CHECK(engine.load_checkpoint(options_.load, {.tag = options_.load_tag}), "--load '{}': there is no checkpoint to resume from",
+             options_.load.string());
+    ready_.loader->seek(engine.micro_steps());
+  }
+  last_step_ = options_.steps > 0 ? options_.steps
+                                  : options_.epochs * ready_.loader->sampler().steps_per_epoch(engine.gradient_accumulation_steps());
+  if (!first()) return;
+  log_ = std::make_unique<StepLog>(options_.log_jsonl, last_step_, options_.quiet, /*append=*/!options_.load.empty());
+  if (options_.quiet) return;
+  int64_t parameters = 0;
+  for (const auto& p : model_->parameters()) parameters += p.numel();
+  log_->say(fmt::format("{} with {:.2f}M parameters in {}, {} rank{}, ZeRO stage {}, {} samples of {} tokens, steps {} to {}", spec_.model_type,
+                        static_cast<double>(parameters) / 1e6, c10::toString(dtype_), group_->size(), group_->size() > 1 ? "s" : "",
+                        engine.config().zero.stage, training_data_->size(), options_.seq_length, engine.global_steps() + 1, last_step_));
+}
+
+double Training::train_step() {
+  Engine& engine = *ready_.engine;
+  double total = 0;
+  for (int64_t g = 0; g < engine.gradient_accumulation_steps(); ++g) {
+    const at::Tensor ids = ready_.loader->next()[0];
+    if (!started_) {
+      started_ = true;
+      if (auto t0 = base::env("DS_LAUNCH_T0"))
+        start_s_ = std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count() - std::stod(*t0);
+    }
+    const at::Tensor loss = engine.forward([&] { return model_->forward(ids, ids); });
+    total += engine.backward(loss).item<double>();
+    engine.step();
+  }
+  at::Tensor mean = at::zeros({1}, at::kDouble);
+  mean[0] = total / group_->size();
+  group_->all_reduce(mean);
+  return mean.item<double>();
+}
+
+void Training::log_step(double loss, double step_ms) {
+  const Engine& engine = *ready_.engine;
+  at::Tensor peak = at::zeros({1}, at::kLong);
+  peak[0] = accel::peak_resident_bytes();
+  const int64_t mine = peak.item<int64_t>();
+  group_->all_reduce(peak);
+  if (!first()) return;
+  log_->add({.step = engine.global_steps(),
+             .loss = loss,
+             .lr = engine.get_lr()[0],
+             .grad_norm = engine.get_global_grad_norm(),
+             .loss_scale = engine.loss_scale(),
+             .skipped = engine.skipped_steps(),
+             .tokens = engine.train_batch_size() * options_.seq_length,
+             .step_ms = step_ms,
+             .rss_bytes = mine,
+             .rss_bytes_all_ranks = peak.item<int64_t>(),
+             .start_s = std::exchange(start_s_, std::nullopt)});
+}
+
+// Every rank scores its share of the held-out samples.
+void Training::evaluate() {
+  at::NoGradGuard no_grad;
+  model_->eval();
+  at::Tensor sums = at::zeros({2}, at::kDouble);  // of losses, of samples
+  for (int64_t i = group_->rank(); i < eval_data_->size(); i += group_->size()) {
+    const at::Tensor ids = eval_data_->get(i)[0].unsqueeze(0);
+    sums[0] += model_->forward(ids, ids).to(at::kDouble);
+    sums[1] += 1;
+  }
+  model_->train();
+  group_->all_reduce(sums);
+  const double loss = (sums[0] / sums[1]).item<double>();
+  if (first())
+    log_->say(fmt::format("step {}: held-out loss {:.4f}, perplexity {:.2f}", ready_.engine->global_steps(), loss, std::exp(loss)));
+}
+
+void Training::say_baselines(const data::TokenDataset& held_out) {
+  auto ids = [](const data::TokenDataset& data) {
+    std::vector<int32_t> all(static_cast<size_t>(data.tokens()));
+    for (size_t i = 0; i < all.size(); ++i) all[i] = static_cast<int32_t>(data.token(static_cast<int64_t>(i)));
+    return all;
+  };
+  const auto p = data::NgramBaseline(ids(*training_data_), spec_.vocab).evaluate(ids(held_out), options_.seq_length);
+  log_->say(fmt::format("baselines on the same held-out tokens: unigram perplexity {:.2f}, trigram perplexity {:.2f}", p.unigram, p.trigram));
+}
+
+void Training::save() {
+  const std::string tag = "global_step" + std::to_string(ready_.engine->global_steps());
+  if (tag == saved_tag_) return;
+  ready_.engine->save_checkpoint(options_.save);
+  saved_tag_ = tag;
+  if (first() && !options_.quiet) log_->say(fmt::format("saved {}", (options_.save / tag).string()));
+}
+
+void Training::finish() {
+  if (!options_.save.empty()) save();
+  if (eval_data_) {
+    evaluate();
+    if (first() && options_.eval_baselines) say_baselines(*eval_data_);
+  }
+  if (first() && !options_.export_to.empty()) {
+    models::export_hugging_face(options_.export_to, spec_, *model_, {.source = options_.model, .dtype = dtype_});
+    if (!options_.quiet) log_->say(fmt::format("exported {}", options_.export_to.string()));
+  }
+  if (first() && !options_.generate.empty()) {
+    const auto prompt = tokenizer().encode_ids(options_.generate);
+    const auto made = models::generate(*model_, prompt, {.max_new_tokens = options_.generate_tokens, .seed = options_.seed});
+    log_.reset();
+    std::printf("%s%s\n", options_.generate.c_str(), tokenizer().decode(made).c_str());
+  }
+  group_->barrier();
+}
+
+void Training::run() {
+  Engine& engine = *ready_.engine;
+  engine.train();
+  while (engine.global_steps() < last_step_) {
+    const auto begin = Clock::now();
+    const double loss = train_step();
+    log_step(loss, std::chrono::duration<double, std::milli>(Clock::now() - begin).count());
+    const int64_t step = engine.global_steps();
+    if (!options_.save.empty() && options_.save_every > 0 && step % options_.save_every == 0) save();
+    if (eval_data_ && options_.eval_every > 0 && step % options_.eval_every == 0 && step < last_step_) evaluate();
+  }
+  finish();
+}
+
+}  // namespace
+
+void train(const TrainOptions& options) {
+  DS_CHECK(options.data_dtype == "u16" || options.data_dtype == "u32", "--data-dtype '{}' is not u16 or u32", options.data_dtype);
+  Training(options).run();
+}
+
+}  // namespace deepspeed::engine
