@@ -38,8 +38,8 @@ AddedTokenFinder::AddedTokenFinder(std::vector<const AddedToken*> tokens, const 
     : empty_(tokens.empty()) {
   std::unordered_set<std::string_view> seen;
   for (const AddedToken* token : tokens) {
-    DS_CHECK(seen.insert(token->normalized_content).second, "{}: two added_tokens read '{}' once normalized",
-             where, token->normalized_content);
+    DS_CHECK(seen.insert(token->normalized_content).second, "{}: two added_tokens read {} once normalized",
+             where, quote(token->normalized_content));
     by_first_byte_[static_cast<unsigned char>(token->normalized_content[0])].push_back(token);
   }
   for (auto& candidates : by_first_byte_) {
@@ -94,12 +94,11 @@ AddedTokens::AddedTokens(std::vector<AddedToken> tokens, const BpeModel& model, 
     } else {
       token.id = next_id++;
       const std::string* other = model.token_of(token.id);
-      DS_CHECK(other == nullptr,
-               "{}: added token '{}' would get id {}, which '{}' has; add it to model.vocab", where,
-               token.content, token.id, other == nullptr ? "" : *other);
+      DS_CHECK(other == nullptr, "{}: added token {} would get id {}, which {} has; add it to model.vocab",
+               where, quote(token.content), token.id, quote(*other));
     }
     if (listed != token.id) {
-      base::log_warning("{}: added token '{}' is listed with id {} but has id {}", where, token.content,
+      base::log_warning("{}: added token {} is listed with id {} but has id {}", where, quote(token.content),
                         listed, token.id);
     }
     ids_[token.content] = token.id;

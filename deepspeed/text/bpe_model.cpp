@@ -5,6 +5,7 @@
 
 #include "deepspeed/base/error.h"
 #include "deepspeed/text/byte_alphabet.h"
+#include "deepspeed/text/utf8.h"
 
 namespace deepspeed::text {
 namespace {
@@ -28,8 +29,8 @@ struct Candidate {
 BpeModel::BpeModel(BpeOptions options) : options_(std::move(options)) {
   for (const auto& [token, id] : options_.vocabulary) {
     const auto [entry, is_new] = tokens_.try_emplace(id, &token);
-    DS_CHECK(is_new, "{}: model.vocab: '{}' and '{}' both have id {}; give each token its own",
-             options_.where, token, *entry->second, id);
+    DS_CHECK(is_new, "{}: model.vocab: {} and {} both have id {}; give each token its own", options_.where,
+             quote(token), quote(*entry->second), id);
   }
   for (int byte = 0; byte < 256; ++byte) {
     byte_ids_[static_cast<size_t>(byte)] = id_of(byte_character(static_cast<uint8_t>(byte))).value_or(-1);
@@ -43,8 +44,8 @@ void BpeModel::add_merges() {
     const auto& [left, right] = options_.merges[rank];
     const auto id = [&](const std::string& token) {
       const auto found = id_of(token);
-      DS_CHECK(found, "{}: model.merges[{}] ('{}', '{}') needs '{}', which model.vocab lacks", options_.where,
-               rank, left, right, token);
+      DS_CHECK(found, "{}: model.merges[{}] ({}, {}) needs {}, which model.vocab lacks", options_.where, rank,
+               quote(left), quote(right), quote(token));
       return *found;
     };
     merges_.insert_or_assign(pair_key(id(left), id(right)),
@@ -98,8 +99,8 @@ void BpeModel::spell(std::string_view piece, std::vector<Node>& nodes) const {
     if (unknown) {
       if (!options_.unknown_token) continue;
       const auto found = id_of(*options_.unknown_token);
-      DS_CHECK(found, "{}: model.vocab lacks byte 0x{:02x} and model.unk_token '{}' as well", options_.where,
-               byte, *options_.unknown_token);
+      DS_CHECK(found, "{}: model.vocab lacks byte 0x{:02x} and model.unk_token {} as well", options_.where,
+               byte, quote(*options_.unknown_token));
       id = *found;
     }
     if (unknown && after_unknown && options_.fuse_unknown) {

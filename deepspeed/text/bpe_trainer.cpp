@@ -244,7 +244,7 @@ std::string train_byte_level_bpe(std::string_view utf8_text, const BpeTrainOptio
   }
   Trainer trainer(utf8_text, options);
   trainer.train();
-  return to_json(trainer, options).dump(2) + "\n";
+  return to_json(trainer, options).dump(2);
 }
 
 }  // namespace deepspeed::text

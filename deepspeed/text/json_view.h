@@ -7,6 +7,7 @@
 #include <string>
 
 #include "deepspeed/base/error.h"
+#include "deepspeed/text/utf8.h"
 
 namespace deepspeed::text {
 
@@ -30,6 +31,12 @@ class JsonView {
     DS_CHECK(found != value_->end(), "{}: '{}' is missing", where(), key);
     return {*found, *file_, path_.empty() ? key : path_ + "." + key};
   }
+  /// A member whose name the file made up.
+  JsonView member(const std::string& key) const {
+    const auto found = object().find(key);
+    DS_CHECK(found != object().end(), "{}: {} is missing", where(), quote(key));
+    return {found->second, *file_, fmt::format("{}[{}]", path_, quote(key))};
+  }
   JsonView at(size_t index) const { return {(*value_)[index], *file_, fmt::format("{}[{}]", path_, index)}; }
 
   /// Number of elements of what must be an array.
@@ -52,12 +59,19 @@ class JsonView {
   bool boolean_or(const char* key, bool otherwise) const { return has(key) ? at(key).boolean() : otherwise; }
   /// A token id: 0 ... 2^31 - 1.
   int32_t id() const {
-    DS_CHECK(value_->is_number_unsigned() && value_->get<uint64_t>() <= std::numeric_limits<int32_t>::max(),
-             "{} must be a token id from 0 to 2147483647, not {}", where(), value_->dump().substr(0, 40));
+    DS_CHECK(is_id(*value_), "{} must be a token id from 0 to 2147483647, not {}", where(),
+             quote(value_->dump()));
     return value_->get<int32_t>();
+  }
+  /// The id that is the member `key`'s value; no path is made unless it is needed.
+  int32_t id_of(const std::string& key, const nlohmann::json& value) const {
+    return is_id(value) ? value.get<int32_t>() : member(key).id();
   }
 
  private:
+  static bool is_id(const nlohmann::json& value) {
+    return value.is_number_unsigned() && value.get<uint64_t>() <= std::numeric_limits<int32_t>::max();
+  }
   const nlohmann::json* value_;
   const std::string* file_;
   std::string path_;

@@ -38,8 +38,8 @@ class Parser {
     return true;
   }
   [[noreturn]] void refuse(std::string_view what) const {
-    base::fail("{}: the pattern '{}' has {} at byte {}, which is not supported", where_,
-               pattern_.substr(0, 200), what, at_);
+    base::fail("{}: the pattern {} has {} at byte {}, which is not supported", where_, quote(pattern_), what,
+               at_);
   }
   void operators(std::string_view text) { syntax_.items.push_back({std::string(text), -1}); }
   void set(CodePointSet set) {
@@ -211,7 +211,7 @@ class Parser {
     if (close == std::string_view::npos) refuse("a property without '}'");
     const std::string_view name = pattern_.substr(at_, close - at_);
     const auto found = CodePointSet::of_category(name);
-    if (!found) refuse("the property '" + std::string(name.substr(0, 40)) + "'");
+    if (!found) refuse("the property " + quote(name));
     at_ = close + 1;
     return negated ? found->complement() : *found;
   }

@@ -1,9 +1,11 @@
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "deepspeed/base/error.h"
 #include "deepspeed/text/json_view.h"
 #include "deepspeed/text/nfc.h"
 #include "deepspeed/text/pipeline.h"
+#include "deepspeed/text/utf8.h"
 
 namespace deepspeed::text {
 namespace {
@@ -22,25 +24,28 @@ Vocabulary read_vocabulary(const JsonView& view) {
   Vocabulary vocabulary;
   vocabulary.reserve(view.object().size());
   for (const auto& [token, id] : view.object()) {
-    vocabulary.emplace(token, JsonView(id, view.where(), fmt::format("'{}'", token.substr(0, 80))).id());
+    vocabulary.emplace(token, view.id_of(token, id));
   }
   return vocabulary;
 }
 
-std::pair<std::string, std::string> read_merge(const JsonView& view) {
-  if (view.value().is_array()) {
-    DS_CHECK(view.array_size() == 2, "{} must hold two tokens, not {}", view.where(), view.array_size());
-    return {view.at(size_t{0}).text(), view.at(size_t{1}).text()};
+std::pair<std::string, std::string> read_merge(const JsonView& merges, size_t index) {
+  const nlohmann::json& merge = merges.value()[index];
+  if (merge.is_array()) {
+    DS_CHECK(merge.size() == 2 && merge[0].is_string() && merge[1].is_string(), "{} must hold two tokens",
+             merges.at(index).where());
+    return {merge[0].get<std::string>(), merge[1].get<std::string>()};
   }
+  const JsonView view = merges.at(index);
   const std::string& line = view.text();
   const size_t space = line.find(' ');
   DS_CHECK(space != std::string::npos && line.find(' ', space + 1) == std::string::npos,
-           "{} must be two tokens with one space between, not '{}'", view.where(), line.substr(0, 80));
+           "{} must be two tokens with one space between, not {}", view.where(), quote(line));
   return {line.substr(0, space), line.substr(space + 1)};
 }
 
 BpeModel read_model(const JsonView& view) {
-  if (view.has("type") && type_of(view) != "BPE") refuse(view, fmt::format("model type '{}'", type_of(view)));
+  if (view.has("type") && type_of(view) != "BPE") refuse(view, "model type " + quote(type_of(view)));
   for (const char* key : {"continuing_subword_prefix", "end_of_word_suffix"}) {
     if (view.has(key) && !view.at(key).text().empty()) refuse(view.at(key), "any value but null");
   }
@@ -53,9 +58,9 @@ BpeModel read_model(const JsonView& view) {
   const JsonView merges = view.at("merges");
   options.merges.reserve(merges.array_size());
   for (size_t i = 0; i < merges.array_size(); ++i) {
-    const JsonView merge = merges.at(i);
-    if (merge.value().is_string() && merge.text().starts_with("#version")) continue;
-    options.merges.push_back(read_merge(merge));
+    const nlohmann::json& merge = merges.value()[i];
+    if (merge.is_string() && merge.get_ref<const std::string&>().starts_with("#version")) continue;
+    options.merges.push_back(read_merge(merges, i));
   }
   if (view.has("unk_token")) options.unknown_token = view.at("unk_token").text();
   options.fuse_unknown = view.boolean_or("fuse_unk", false);
@@ -69,7 +74,7 @@ bool read_normalizer(const JsonView& view, int depth = 0) {
   if (view.is_null()) return false;
   const std::string type = type_of(view);
   if (type == "NFC") return true;
-  if (type != "Sequence" || depth > kMaxDepth) refuse(view, fmt::format("normalizer '{}'", type));
+  if (type != "Sequence" || depth > kMaxDepth) refuse(view, "normalizer " + quote(type));
   bool nfc = false;
   const JsonView parts = view.at("normalizers");
   for (size_t i = 0; i < parts.array_size(); ++i) nfc |= read_normalizer(parts.at(i), depth + 1);
@@ -104,8 +109,8 @@ SplitBehavior read_behavior(const JsonView& view) {
   if (name == "MergedWithPrevious") return SplitBehavior::kMergedWithPrevious;
   if (name == "MergedWithNext") return SplitBehavior::kMergedWithNext;
   if (name == "Contiguous") return SplitBehavior::kContiguous;
-  base::fail("{} must be Removed, Isolated, MergedWithPrevious, MergedWithNext or Contiguous, not '{}'",
-             view.where(), name.substr(0, 40));
+  base::fail("{} must be Removed, Isolated, MergedWithPrevious, MergedWithNext or Contiguous, not {}",
+             view.where(), quote(name));
 }
 
 SplitStep read_split(const JsonView& view) {
@@ -138,7 +143,7 @@ void read_pre_tokenizer(const JsonView& view, std::vector<PreTokenizerStep>& ste
     const JsonView parts = view.at("pretokenizers");
     for (size_t i = 0; i < parts.array_size(); ++i) read_pre_tokenizer(parts.at(i), steps, depth + 1);
   } else {
-    refuse(view, fmt::format("pre_tokenizer '{}'", type));
+    refuse(view, "pre_tokenizer " + quote(type));
   }
 }
 
@@ -152,7 +157,7 @@ TemplateStep::Part read_template_part(const JsonView& part, const JsonView& spec
     return {true, {}, {}};
   }
   const std::string& name = part.at("SpecialToken").at("id").text();
-  const JsonView entry = special.at(name.c_str());
+  const JsonView entry = special.member(name);
   const JsonView ids = entry.at("ids"), tokens = entry.at("tokens");
   DS_CHECK(ids.array_size() == tokens.array_size(), "{}: ids and tokens differ in number", entry.where());
   TemplateStep::Part out{false, {}, {}};
@@ -182,19 +187,22 @@ void read_post_processor(const JsonView& view, Pipeline& pipeline, int depth = 0
     for (size_t i = 0; i < parts.array_size(); ++i) {
       step.parts.push_back(read_template_part(parts.at(i), special, pipeline));
     }
+    const auto sequences =
+        std::count_if(step.parts.begin(), step.parts.end(), [](const auto& p) { return p.is_sequence; });
+    if (sequences != 1) refuse(parts, "a template that does not hold the text once");
     pipeline.post_processor.emplace_back(std::move(step));
   } else if (type == "Sequence" && depth < kMaxDepth) {
     const JsonView parts = view.at("processors");
     for (size_t i = 0; i < parts.array_size(); ++i) read_post_processor(parts.at(i), pipeline, depth + 1);
   } else {
-    refuse(view, fmt::format("post_processor '{}'", type));
+    refuse(view, "post_processor " + quote(type));
   }
 }
 
 bool read_decoder(const JsonView& view) {
   if (view.is_null()) return false;
   const std::string type = type_of(view);
-  if (type != "ByteLevel") refuse(view, fmt::format("decoder '{}'", type));
+  if (type != "ByteLevel") refuse(view, "decoder " + quote(type));
   return true;
 }
 
@@ -206,7 +214,7 @@ Pipeline read_tokenizer_json(std::string_view json, const std::string& name) {
     document = nlohmann::json::parse(json);
   } catch (const nlohmann::json::parse_error& error) {
     const std::string text = error.what();
-    base::fail("{}: not valid JSON: {}", name, text.substr(text.find(' ') + 1));
+    base::fail("{}: not valid JSON: {}", name, one_line(text.substr(text.find(' ') + 1)));
   }
   const nlohmann::json nothing;
   const JsonView root(document, name, "");

@@ -111,4 +111,21 @@ std::string utf8_lossy(std::string bytes) {
   return out.append(bytes, copied);
 }
 
+std::string quote(std::string_view text) {
+  return "'" + one_line(text.substr(0, 80)) + (text.size() > 80 ? "...'" : "'");
+}
+
+std::string one_line(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte < 0x20 || byte == 0x7F) {
+      out += fmt::format("\\x{:02x}", byte);
+    } else {
+      out += c;
+    }
+  }
+  return utf8_lossy(std::move(out));
+}
+
 }  // namespace deepspeed::text

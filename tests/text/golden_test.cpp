@@ -1,0 +1,81 @@
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include "golden.h"
+
+namespace deepspeed::text {
+namespace {
+
+class TokenizerGolden : public ::testing::TestWithParam<std::string> {
+ protected:
+  const nlohmann::json& expected() const { return golden::digests().at("tokenizers").at(GetParam()); }
+  Tokenizer tokenizer_ = golden::tokenizer(GetParam());
+};
+
+TEST_P(TokenizerGolden, SamplesHaveTheSameIdsTokensOffsetsAndDecodedText) {
+  const auto samples = nlohmann::json::parse(golden::read(GetParam() + ".samples.json"));
+  ASSERT_EQ(samples.size(), 400u);
+  for (const auto& sample : samples) {
+    const auto text = sample[0].get<std::string>();
+    SCOPED_TRACE(sample[0].dump());
+    const Encoding encoding = tokenizer_.encode(text);
+    EXPECT_EQ(encoding.tokens, sample[2].get<std::vector<std::string>>());
+    ASSERT_EQ(encoding.ids, sample[1].get<std::vector<int32_t>>());
+    EXPECT_EQ(encoding.offsets, (sample[3].get<std::vector<std::pair<size_t, size_t>>>()));
+    EXPECT_EQ(tokenizer_.decode(encoding.ids), sample[4].get<std::string>());
+    EXPECT_EQ(tokenizer_.decode(encoding.ids, false), sample[5].get<std::string>());
+    EXPECT_EQ(tokenizer_.encode_ids(text), tokenizer_.encode(text, false).ids);
+  }
+}
+
+TEST_P(TokenizerGolden, EveryCodePointAloneIsTheSame) {
+  const auto block = golden::digests().at("code_points_per_digest").get<uint32_t>();
+  const auto& blocks = expected().at("code_points");
+  ASSERT_EQ(blocks.size() * block, 0x110000u);
+  for (uint32_t b = 0; b < blocks.size(); ++b) {
+    golden::Crc32 crc;
+    for (uint32_t c = b * block; c < (b + 1) * block; ++c) {
+      if (c >= 0xD800 && c <= 0xDFFF) continue;
+      std::string text;
+      append_code_point(text, c);
+      golden::add_record(crc, tokenizer_, text);
+    }
+    EXPECT_EQ(crc.text(), blocks[b].get<std::string>()) << "code points from " << b * block;
+  }
+}
+
+TEST_P(TokenizerGolden, TheExcerptAndTheMixedTextAreTheSame) {
+  EXPECT_EQ(golden::digest(tokenizer_, golden::read("genesis.txt")),
+            expected().at("excerpt").get<std::string>());
+  EXPECT_EQ(golden::digest(tokenizer_, golden::read("mixed.txt")), expected().at("mixed").get<std::string>());
+}
+
+TEST_P(TokenizerGolden, TheKingJamesTextIsTheSame) {
+  std::string why;
+  const std::string text = golden::king_james(why);
+  if (text.empty()) GTEST_SKIP() << why;
+  EXPECT_EQ(golden::digest(tokenizer_, text), expected().at("kjv").get<std::string>());
+  EXPECT_EQ(tokenizer_.encode_ids(text), tokenizer_.encode(text, false).ids);
+}
+
+// pairs_test.cpp has them all.
+TEST_P(TokenizerGolden, PairsOfChosenCodePointsAreTheSameInEverySixteenthBlock) {
+  if (!expected().contains("pairs")) GTEST_SKIP() << "no digests of pairs were made for this tokenizer";
+  const auto& pairs = expected().at("pairs");
+  for (size_t block = 0; block < pairs.size(); block += 16) {
+    EXPECT_EQ(golden::pairs_digest(tokenizer_, block), pairs[block].get<std::string>()) << "block " << block;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Tokenizers, TokenizerGolden,
+                         ::testing::Values("gpt2", "llama3", "qwen2", "roberta", "gpt4o"),
+                         [](const auto& info) { return info.param; });
+
+TEST(Crc32, IsThatOfZlib) {
+  golden::Crc32 crc;
+  crc.add(std::string_view("123456789"));
+  EXPECT_EQ(crc.text(), "cbf43926");
+}
+
+}  // namespace
+}  // namespace deepspeed::text
