@@ -12,6 +12,7 @@ const std::vector<OpIsas>& isa_table() {
       {"gelu", {kScalar, kAvx2, kAvx512}},       {"swiglu", {kScalar, kAvx2, kAvx512}},
       {"dropout", {kScalar, kAvx2, kAvx512}},    {"rotary", {kScalar, kAvx2, kAvx512}},
       {"attention", {kScalar, kAvx2, kAvx512}},  {"linear_cross_entropy", {kScalar, kAvx2, kAvx512}},
+      {"bf16_product", {kScalar, kAmx}},
   };
   return rows;
 }

@@ -12,7 +12,7 @@ namespace deepspeed::ops {
 /// hidden [N, C] and weight [V, C] are fp32, bf16 or fp16, each its own; labels [N] is int64. Returns a
 /// scalar fp32 loss; NaN when every label is ignored, as PyTorch has it. The softmax is fp32 whatever the
 /// inputs; two bf16 inputs are multiplied as bf16 with fp32 sums, anything else in fp32. CPU only. Memory:
-/// logits exist for a tile of rows at a time, at most 32 MB of them (one row at least). Differentiable (once)
+/// logits exist for a tile of rows at a time, at most 64 MB of them (one row at least). Differentiable (once)
 /// in hidden and weight. The gradients are formed while the logits are there, in forward, and kept until
 /// backward, which scales them by the incoming gradient: [N, C] and [V, C], each only when wanted. Errors:
 /// base::Error on a wrong shape, type or device, and on a label outside [0, V) that is not `ignore_index`,

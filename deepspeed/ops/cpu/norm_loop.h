@@ -1,0 +1,87 @@
+// The body of norm_{scalar,avx2,avx512}.cpp.
+#pragma once
+
+#include "deepspeed/ops/cpu/lanes.h"
+#include "deepspeed/ops/cpu/norm_kernel.h"
+
+namespace deepspeed::ops::cpu {
+namespace {
+
+template <class V, bool kCentred, class T>
+void norm_row(const NormForward& a, int64_t row) {
+  using F = typename V::F;
+  const T* x = static_cast<const T*>(a.x) + row * a.cols;
+  T* y = static_cast<T*>(a.y) + row * a.cols;
+  const float cols = static_cast<float>(a.cols);
+  float mean = 0;
+  if constexpr (kCentred) {
+    F sum = V::set1(0);
+    for_lanes<V>(a.cols, [&](int64_t i, auto part) { sum = sum + load<V>(x + i, part); });
+    mean = V::sum(sum) / cols;
+  }
+  const F centre = V::set1(mean);
+  F squares = V::set1(0);
+  for_lanes<V>(a.cols, [&](int64_t i, auto part) {
+    const F d = only<V>(load<V>(x + i, part) - centre, part);
+    squares = V::fma(d, d, squares);
+  });
+  const float rstd = 1.0f / __builtin_sqrtf(V::sum(squares) / cols + a.eps);
+  const F inverse = V::set1(rstd);
+  for_lanes<V>(a.cols, [&](int64_t i, auto part) {
+    const F normal = (load<V>(x + i, part) - centre) * inverse, w = load<V>(a.weight + i, part);
+    store<V>(y + i, a.bias ? V::fma(normal, w, load<V>(a.bias + i, part)) : normal * w, part);
+  });
+  if (kCentred && a.mean) a.mean[row] = mean;
+  if (a.rstd) a.rstd[row] = rstd;
+}
+
+// With n = (x - mean) rstd and g = dy weight:
+//   layer norm: dx = rstd (g - mean(g) - n mean(g n));  RMS norm: dx = rstd (g - n mean(g n)).
+template <class V, bool kCentred, class T>
+void norm_backward_row(const NormBackward& a, int64_t row) {
+  using F = typename V::F;
+  const T* x = static_cast<const T*>(a.x) + row * a.cols;
+  const T* dy = static_cast<const T*>(a.dy) + row * a.cols;
+  T* dx = a.dx ? static_cast<T*>(a.dx) + row * a.cols : nullptr;
+  const F centre = V::set1(kCentred ? a.mean[row] : 0), rstd = V::set1(a.rstd[row]);
+  F mean_g = V::set1(0), mean_gn = V::set1(0);
+  if (dx) {
+    for_lanes<V>(a.cols, [&](int64_t i, auto part) {
+      const F n = (load<V>(x + i, part) - centre) * rstd;
+      const F g = load<V>(dy + i, part) * load<V>(a.weight + i, part);
+      if constexpr (kCentred) mean_g = mean_g + g;
+      mean_gn = V::fma(g, n, mean_gn);
+    });
+    const float share = 1.0f / static_cast<float>(a.cols);
+    mean_g = V::set1(V::sum(mean_g) * share);
+    mean_gn = V::set1(V::sum(mean_gn) * share);
+  }
+  for_lanes<V>(a.cols, [&](int64_t i, auto part) {
+    const F n = (load<V>(x + i, part) - centre) * rstd, d = load<V>(dy + i, part);
+    if (a.dweight) store<V>(a.dweight + i, V::fma(d, n, load<V>(a.dweight + i, part)), part);
+    if (a.dbias) store<V>(a.dbias + i, load<V>(a.dbias + i, part) + d, part);
+    if (dx) store<V>(dx + i, (d * load<V>(a.weight + i, part) - mean_g - n * mean_gn) * rstd, part);
+  });
+}
+
+template <class V, bool kCentred>
+void norm_rows(const NormForward& a, int64_t begin, int64_t end) {
+  with_element(a.element, [&]<class T>(T*) {
+    for (int64_t row = begin; row < end; ++row) norm_row<V, kCentred, T>(a, row);
+  });
+}
+
+template <class V, bool kCentred>
+void norm_backward_rows(const NormBackward& a, int64_t begin, int64_t end) {
+  with_element(a.element, [&]<class T>(T*) {
+    for (int64_t row = begin; row < end; ++row) norm_backward_row<V, kCentred, T>(a, row);
+  });
+}
+
+template <class V>
+constexpr NormKernels norm_kernels_of() {
+  return {norm_rows<V, true>, norm_backward_rows<V, true>, norm_rows<V, false>, norm_backward_rows<V, false>};
+}
+
+}  // namespace
+}  // namespace deepspeed::ops::cpu

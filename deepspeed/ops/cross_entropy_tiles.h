@@ -1,0 +1,37 @@
+// The work of linear_cross_entropy: loss and gradients of one batch, tile by tile.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+
+#include "deepspeed/ops/cpu/softmax_kernel.h"
+
+namespace deepspeed::ops {
+
+/// How [rows, vocabulary] logits are cut: `rows` at a time, and of these `words` at a time.
+struct CrossEntropyPlan {
+  int64_t rows;
+  int64_t words;
+};
+
+/// Tiles of equal height, whose logits (all of the vocabulary when gradients are wanted) take at most 64 MB,
+/// and blocks of about 1 MB, which stay in the second-level cache.
+CrossEntropyPlan plan_cross_entropy(int64_t rows, int64_t vocabulary, bool gradients);
+
+struct CrossEntropyInputs {
+  at::Tensor hidden;  // [N, C]; no row of it is ignored
+  at::Tensor weight;  // [V, C]
+  at::Tensor labels;  // [N] int64 in [0, V), contiguous
+};
+
+struct CrossEntropyResult {
+  double loss = 0;    // sum over rows
+  at::Tensor hidden;  // [N, C] fp32: gradient of loss / N, undefined where not wanted
+  at::Tensor weight;  // [V, C] fp32, likewise
+};
+
+CrossEntropyResult cross_entropy(const cpu::SoftmaxKernels& kernels, const CrossEntropyInputs& in,
+                                 bool want_hidden, bool want_weight);
+
+}  // namespace deepspeed::ops

@@ -1,0 +1,126 @@
+#include "deepspeed/ops/linear_cross_entropy.h"
+
+#include <ATen/ATen.h>
+#include <torch/csrc/autograd/custom_function.h>
+#include <torch/csrc/autograd/graph_task.h>
+
+#include <limits>
+#include <vector>
+
+#include "deepspeed/base/error.h"
+#include "deepspeed/ops/cross_entropy_tiles.h"
+#include "deepspeed/ops/isa_table.h"
+#include "deepspeed/ops/kernels.h"
+
+namespace deepspeed::ops {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+constexpr const char* kOp = "linear_cross_entropy";
+
+const cpu::SoftmaxKernels& kernels() {
+  static const cpu::SoftmaxKernels& chosen =
+      kernels_for(chosen_isa(kOp), cpu::kSoftmaxScalar, cpu::kSoftmaxAvx2, cpu::kSoftmaxAvx512);
+  return chosen;
+}
+
+void check(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& labels) {
+  checked_element(kOp, "hidden", hidden);
+  checked_element(kOp, "weight", weight);
+  DS_CHECK(hidden.dim() == 2 && weight.dim() == 2 && hidden.size(1) == weight.size(1) && weight.numel() > 0,
+           "{}: hidden must be [N, C] and weight [V, C] with the same C, they are [{}] and [{}]", kOp,
+           fmt::join(hidden.sizes(), ", "), fmt::join(weight.sizes(), ", "));
+  DS_CHECK(labels.defined() && labels.device().is_cpu() && labels.scalar_type() == at::kLong,
+           "{}: labels must be an int64 CPU tensor", kOp);
+  DS_CHECK(labels.dim() == 1 && labels.size(0) == hidden.size(0),
+           "{}: labels must be [{}] as hidden has rows, they are [{}]", kOp, hidden.size(0),
+           fmt::join(labels.sizes(), ", "));
+}
+
+/// The rows whose labels count. Every label is checked.
+std::vector<int64_t> counted_rows(const at::Tensor& labels, int64_t vocabulary, int64_t ignore_index) {
+  std::vector<int64_t> rows;
+  const int64_t* values = labels.const_data_ptr<int64_t>();
+  for (int64_t i = 0; i < labels.size(0); ++i) {
+    if (values[i] == ignore_index) continue;
+    DS_CHECK(values[i] >= 0 && values[i] < vocabulary,
+             "{}: label {} at position {} is outside the vocabulary of {}", kOp, values[i], i, vocabulary);
+    rows.push_back(i);
+  }
+  return rows;
+}
+
+struct Outcome {
+  at::Tensor loss, hidden, weight;  // the gradients are undefined where not wanted
+};
+
+// A gradient as backward keeps it: fp16 waits for the loss scale in fp32, which it would not survive in fp16.
+at::Tensor kept(const at::Tensor& gradient, at::ScalarType type) {
+  return gradient.defined() && type == at::kBFloat16 ? gradient.to(type) : gradient;
+}
+
+Outcome compute(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& labels,
+                int64_t ignore_index, bool want_hidden, bool want_weight) {
+  const at::Tensor all = labels.contiguous();
+  const std::vector<int64_t> rows = counted_rows(all, weight.size(0), ignore_index);
+  const int64_t n = static_cast<int64_t>(rows.size());
+  const auto options = hidden.options().dtype(at::kFloat);
+  Outcome out;
+  if (n == 0) {
+    out.loss = at::full({}, std::numeric_limits<float>::quiet_NaN(), options);
+    if (want_hidden) out.hidden = at::zeros_like(hidden);
+    if (want_weight) out.weight = at::zeros_like(weight);
+    return out;
+  }
+  const bool some = n < hidden.size(0);
+  const at::Tensor index = some ? at::tensor(rows) : at::Tensor();
+  const CrossEntropyInputs in{some ? hidden.index_select(0, index) : hidden, weight,
+                              some ? all.index_select(0, index) : all};
+  CrossEntropyResult result = cross_entropy(kernels(), in, want_hidden, want_weight);
+  out.loss = at::full({}, static_cast<float>(result.loss / static_cast<double>(n)), options);
+  if (some && want_hidden)
+    result.hidden = at::zeros(hidden.sizes(), options).index_copy_(0, index, result.hidden);
+  out.hidden = kept(result.hidden, hidden.scalar_type());
+  out.weight = kept(result.weight, weight.scalar_type());
+  return out;
+}
+
+struct LinearCrossEntropy : torch::autograd::Function<LinearCrossEntropy> {
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& hidden, const at::Tensor& weight,
+                            const at::Tensor& labels, int64_t ignore_index) {
+    const Outcome out =
+        compute(hidden, weight, labels, ignore_index, hidden.requires_grad(), weight.requires_grad());
+    ctx->save_for_backward({out.hidden, out.weight});
+    ctx->saved_data["hidden_type"] = hidden.scalar_type();
+    ctx->saved_data["weight_type"] = weight.scalar_type();
+    return out.loss;
+  }
+
+  static variable_list backward(AutogradContext* ctx, const variable_list& upstream) {
+    refuse_second_derivative(kOp);
+    const variable_list saved = ctx->get_saved_variables();
+    const float factor = upstream[0].item<float>();
+    // Without retain_graph nobody will read what was kept again, so that it may become the gradient itself.
+    const bool last = !torch::autograd::get_current_graph_task_keep_graph();
+    auto gradient = [&](size_t i, const char* type) {
+      if (!saved[i].defined() || !ctx->needs_input_grad(i)) return at::Tensor();
+      at::Tensor g = last ? saved[i] : saved[i].clone();
+      if (factor != 1.0f) g.mul_(factor);
+      return g.to(ctx->saved_data[type].toScalarType());
+    };
+    return {gradient(0, "hidden_type"), gradient(1, "weight_type"), at::Tensor(), at::Tensor()};
+  }
+};
+
+}  // namespace
+
+at::Tensor linear_cross_entropy(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& labels,
+                                int64_t ignore_index) {
+  check(hidden, weight, labels);
+  if (wants_grad({hidden, weight})) return LinearCrossEntropy::apply(hidden, weight, labels, ignore_index);
+  return compute(hidden, weight, labels, ignore_index, false, false).loss;
+}
+
+}  // namespace deepspeed::ops

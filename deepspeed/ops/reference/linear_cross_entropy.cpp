@@ -1,0 +1,13 @@
+#include "deepspeed/ops/reference/linear_cross_entropy.h"
+
+#include <ATen/ATen.h>
+
+namespace deepspeed::ops::reference {
+
+at::Tensor linear_cross_entropy(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& labels,
+                                int64_t ignore_index) {
+  const at::Tensor logits = at::matmul(hidden.to(at::kDouble), weight.to(at::kDouble).t());
+  return at::nll_loss(at::log_softmax(logits, 1), labels, {}, at::Reduction::Mean, ignore_index);
+}
+
+}  // namespace deepspeed::ops::reference

@@ -1,0 +1,15 @@
+// Obvious and slow: what linear_cross_entropy is tested against.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+
+namespace deepspeed::ops::reference {
+
+/// As ops::linear_cross_entropy, with all logits at once, composed of ATen ops in fp64, differentiable by
+/// autograd; the result is fp64.
+at::Tensor linear_cross_entropy(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& labels,
+                                int64_t ignore_index);
+
+}  // namespace deepspeed::ops::reference

@@ -1,0 +1,47 @@
+#include "deepspeed/ops/rms_norm.h"
+
+#include <ATen/ATen.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include "deepspeed/ops/isa_table.h"
+#include "deepspeed/ops/kernels.h"
+#include "deepspeed/ops/norm.h"
+
+namespace deepspeed::ops {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+const cpu::NormKernels& kernels() {
+  static const cpu::NormKernels& chosen = norm_kernels(chosen_isa("rms_norm"));
+  return chosen;
+}
+
+struct RmsNorm : torch::autograd::Function<RmsNorm> {
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& weight, double eps) {
+    const NormInputs in = norm_inputs("rms_norm", x, weight, {}, eps);
+    const at::Tensor rstd = at::empty({in.x.numel() / in.x.size(-1)}, in.weight.options());
+    ctx->save_for_backward({in.x, weight, rstd});
+    return norm_forward(kernels().rms_norm, in, {}, rstd);
+  }
+
+  static variable_list backward(AutogradContext* ctx, const variable_list& dy) {
+    refuse_second_derivative("rms_norm");
+    const variable_list saved = ctx->get_saved_variables();
+    const NormWanted wanted{ctx->needs_input_grad(0), ctx->needs_input_grad(1), false};
+    NormGradients g =
+        norm_backward(kernels().rms_norm_backward, {saved[0], saved[1], {}, saved[2]}, dy[0], wanted);
+    if (wanted.weight) g.weight = g.weight.to(saved[1].scalar_type());
+    return {g.x, g.weight, at::Tensor()};
+  }
+};
+
+}  // namespace
+
+at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps) {
+  if (wants_grad({x, weight})) return RmsNorm::apply(x, weight, eps);
+  return norm_forward(kernels().rms_norm, norm_inputs("rms_norm", x, weight, {}, eps), {}, {});
+}
+
+}  // namespace deepspeed::ops
