@@ -1,0 +1,38 @@
+"""Loads an exported Hugging Face folder in transformers and compares its logits with those that we computed.
+
+  $(benchmarks/peers/env.sh ds)/bin/python tests/parity/export_check.py FOLDER LOGITS.safetensors [--tolerance 1e-4]
+
+LOGITS.safetensors holds `input_ids` [B, T] (I64 or I32) and `logits` [B, T, V] (F32). Prints the largest difference;
+exits 1 when it exceeds the tolerance or when transformers had to invent or drop a weight.
+"""
+import argparse
+import sys
+
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder")
+    parser.add_argument("logits")
+    parser.add_argument("--tolerance", type=float, default=1e-4, help="absolute")
+    options = parser.parse_args()
+    ours = load_file(options.logits)
+    model, info = AutoModelForCausalLM.from_pretrained(options.folder, dtype=torch.float32, output_loading_info=True)
+    wrong = {kind: sorted(info[kind]) for kind in ("missing_keys", "unexpected_keys", "mismatched_keys") if info[kind]}
+    if wrong:
+        sys.exit(f"{options.folder}: {wrong}")
+    with torch.no_grad():
+        theirs = model.eval()(input_ids=ours["input_ids"].long()).logits
+    if theirs.shape != ours["logits"].shape:
+        sys.exit(f"logits are {list(ours['logits'].shape)}, transformers gives {list(theirs.shape)}")
+    worst = (theirs - ours["logits"]).abs().max().item()
+    print(f"largest difference {worst:.3e} over logits of size {theirs.abs().max().item():.3f}")
+    if not worst <= options.tolerance:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
