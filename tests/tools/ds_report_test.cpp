@@ -1,0 +1,86 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "tests/support/command.h"
+
+namespace deepspeed::tools {
+namespace {
+
+using test_support::run_command;
+using ::testing::ContainsRegex;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+const std::string kReport = DS_BIN_DIR "/ds_report";
+
+class ConfigFile {
+ public:
+  explicit ConfigFile(const std::string& text)
+      : path_(std::filesystem::temp_directory_path() /
+              ("ds_report_" + std::to_string(::getpid()) + ".json")) {
+    std::ofstream(path_) << text;
+  }
+  ~ConfigFile() { std::filesystem::remove(path_); }
+  std::string path() const { return path_.string(); }
+
+ private:
+  std::filesystem::path path_;
+};
+
+TEST(DsReport, ShowsOpsAndTheMachineInDeepSpeedsLayout) {
+  const auto result = run_command({kReport});
+  EXPECT_EQ(result.exit_code, 0);
+  EXPECT_THAT(result.out, ContainsRegex("\ncpu_adam \\.+ \\[YES\\] \\.+ \\[OKAY\\]"));
+  EXPECT_THAT(result.out, ContainsRegex("\nasync_io \\.+ \\[NO\\] \\.+ \\[NO\\]"));
+  EXPECT_THAT(result.out, HasSubstr("DeepSpeed general environment info:"));
+  for (const char* row : {"torch install path", "torch version", "deepspeed info", "compiler",
+                          "instruction sets", "shared memory (/dev/shm) size", "cuda kernels and NCCL"})
+    EXPECT_THAT(result.out, ContainsRegex("\n" + std::string(row).substr(0, 12))) << row;
+  EXPECT_THAT(result.out, Not(HasSubstr("\033")));  // no colours into a file
+}
+
+TEST(DsReport, ShowsTheInstructionSetThatDispatchTakes) {
+  EXPECT_THAT(run_command({kReport}, {"DS_FORCE_ISA=scalar"}).out,
+              ContainsRegex("\nlayer_norm .*\\[OKAY\\] \\.+ scalar\n"));
+}
+
+TEST(DsReport, HidesWhatIsToBeHidden) {
+  const auto result =
+      run_command({kReport, "--hide_operator_status", "--hide_errors_and_warnings"}, {"DS_FORCE_ISA=scalar"});
+  EXPECT_THAT(result.out, Not(HasSubstr("cpu_adam")));
+  EXPECT_THAT(result.out, Not(HasSubstr("WARNING")));
+  EXPECT_THAT(run_command({kReport}, {"DS_FORCE_ISA=scalar"}).out, HasSubstr("[WARNING]"));
+}
+
+TEST(DsReport, PrintsAConfigurationWithDefaultsAndResolvedBatchSizes) {
+  const ConfigFile config(R"({"train_micro_batch_size_per_gpu": 2, "gradient_accumulation_steps": 3,
+    "zero_optimization": {"stage": 2}})");
+  const auto result = run_command({kReport, "--config", config.path(), "--world-size", "4"});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_THAT(result.out, HasSubstr("\"train_batch_size\": 24"));
+  EXPECT_THAT(result.out, HasSubstr("\"stage\": 2"));
+  EXPECT_THAT(result.out, HasSubstr("\"gradient_clipping\": 1.0"));
+  EXPECT_THAT(result.out, HasSubstr("\"reduce_bucket_size\": 500000000"));
+}
+
+TEST(DsReport, NamesAMistakeInAConfigurationInOneLine) {
+  const ConfigFile config("{\"train_batch_size\": 8,\n \"zero_optimisation\": {}}");
+  const auto result = run_command({kReport, "--config", config.path()});
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_EQ(test_support::count_lines(result.err), 1u);
+  EXPECT_THAT(result.err, HasSubstr("zero_optimization"));
+  EXPECT_EQ(run_command({kReport, "--config", "/nonexistent.json"}).exit_code, 1);
+}
+
+TEST(DsReport, PrintsTheReferenceOfAllKeys) {
+  const auto result = run_command({kReport, "--config-reference"});
+  EXPECT_EQ(result.exit_code, 0);
+  EXPECT_THAT(result.out, HasSubstr("zero_optimization"));
+}
+
+}  // namespace
+}  // namespace deepspeed::tools
