@@ -51,6 +51,12 @@ function(_ds_finish_library name)
 endfunction()
 
 function(_ds_use_torch target)
+  # CMake compiles executables with -fPIE; the shared precompiled header was made with -fPIC.
+  get_target_property(type ${target} TYPE)
+  if(type STREQUAL EXECUTABLE)
+    set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE OFF)
+    target_compile_options(${target} PRIVATE -fPIC)
+  endif()
   target_link_libraries(${target} PUBLIC ds_torch)
   target_precompile_headers(${target} REUSE_FROM ds_torch_pch)
 endfunction()

@@ -13,11 +13,13 @@ get_target_property(FMT_INCLUDE_DIR fmt::fmt INTERFACE_INCLUDE_DIRECTORIES)
 file(MAKE_DIRECTORY "${CMAKE_BINARY_DIR}/first")
 file(CREATE_LINK "${FMT_INCLUDE_DIR}/fmt" "${CMAKE_BINARY_DIR}/first/fmt" SYMBOLIC)
 add_library(ds_torch INTERFACE)
-target_include_directories(ds_torch INTERFACE "${CMAKE_BINARY_DIR}/first")
+target_include_directories(ds_torch INTERFACE "$<BUILD_INTERFACE:${CMAKE_BINARY_DIR}/first>")
 target_include_directories(ds_torch SYSTEM INTERFACE
-  "${DEEPSPEED_TORCH_ROOT}/include" "${DEEPSPEED_TORCH_ROOT}/include/torch/csrc/api/include" "${GLOO_INCLUDE_DIR}")
+  "$<BUILD_INTERFACE:${DEEPSPEED_TORCH_ROOT}/include>" "$<BUILD_INTERFACE:${DEEPSPEED_TORCH_ROOT}/include/torch/csrc/api/include>"
+  "$<BUILD_INTERFACE:${GLOO_INCLUDE_DIR}>")
 target_compile_definitions(ds_torch INTERFACE USE_C10D_GLOO)
-target_link_libraries(ds_torch INTERFACE fmt::fmt "${DEEPSPEED_TORCH_ROOT}/lib/libtorch_cpu.so" "${DEEPSPEED_TORCH_ROOT}/lib/libc10.so")
+target_link_libraries(ds_torch INTERFACE fmt::fmt
+  "$<BUILD_INTERFACE:${DEEPSPEED_TORCH_ROOT}/lib/libtorch_cpu.so>" "$<BUILD_INTERFACE:${DEEPSPEED_TORCH_ROOT}/lib/libc10.so>")
 if(DEEPSPEED_CUDA)
   enable_language(CUDA)
   find_package(CUDAToolkit REQUIRED)

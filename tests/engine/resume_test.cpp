@@ -1,0 +1,132 @@
+// Resuming equals never having stopped.
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "deepspeed/base/error.h"
+#include "tests/engine/tiny.h"
+
+namespace deepspeed::engine {
+namespace {
+namespace fs = std::filesystem;
+
+class Resume : public testing::Test {
+ protected:
+  void SetUp() override {
+    folder = fs::temp_directory_path() / ("ds_resume_" + std::to_string(::getpid()));
+    fs::remove_all(folder);
+  }
+  void TearDown() override { fs::remove_all(folder); }
+  fs::path folder;
+};
+
+std::string config(int stage, const std::string& precision, int accumulation) {
+  return fmt::format(R"({{"train_micro_batch_size_per_gpu": 2, "gradient_accumulation_steps": {},
+    "optimizer": {{"type": "AdamW", "params": {{"lr": 1e-2}}}},
+    "scheduler": {{"type": "WarmupDecayLR", "params": {{"total_num_steps": 30, "warmup_num_steps": 8, "warmup_max_lr": 1e-2}}}},
+    "zero_optimization": {{"stage": {}}}{}}})",
+                     accumulation, stage, precision);
+}
+
+// The window of 3 makes the dynamic scale move within the run, the first steps overflow.
+const char* kFp16 = R"(, "fp16": {"enabled": true, "initial_scale_power": 24, "loss_scale_window": 3, "hysteresis": 1})";
+
+void expect_resume_is_exact(const fs::path& folder, int world, const std::string& text) {
+  comm::run_ranks(world, [&](comm::GroupPtr group) {
+    const auto spec = tiny_spec("gpt2", /*dropout=*/0.2);
+    Run straight(group, text, spec, /*shuffle=*/true);
+    straight.steps(5);  // mid-epoch, mid-warm-up
+    straight.engine().save_checkpoint(folder, {.client_state = {{"note", "kept"}}});
+    const auto wanted = straight.steps(6);
+
+    Run resumed(group, text, spec, /*shuffle=*/true);
+    resumed.steps(2);  // whatever was there before must not matter
+    const auto loaded = resumed.engine().load_checkpoint(folder);
+    ASSERT_TRUE(loaded);
+    EXPECT_EQ(loaded->client_state["note"], "kept");
+    resumed.ready.loader->seek(resumed.engine().micro_steps());
+    EXPECT_EQ(resumed.engine().global_steps(), 5);
+    EXPECT_EQ(resumed.steps(6), wanted);
+    EXPECT_TRUE(same_bits(resumed.weights(), straight.weights()));
+    EXPECT_EQ(resumed.engine().get_lr(), straight.engine().get_lr());
+    EXPECT_EQ(resumed.engine().loss_scale(), straight.engine().loss_scale());
+    EXPECT_EQ(resumed.engine().skipped_steps(), straight.engine().skipped_steps());
+    EXPECT_EQ(resumed.engine().global_samples(), straight.engine().global_samples());
+  });
+}
+
+TEST_F(Resume, IsExactWithDropoutAndShuffleAtEveryStage) {
+  for (int stage : {0, 1, 2}) expect_resume_is_exact(folder, 2, config(stage, "", 2));
+}
+
+TEST_F(Resume, IsExactInFp16WithADynamicScale) { expect_resume_is_exact(folder, 2, config(2, kFp16, 1)); }
+
+TEST_F(Resume, IsExactInBf16) { expect_resume_is_exact(folder, 3, config(1, R"(, "bf16": {"enabled": true})", 1)); }
+
+TEST_F(Resume, Fp16SkipsOverflowingStepsAndHalvesTheScale) {
+  comm::run_ranks(2, [&](comm::GroupPtr group) {
+    Run run(group, config(2, R"(, "fp16": {"enabled": true, "initial_scale_power": 40, "hysteresis": 1})", 1));
+    const auto before = run.weights();
+    run.steps(1);
+    EXPECT_FALSE(run.engine().was_step_applied());
+    EXPECT_EQ(run.engine().skipped_steps(), 1);
+    EXPECT_EQ(run.engine().loss_scale(), std::ldexp(1.0, 39));
+    EXPECT_TRUE(same_bits(run.weights(), before));
+    run.steps(30);
+    EXPECT_TRUE(run.engine().was_step_applied());
+  });
+}
+
+TEST_F(Resume, ContinuesOnAnotherNumberOfRanksAndAnotherStage) {
+  std::vector<at::Tensor> saved;
+  comm::run_ranks(3, [&](comm::GroupPtr group) {
+    Run run(group, config(2, "", 1));
+    run.steps(3);
+    run.engine().save_checkpoint(folder);
+    if (group->rank() == 0) saved = run.weights();
+  });
+  for (auto [world, stage] : std::vector<std::pair<int, int>>{{1, 0}, {2, 1}, {4, 2}})
+    comm::run_ranks(world, [&, stage = stage](comm::GroupPtr group) {
+      Run run(group, config(stage, "", 1));
+      ASSERT_TRUE(run.engine().load_checkpoint(folder));
+      EXPECT_TRUE(same_bits(run.weights(), saved));
+      EXPECT_EQ(run.engine().optimizer().step_count(), 3);
+      run.steps(1);
+    });
+}
+
+TEST_F(Resume, LoadsTheModuleAloneOrWithoutOptimizerAndSchedulerStates) {
+  comm::run_ranks(2, [&](comm::GroupPtr group) {
+    Run run(group, config(1, R"(, "bf16": {"enabled": true})", 1));
+    run.steps(4);
+    run.engine().save_checkpoint(folder, {.tag = "mine"});
+    const auto want = run.weights();
+
+    Run module_only(group, config(1, R"(, "bf16": {"enabled": true})", 1));
+    ASSERT_TRUE(module_only.engine().load_checkpoint(folder, {.tag = "mine", .module_only = true}));
+    EXPECT_TRUE(same_bits(module_only.weights(), want));
+    EXPECT_EQ(module_only.engine().global_steps(), 0);
+    EXPECT_EQ(module_only.engine().optimizer().step_count(), 0);
+
+    Run no_states(group, config(1, R"(, "bf16": {"enabled": true})", 1));
+    ASSERT_TRUE(no_states.engine().load_checkpoint(folder, {.optimizer_states = false, .lr_scheduler_states = false}));
+    EXPECT_TRUE(same_bits(no_states.weights(), want));
+    EXPECT_EQ(no_states.engine().global_steps(), 4);
+    EXPECT_EQ(no_states.engine().optimizer().step_count(), 0);
+    EXPECT_EQ(no_states.engine().lr_scheduler()->state_dict().at("last_batch_iteration"), -1);
+  });
+}
+
+TEST_F(Resume, AnswersWithNothingWithoutLatestAndWithErrorsForTheWrongModel) {
+  comm::run_ranks(1, [&](comm::GroupPtr group) {
+    Run run(group, config(0, "", 1));
+    EXPECT_FALSE(run.engine().load_checkpoint(folder));
+    EXPECT_THROW(run.engine().load_checkpoint(folder, {.tag = "none"}), base::Error);
+    run.engine().save_checkpoint(folder);
+    Run other(group, config(0, "", 1), tiny_spec("llama"));
+    EXPECT_THROW(other.engine().load_checkpoint(folder), base::Error);
+  });
+}
+
+}  // namespace
+}  // namespace deepspeed::engine

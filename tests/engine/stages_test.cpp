@@ -1,0 +1,80 @@
+// Stage k equals stage 0.
+#include "tests/engine/tiny.h"
+
+namespace deepspeed::engine {
+namespace {
+
+std::string config(int stage, int accumulation, double clipping, const std::string& more = "") {
+  return fmt::format(R"({{"train_micro_batch_size_per_gpu": 2, "gradient_accumulation_steps": {}, "gradient_clipping": {},
+    "optimizer": {{"type": "AdamW", "params": {{"lr": 1e-2, "weight_decay": 0.1}}}},
+    "zero_optimization": {{"stage": {}, "reduce_bucket_size": 3000}}{}}})",
+                     accumulation, clipping, stage, more);
+}
+
+struct Outcome {
+  std::vector<at::Tensor> weights;
+  std::vector<double> losses, norms;
+};
+
+Outcome train(int world, const std::string& text, const std::string& arch = "gpt2", int steps = 6) {
+  Outcome outcome;
+  comm::run_ranks(world, [&](comm::GroupPtr group) {
+    Run run(group, text, tiny_spec(arch));
+    std::vector<double> norms;
+    std::vector<double> losses;
+    for (int s = 0; s < steps; ++s) {
+      for (double loss : run.steps(1)) losses.push_back(loss);
+      norms.push_back(run.engine().get_global_grad_norm().value_or(-1));
+    }
+    if (group->rank() == 0) outcome = {run.weights(), losses, norms};
+  });
+  return outcome;
+}
+
+TEST(Stages, OneAndTwoEqualZeroBitForBitOnTwoRanksInFp32) {
+  for (double clipping : {0.0, 0.05})
+    for (const char* arch : {"gpt2", "llama"}) {
+      const Outcome zero = train(2, config(0, 1, clipping), arch);
+      EXPECT_LT(zero.losses.back(), zero.losses.front());
+      for (int stage : {1, 2}) {
+        const Outcome other = train(2, config(stage, 1, clipping), arch);
+        EXPECT_TRUE(same_bits(zero.weights, other.weights)) << arch << " stage " << stage << " clipping " << clipping;
+        EXPECT_EQ(zero.losses, other.losses);
+        EXPECT_EQ(zero.norms, other.norms);
+      }
+    }
+}
+
+TEST(Stages, EqualZeroClosely_OnOtherWorldsAndWithAccumulation) {
+  for (int world : {1, 2, 3})
+    for (int accumulation : {1, 3}) {
+      const Outcome zero = train(world, config(0, accumulation, 1.0), "gpt2", 4);
+      for (int stage : {1, 2}) {
+        const Outcome other = train(world, config(stage, accumulation, 1.0), "gpt2", 4);
+        for (size_t i = 0; i < zero.losses.size(); ++i) EXPECT_NEAR(other.losses[i] / zero.losses[i], 1, 1e-6);
+        for (size_t i = 0; i < zero.norms.size(); ++i) EXPECT_NEAR(other.norms[i] / zero.norms[i], 1, 1e-5);
+      }
+    }
+}
+
+TEST(Stages, EqualEachOtherInBf16) {
+  const std::string bf16 = R"(, "bf16": {"enabled": true})";
+  const Outcome zero = train(2, config(0, 1, 1.0, bf16));
+  for (int stage : {1, 2}) EXPECT_EQ(train(2, config(stage, 1, 1.0, bf16)).losses, zero.losses);
+  const std::string fp32_sums = R"(, "bf16": {"enabled": true}, "data_types": {"grad_accum_dtype": "fp32"})";
+  EXPECT_NE(train(2, config(2, 3, 1.0, fp32_sums)).losses, train(2, config(2, 3, 1.0, bf16)).losses);
+}
+
+TEST(Stages, AccumulatingGivesWhatOneLargeBatchGives) {
+  const std::string large = R"({"train_micro_batch_size_per_gpu": 6, "optimizer": {"type": "Adam", "params": {"lr": 1e-3}}})";
+  const std::string small = R"({"train_micro_batch_size_per_gpu": 2, "gradient_accumulation_steps": 3, "optimizer": {"type": "Adam", "params": {"lr": 1e-3}}})";
+  EXPECT_LT(largest_difference(train(1, small, "gpt2", 2).weights, train(1, large, "gpt2", 2).weights), 2e-4);
+}
+
+TEST(Stages, MoreRanksThanElementsOfAParameterTrain) {
+  const Outcome zero = train(5, config(0, 1, 1.0), "gpt2", 2), two = train(5, config(2, 1, 1.0), "gpt2", 2);
+  for (size_t i = 0; i < zero.losses.size(); ++i) EXPECT_NEAR(two.losses[i] / zero.losses[i], 1, 1e-6);
+}
+
+}  // namespace
+}  // namespace deepspeed::engine

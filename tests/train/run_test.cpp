@@ -1,0 +1,82 @@
+// ds_train through the launcher: logs, checkpoints, export, and ranks that die.
+#include <nlohmann/json.hpp>
+
+#include "deepspeed/base/file.h"
+#include "deepspeed/formats/safetensors.h"
+#include "tests/train/folder.h"
+
+namespace deepspeed {
+namespace {
+
+using testing_support::Finished;
+using testing_support::run;
+
+class DsTrain : public testing_support::TrainingFolder {
+ protected:
+  static std::vector<nlohmann::json> log_lines(const std::string& path) {
+    std::ifstream in(path);
+    std::vector<nlohmann::json> lines;
+    for (std::string line; std::getline(in, line);) lines.push_back(nlohmann::json::parse(line));
+    return lines;
+  }
+};
+
+TEST_F(DsTrain, WritesTheDocumentedLogOnTwoRanks) {
+  const Finished finished = run(launched(2, {"--log-jsonl", path("log.jsonl"), "--quiet"}));
+  ASSERT_EQ(finished.code, 0) << finished.output;
+  EXPECT_EQ(finished.output, "");
+  const auto lines = log_lines(path("log.jsonl"));
+  ASSERT_EQ(lines.size(), 2u);
+  for (const char* key : {"step", "loss", "lr", "grad_norm", "loss_scale", "skipped", "tokens", "tokens_per_s", "step_ms", "rss_bytes", "device_bytes"})
+    EXPECT_TRUE(lines[1].contains(key)) << key;
+  EXPECT_GT(lines[0]["start_s"].get<double>(), 0);
+  EXPECT_FALSE(lines[1].contains("start_s"));
+  EXPECT_EQ(lines[1]["step"], 2);
+  EXPECT_EQ(lines[1]["tokens"], 2 * 32);
+}
+
+TEST_F(DsTrain, ResumesToTheSameLossesAsAnUninterruptedRun) {
+  ASSERT_EQ(run(launched(2, {"--steps", "6", "--log-jsonl", path("whole.jsonl"), "-q"})).code, 0);
+  ASSERT_EQ(run(launched(2, {"--steps", "3", "--log-jsonl", path("parts.jsonl"), "--save", path("ckpt"), "-q"})).code, 0);
+  const Finished second = run(launched(2, {"--steps", "6", "--log-jsonl", path("parts.jsonl"), "--save", path("ckpt"), "--load", path("ckpt"), "-q"}));
+  ASSERT_EQ(second.code, 0) << second.output;
+  const auto whole = log_lines(path("whole.jsonl")), parts = log_lines(path("parts.jsonl"));
+  ASSERT_EQ(parts.size(), 6u);
+  for (size_t i = 0; i < 6; ++i) EXPECT_EQ(whole[i]["loss"], parts[i]["loss"]) << i;
+  EXPECT_EQ(base::read_text_file(path("ckpt/latest")), "global_step6");
+}
+
+TEST_F(DsTrain, ExportsAFolderThatItTrainsFromAgain) {
+  ASSERT_EQ(run(launched(2, {"--export", path("exported"), "-q"})).code, 0);
+  const formats::SafetensorsFile file(path("exported/model.safetensors"));
+  EXPECT_NE(file.find("transformer.wte.weight"), nullptr);
+  EXPECT_EQ(file.find("lm_head.weight"), nullptr);  // tied: written once
+  auto command = train({"-q"});
+  command[2] = path("exported");
+  const Finished again = run(command);
+  EXPECT_EQ(again.code, 0) << again.output;
+}
+
+TEST_F(DsTrain, InitialisesFromTheSeedWithoutWeights) {
+  fs::remove(folder / "model/model.safetensors");
+  ASSERT_EQ(run(train({"--log-jsonl", path("a.jsonl"), "-q"})).code, 0);
+  ASSERT_EQ(run(train({"--log-jsonl", path("b.jsonl"), "-q"})).code, 0);
+  ASSERT_EQ(run(train({"--log-jsonl", path("c.jsonl"), "-q", "--seed", "2"})).code, 0);
+  EXPECT_EQ(log_lines(path("a.jsonl"))[1]["loss"], log_lines(path("b.jsonl"))[1]["loss"]);
+  EXPECT_NE(log_lines(path("a.jsonl"))[0]["loss"], log_lines(path("c.jsonl"))[0]["loss"]);
+}
+
+TEST_F(DsTrain, AKilledRankTakesTheOthersDownWithItsSignal) {
+  // The rank kills itself through a configuration that only a shell wrapper gives: sh runs ds_train for rank 0, dies for rank 1.
+  write("rank.sh", "#!/bin/sh\n[ \"$RANK\" = 1 ] && sleep 1 && kill -KILL $$\nexec \"$@\"\n");
+  fs::permissions(folder / "rank.sh", fs::perms::owner_all);
+  auto command = launched(2, {"--steps", "1000000", "-q"});
+  command.insert(command.begin() + 5, path("rank.sh"));
+  const auto begin = std::chrono::steady_clock::now();
+  const Finished finished = run(command);
+  EXPECT_EQ(finished.code, 128 + 9) << finished.output;
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(10));
+}
+
+}  // namespace
+}  // namespace deepspeed
