@@ -1,4 +1,5 @@
-// Scaled dot-product attention that never holds a T x T matrix, with dropout, grouped queries, sliding windows and caches.
+// Scaled dot-product attention that never holds a T x T matrix, with dropout, grouped queries, sliding
+// windows and caches.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -20,28 +21,30 @@ struct AttentionOptions {
 
 /// softmax(scale * q k^T) v, query head h reading key head h / (H / Hkv).
 ///
-/// q is [B,H,T,D], k and v are [B,Hkv,S,D] with H % Hkv == 0 and S >= T; query t stands at position S-T+t, so that with a
-/// key-value cache the last T keys are the queries' own. With `causal` a query sees keys up to its position, with
-/// `window` w only keys s where |position - s| < w. float32, bfloat16 or float16, the same for all three; sums are float32
-/// always. Strides are free where the last one is 1 (slices of a fused [B,T,3,H,D] projection are read in place).
-/// Returns [B,H,T,D] of q's dtype over memory laid out as [B,T,H,D]: transpose(1, 2).reshape({B, T, H*D}) copies nothing.
+/// q is [B,H,T,D], k and v are [B,Hkv,S,D] with H % Hkv == 0 and S >= T; query t stands at position S-T+t, so
+/// that with a key-value cache the last T keys are the queries' own. With `causal` a query sees keys up to
+/// its position, with `window` w only keys s where |position - s| < w. float32, bfloat16 or float16, the same
+/// for all three; sums are float32 always. Strides are free where the last one is 1 (slices of a fused
+/// [B,T,3,H,D] projection are read in place). Returns [B,H,T,D] of q's dtype over memory laid out as
+/// [B,T,H,D]: transpose(1, 2).reshape({B, T, H*D}) copies nothing.
 ///
-/// Dropout: probability (b, h, t, s) is kept where accel::uniform(rng, attention_mask_index(...)) >= dropout_p and then
-/// divided by 1 - dropout_p; dropout_p = 1 gives zeros. The mask is computed again in backward.
-/// Differentiable once; keeps q, k, v, the result and one float per query (log-sum-exp).
-/// NaN and infinities act on every query that sees them as in softmax; in v they may also reach, as NaN, queries that
+/// Dropout: probability (b, h, t, s) is kept where accel::uniform(rng, attention_mask_index(...)) >=
+/// dropout_p and then divided by 1 - dropout_p; dropout_p = 1 gives zeros. The mask is computed again in
+/// backward. Differentiable once; keeps q, k, v, the result and one float per query (log-sum-exp). NaN and
+/// infinities act on every query that sees them as in softmax; in v they may also reach, as NaN, queries that
 /// do not see them (0 * inf), as in a T x T product.
 /// Errors: base::Error for wrong shapes, dtypes, devices, p outside [0, 1].
 /// Source: Dao, "FlashAttention-2" (2023); mirrors the training attention of DeepSpeed's csrc/transformer.
 at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                      const AttentionOptions& options = {});
 
-/// attention() of a fused projection qkv [B,T,3*H*D] (all queries, then keys, then values, as GPT-2 stores them), T = S,
-/// one gradient of the same shape: the same bits as slicing, without gathering three gradients. Returns [B,T,H*D].
+/// attention() of a fused projection qkv [B,T,3*H*D] (all queries, then keys, then values, as GPT-2 stores
+/// them), T = S, one gradient of the same shape: the same bits as slicing, without gathering three gradients.
+/// Returns [B,T,H*D].
 at::Tensor attention_fused(const at::Tensor& qkv, int64_t heads, const AttentionOptions& options = {});
 
-/// The element of the random stream that decides probability (row = (b*H + h)*T + t, key s of `keys`): rows are padded
-/// to a multiple of 16 elements.
+/// The element of the random stream that decides probability (row = (b*H + h)*T + t, key s of `keys`): rows
+/// are padded to a multiple of 16 elements.
 constexpr uint64_t attention_mask_index(uint64_t row, uint64_t s, uint64_t keys) {
   return row * ((keys + 15) / 16 * 16) + s;
 }

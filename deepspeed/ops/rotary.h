@@ -8,9 +8,10 @@
 namespace deepspeed::ops {
 
 struct RotaryOptions {
-  double theta = 10000;      // base of the wavelengths
-  int64_t rotary_dim = 0;    // how many leading elements of a head are turned (even); 0 = all
-  bool interleaved = false;  // pairs are (0,1), (2,3), ... as in GPT-J; else (i, i + rotary_dim/2) as in LLaMA
+  double theta = 10000;    // base of the wavelengths
+  int64_t rotary_dim = 0;  // how many leading elements of a head are turned (even); 0 = all
+  bool interleaved =
+      false;  // pairs are (0,1), (2,3), ... as in GPT-J; else (i, i + rotary_dim/2) as in LLaMA
 };
 
 /// cos and sin of position * theta^(-2i/rotary_dim), each [length, rotary_dim/2] float32, positions from
@@ -19,12 +20,13 @@ struct RotaryTable {
   at::Tensor cos, sin;
   RotaryOptions options;
 };
-RotaryTable rotary_table(int64_t head_dim, int64_t length, int64_t position_offset, const RotaryOptions& options = {});
+RotaryTable rotary_table(int64_t head_dim, int64_t length, int64_t position_offset,
+                         const RotaryOptions& options = {});
 
-/// Turns x [B,H,T,D] by its positions: row t of the table belongs to x's position t (the table may be longer than T).
-/// float32, bfloat16, float16; any strides with unit last stride; the result keeps x's memory order. Differentiable:
-/// the gradient is the turn backwards. Hugging Face's rotate_half convention unless `interleaved`.
-/// Errors: base::Error for an odd or too large rotary_dim and a table that is too short.
+/// Turns x [B,H,T,D] by its positions: row t of the table belongs to x's position t (the table may be longer
+/// than T). float32, bfloat16, float16; any strides with unit last stride; the result keeps x's memory order.
+/// Differentiable: the gradient is the turn backwards. Hugging Face's rotate_half convention unless
+/// `interleaved`. Errors: base::Error for an odd or too large rotary_dim and a table that is too short.
 /// Source: Su et al., "RoFormer" (2021); mirrors csrc/transformer/inference/csrc/apply_rotary_pos_emb.cu.
 at::Tensor rotary(const at::Tensor& x, const RotaryTable& table);
 /// The same with a table made for this call.

@@ -1,0 +1,50 @@
+#include "deepspeed/ops/reference/attention.h"
+
+#include <ATen/ATen.h>
+
+#include <cmath>
+#include <limits>
+
+namespace deepspeed::ops::reference {
+namespace {
+
+at::Tensor hidden_keys(int64_t queries, int64_t keys, const AttentionOptions& options) {
+  const at::Tensor position = at::arange(keys - queries, keys).unsqueeze(1),
+                   key = at::arange(keys).unsqueeze(0);
+  at::Tensor hidden = at::zeros({queries, keys}, at::kBool);
+  if (options.causal) hidden = hidden.logical_or(key > position);
+  if (options.window > 0) hidden = hidden.logical_or((position - key).abs() >= options.window);
+  return hidden;
+}
+
+at::Tensor attention_mask(const at::Tensor& probabilities, const AttentionOptions& options) {
+  const int64_t keys = probabilities.size(3), rows = probabilities.numel() / keys;
+  at::Tensor mask = at::empty({rows, keys}, at::kFloat);
+  auto element = mask.accessor<float, 2>();
+  for (int64_t row = 0; row < rows; ++row) {
+    for (int64_t s = 0; s < keys; ++s) {
+      const uint64_t index = attention_mask_index(static_cast<uint64_t>(row), s, keys);
+      const bool keep = accel::uniform(options.rng, index) >= options.dropout_p;
+      element[row][s] =
+          keep && options.dropout_p < 1 ? static_cast<float>(1 / (1 - options.dropout_p)) : 0.0f;
+    }
+  }
+  return mask.view(probabilities.sizes()).to(probabilities.scalar_type());
+}
+
+}  // namespace
+
+at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                     const AttentionOptions& options) {
+  const int64_t group = q.size(1) / k.size(1);
+  const at::Tensor keys = k.repeat_interleave(group, 1), values = v.repeat_interleave(group, 1);
+  const double scale = options.scale.value_or(1 / std::sqrt(static_cast<double>(q.size(3))));
+  at::Tensor scores = at::matmul(q, keys.transpose(2, 3)) * scale;
+  scores = scores.masked_fill(hidden_keys(q.size(2), k.size(2), options),
+                              -std::numeric_limits<double>::infinity());
+  at::Tensor probabilities = at::softmax(scores, -1);
+  if (options.dropout_p > 0) probabilities = probabilities * attention_mask(probabilities, options);
+  return at::matmul(probabilities, values);
+}
+
+}  // namespace deepspeed::ops::reference
