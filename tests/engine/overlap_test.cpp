@@ -18,7 +18,7 @@ TEST(Overlap, EachLayersBucketIsIssuedBeforeTheBackwardOfTheNextLayerStarts) {
     comm::FakeLog log;
     const std::string config = fmt::format(R"({{"train_micro_batch_size_per_gpu": 1, "optimizer": {{"type": "Adam"}},
       "zero_optimization": {{"stage": {}, "reduce_bucket_size": 1}}}})", stage);
-    Run run(comm::fake_group(0, 2, &log), config);
+    TinyRun run(comm::fake_group(0, 2, &log), config);
     for (auto& [name, block] : nn::blocks_of(*run.model))
       if (name.size() == 8 && name.rfind("layers.", 0) == 0) block->add_observer(std::make_shared<Marker>(&log, name));
     log.clear();

@@ -34,12 +34,12 @@ const char* kFp16 = R"(, "fp16": {"enabled": true, "initial_scale_power": 24, "l
 void expect_resume_is_exact(const fs::path& folder, int world, const std::string& text) {
   comm::run_ranks(world, [&](comm::GroupPtr group) {
     const auto spec = tiny_spec("gpt2", /*dropout=*/0.2);
-    Run straight(group, text, spec, /*shuffle=*/true);
+    TinyRun straight(group, text, spec, /*shuffle=*/true);
     straight.steps(5);  // mid-epoch, mid-warm-up
     straight.engine().save_checkpoint(folder, {.client_state = {{"note", "kept"}}});
     const auto wanted = straight.steps(6);
 
-    Run resumed(group, text, spec, /*shuffle=*/true);
+    TinyRun resumed(group, text, spec, /*shuffle=*/true);
     resumed.steps(2);  // whatever was there before must not matter
     const auto loaded = resumed.engine().load_checkpoint(folder);
     ASSERT_TRUE(loaded);
@@ -65,7 +65,7 @@ TEST_F(Resume, IsExactInBf16) { expect_resume_is_exact(folder, 3, config(1, R"(,
 
 TEST_F(Resume, Fp16SkipsOverflowingStepsAndHalvesTheScale) {
   comm::run_ranks(2, [&](comm::GroupPtr group) {
-    Run run(group, config(2, R"(, "fp16": {"enabled": true, "initial_scale_power": 40, "hysteresis": 1})", 1));
+    TinyRun run(group, config(2, R"(, "fp16": {"enabled": true, "initial_scale_power": 40, "hysteresis": 1})", 1));
     const auto before = run.weights();
     run.steps(1);
     EXPECT_FALSE(run.engine().was_step_applied());
@@ -80,14 +80,14 @@ TEST_F(Resume, Fp16SkipsOverflowingStepsAndHalvesTheScale) {
 TEST_F(Resume, ContinuesOnAnotherNumberOfRanksAndAnotherStage) {
   std::vector<at::Tensor> saved;
   comm::run_ranks(3, [&](comm::GroupPtr group) {
-    Run run(group, config(2, "", 1));
+    TinyRun run(group, config(2, "", 1));
     run.steps(3);
     run.engine().save_checkpoint(folder);
     if (group->rank() == 0) saved = run.weights();
   });
   for (auto [world, stage] : std::vector<std::pair<int, int>>{{1, 0}, {2, 1}, {4, 2}})
     comm::run_ranks(world, [&, stage = stage](comm::GroupPtr group) {
-      Run run(group, config(stage, "", 1));
+      TinyRun run(group, config(stage, "", 1));
       ASSERT_TRUE(run.engine().load_checkpoint(folder));
       EXPECT_TRUE(same_bits(run.weights(), saved));
       EXPECT_EQ(run.engine().optimizer().step_count(), 3);
@@ -97,18 +97,18 @@ TEST_F(Resume, ContinuesOnAnotherNumberOfRanksAndAnotherStage) {
 
 TEST_F(Resume, LoadsTheModuleAloneOrWithoutOptimizerAndSchedulerStates) {
   comm::run_ranks(2, [&](comm::GroupPtr group) {
-    Run run(group, config(1, R"(, "bf16": {"enabled": true})", 1));
+    TinyRun run(group, config(1, R"(, "bf16": {"enabled": true})", 1));
     run.steps(4);
     run.engine().save_checkpoint(folder, {.tag = "mine"});
     const auto want = run.weights();
 
-    Run module_only(group, config(1, R"(, "bf16": {"enabled": true})", 1));
+    TinyRun module_only(group, config(1, R"(, "bf16": {"enabled": true})", 1));
     ASSERT_TRUE(module_only.engine().load_checkpoint(folder, {.tag = "mine", .module_only = true}));
     EXPECT_TRUE(same_bits(module_only.weights(), want));
     EXPECT_EQ(module_only.engine().global_steps(), 0);
     EXPECT_EQ(module_only.engine().optimizer().step_count(), 0);
 
-    Run no_states(group, config(1, R"(, "bf16": {"enabled": true})", 1));
+    TinyRun no_states(group, config(1, R"(, "bf16": {"enabled": true})", 1));
     ASSERT_TRUE(no_states.engine().load_checkpoint(folder, {.optimizer_states = false, .lr_scheduler_states = false}));
     EXPECT_TRUE(same_bits(no_states.weights(), want));
     EXPECT_EQ(no_states.engine().global_steps(), 4);
@@ -119,11 +119,11 @@ TEST_F(Resume, LoadsTheModuleAloneOrWithoutOptimizerAndSchedulerStates) {
 
 TEST_F(Resume, AnswersWithNothingWithoutLatestAndWithErrorsForTheWrongModel) {
   comm::run_ranks(1, [&](comm::GroupPtr group) {
-    Run run(group, config(0, "", 1));
+    TinyRun run(group, config(0, "", 1));
     EXPECT_FALSE(run.engine().load_checkpoint(folder));
     EXPECT_THROW(run.engine().load_checkpoint(folder, {.tag = "none"}), base::Error);
     run.engine().save_checkpoint(folder);
-    Run other(group, config(0, "", 1), tiny_spec("llama"));
+    TinyRun other(group, config(0, "", 1), tiny_spec("llama"));
     EXPECT_THROW(other.engine().load_checkpoint(folder), base::Error);
   });
 }

@@ -19,7 +19,7 @@ struct Outcome {
 Outcome train(int world, const std::string& text, const std::string& arch = "gpt2", int steps = 6) {
   Outcome outcome;
   comm::run_ranks(world, [&](comm::GroupPtr group) {
-    Run run(group, text, tiny_spec(arch));
+    TinyRun run(group, text, tiny_spec(arch));
     std::vector<double> norms;
     std::vector<double> losses;
     for (int s = 0; s < steps; ++s) {

@@ -34,8 +34,8 @@ class Pattern : public data::Dataset {
 };
 
 /// One rank's model with its engine, initialised alike on every rank.
-struct Run {
-  explicit Run(comm::GroupPtr group, const std::string& config, models::ArchSpec spec = tiny_spec(), bool shuffle = false)
+struct TinyRun {
+  explicit TinyRun(comm::GroupPtr group, const std::string& config, models::ArchSpec spec = tiny_spec(), bool shuffle = false)
       : rng(std::make_shared<accel::Rng>(3, static_cast<uint64_t>(group->rank()))), model(std::make_shared<models::Decoder>(spec, rng)) {
     nn::DenseMaterializer().materialize(nn::list_parameters(*model), nn::InitSource(5));
     ready = initialize({.model = model, .config = config, .group = group, .training_data = std::make_shared<Pattern>(), .shuffle = shuffle,

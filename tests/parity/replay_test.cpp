@@ -1,0 +1,171 @@
+// Replays what DeepSpeed and transformers gave (README.md beside this file) with our engine: losses, learning rates and
+// gradient norms of every golden run, logits and gradients of both architectures, and that the comparison has teeth.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "deepspeed/base/file.h"
+#include "deepspeed/comm/ranks.h"
+#include "deepspeed/data/token_dataset.h"
+#include "deepspeed/engine/initialize.h"
+#include "deepspeed/engine/parse_config.h"
+#include "deepspeed/models/decoder.h"
+#include "deepspeed/models/weights.h"
+
+namespace deepspeed {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::json;
+
+const fs::path kGoldens = fs::path(DS_SOURCE_DIR) / "tests/parity/goldens";
+
+Json manifest() { return Json::parse(base::read_text_file(kGoldens / "manifest.json")); }
+
+std::vector<Json> rows_of(const Json& run) {
+  std::istringstream text(base::read_text_file(kGoldens / run["expected"].get<std::string>()));
+  std::vector<Json> rows;
+  for (std::string line; std::getline(text, line);) rows.push_back(Json::parse(line));
+  return rows;
+}
+
+std::shared_ptr<models::Decoder> load(const fs::path& folder, at::ScalarType dtype) {
+  const auto spec = models::read_arch_spec(folder / "config.json");
+  auto model = std::make_shared<models::Decoder>(spec, nullptr);
+  auto specs = nn::list_parameters(*model);
+  for (auto& s : specs) s.dtype = dtype;
+  const models::WeightSource weights(formats::SafetensorsModel::open(folder), spec);
+  weights.check(specs);
+  nn::DenseMaterializer().materialize(specs, weights);
+  return model;
+}
+
+struct Row {
+  double loss, lr;
+  std::optional<double> norm;
+};
+
+std::vector<Row> replay(const Json& run, const std::string& config, int steps) {
+  std::vector<Row> rows;
+  comm::run_ranks(run["world_size"].get<int>(), [&](comm::GroupPtr group) {
+    const bool bf16 = run["factors"]["precision"] == "bf16";
+    auto model = load(kGoldens / run["model"].get<std::string>(), bf16 ? at::kBFloat16 : at::kFloat);
+    auto data = data::TokenDataset::from_bin(kGoldens / run["data"].get<std::string>(), 2,
+                                             {.sequence_length = run["seq_length"], .vocab = model->spec().vocab});
+    auto ready = initialize({.model = model, .config = config, .group = group, .training_data = data, .shuffle = false});
+    for (int s = 0; s < steps; ++s) {
+      at::Tensor mean = at::zeros({1}, at::kDouble);
+      for (int64_t g = 0; g < ready.engine->gradient_accumulation_steps(); ++g) {
+        const at::Tensor ids = ready.loader->next()[0];
+        mean += ready.engine->backward(ready.engine->forward([&] { return model->forward(ids, ids); })).to(at::kDouble) / group->size();
+        ready.engine->step();
+      }
+      group->all_reduce(mean);
+      if (group->rank() == 0)
+        rows.push_back({mean.item<double>(), ready.engine->get_lr()[0], ready.engine->get_global_grad_norm()});
+    }
+  });
+  return rows;
+}
+
+// How far a run is from its golden in units of the tolerances: above 1 fails.
+double worst_loss(const Json& tolerance, const std::vector<Row>& ours, const std::vector<Json>& theirs) {
+  double worst = 0;
+  for (size_t i = 0; i < ours.size(); ++i) {
+    const double want = theirs[i]["loss"], difference = std::abs(ours[i].loss - want);
+    worst = std::max(worst, difference / (tolerance["loss_relative"].get<double>() * want));
+    if (!tolerance["loss_absolute"].is_null()) worst = std::max(worst, difference / tolerance["loss_absolute"].get<double>());
+  }
+  return worst;
+}
+
+class GoldenRun : public testing::TestWithParam<Json> {};
+
+TEST_P(GoldenRun, GivesDeepSpeedsLossesLearningRatesAndGradientNorms) {
+  const Json run = GetParam();
+  const auto theirs = rows_of(run);
+  const auto ours = replay(run, (kGoldens / run["config"].get<std::string>()).string(), static_cast<int>(theirs.size()));
+  const Json& tolerance = run["tolerance"];
+  EXPECT_LE(worst_loss(tolerance, ours, theirs), 1.0);
+  for (size_t i = 0; i < theirs.size(); ++i) {
+    EXPECT_NEAR(ours[i].lr, theirs[i]["lr"].get<double>(), tolerance["lr_absolute"].get<double>()) << "step " << i + 1;
+    if (theirs[i]["grad_norm"].is_null()) continue;
+    ASSERT_TRUE(ours[i].norm);
+    EXPECT_NEAR(*ours[i].norm / theirs[i]["grad_norm"].get<double>(), 1.0, tolerance["grad_norm_relative"].get<double>()) << "step " << i + 1;
+  }
+  RecordProperty("worst_loss_in_tolerances", std::to_string(worst_loss(tolerance, ours, theirs)));
+}
+
+std::vector<Json> all_runs() {
+  std::vector<Json> runs;
+  if (fs::exists(kGoldens / "manifest.json"))
+    for (const Json& run : manifest()["runs"]) runs.push_back(run);
+  return runs;
+}
+
+INSTANTIATE_TEST_SUITE_P(Parity, GoldenRun, testing::ValuesIn(all_runs()), [](const auto& info) {
+  std::string name = info.param["name"];
+  for (char& c : name)
+    if (!std::isalnum(static_cast<unsigned char>(c))) c = '_';
+  return name;
+});
+
+// Multiplies every learning rate of a configuration.
+void scale_rates(Json& config, double factor) {
+  auto scale = [&](Json& params, const char* key) {
+    if (!params.contains(key)) return;
+    if (params[key].is_array())
+      for (auto& value : params[key]) value = value.get<double>() * factor;
+    else
+      params[key] = params[key].get<double>() * factor;
+  };
+  scale(config["optimizer"]["params"], "lr");
+  for (const char* key : {"warmup_min_lr", "warmup_max_lr", "cycle_min_lr", "cycle_max_lr", "lr_range_test_min_lr"})
+    scale(config["scheduler"]["params"], key);
+}
+
+TEST(GoldenRuns, FailWithALearningRateTwoPercentOff) {
+  std::map<std::string, bool> seen;  // one run a schedule and precision: every run would take as long as the goldens do
+  for (const Json& run : manifest()["runs"]) {
+    const std::string kind = run["factors"]["schedule"].get<std::string>() + run["factors"]["precision"].get<std::string>();
+    if (std::exchange(seen[kind], true)) continue;
+    Json config = Json::parse(base::read_text_file(kGoldens / run["config"].get<std::string>()));
+    scale_rates(config, 1.02);
+    const auto theirs = rows_of(run);
+    EXPECT_GT(worst_loss(run["tolerance"], replay(run, config.dump(), static_cast<int>(theirs.size())), theirs), 1.0) << run["name"];
+  }
+}
+
+at::Tensor tensor_of(const formats::SafetensorsFile& file, const std::string& name) {
+  const auto* info = file.find(name);
+  EXPECT_NE(info, nullptr) << name;
+  at::Tensor t = at::empty(info->shape, info->dtype == formats::Dtype::kI64 ? at::kLong : at::kFloat);
+  const auto bytes = file.data(*info);
+  std::memcpy(t.data_ptr(), bytes.data(), bytes.size());
+  return t;
+}
+
+TEST(Transformers, AgreesOnLogitsLossAndEveryParametersGradient) {
+  for (const Json& entry : manifest()["logits"]) {
+    SCOPED_TRACE(entry.dump());
+    auto model = load(kGoldens / entry["model"].get<std::string>(), at::kFloat);
+    model->eval();
+    const formats::SafetensorsFile expected(kGoldens / entry["expected"].get<std::string>());
+    const at::Tensor ids = tensor_of(expected, "input_ids");
+    EXPECT_LT((model->logits(ids) - tensor_of(expected, "logits")).abs().max().item<double>(), 1e-4);
+    EXPECT_LT((model->logits(tensor_of(expected, "single.input_ids")) - tensor_of(expected, "single.logits")).abs().max().item<double>(), 1e-4);
+    const at::Tensor loss = model->forward(ids, ids);
+    EXPECT_NEAR(loss.item<double>(), tensor_of(expected, "loss").item<double>(), 1e-4);
+    loss.backward();
+    for (const auto& parameter : nn::list_parameters(*model)) {
+      const std::string name = model->spec().hugging_face_name(parameter.name);
+      const double want = tensor_of(expected, "grad_norm." + name).item<double>();
+      EXPECT_NEAR(parameter.tensor.grad().norm().item<double>(), want, 1e-4 * std::max(1.0, want)) << name;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace deepspeed
