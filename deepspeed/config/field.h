@@ -100,10 +100,9 @@ struct Value<int> {
   static std::string type() { return "int"; }
   static Json to_json(int v) { return v; }
   static int read(const Node& node, const Rules& rules) {
-    Rules narrow = rules;
-    narrow.limits.min = std::max<double>(narrow.limits.min, INT32_MIN);
-    narrow.limits.max = std::min<double>(narrow.limits.max, INT32_MAX);
-    return static_cast<int>(read_int(node, narrow));
+    int64_t value = read_int(node, rules);
+    if (value != static_cast<int>(value)) fail_value(node, "a whole number within 32 bits");
+    return static_cast<int>(value);
   }
 };
 template <>

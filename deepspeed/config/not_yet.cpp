@@ -129,7 +129,7 @@ Field not_yet_field(const NotYetRow& row, const std::string& key) {
   std::string type = row.type, off = row.off, feature = row.feature;
   if (type.starts_with("block") || type.starts_with("strict")) return block_field(type, key);
   std::vector<std::string> types = split(type, '|');
-  bool nullable = std::erase(types, "null") > 0;
+  bool nullable = std::erase(types, "null") > 0 || type == "any";
   Field field(key, join_choices(types) + (nullable ? " | null" : ""), literal(row.initial));
   field.nullable = nullable;
   field.auto_is_value = std::find(types.begin(), types.end(), "auto") != types.end();

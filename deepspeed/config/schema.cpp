@@ -1,5 +1,7 @@
 #include "deepspeed/config/schema.h"
 
+#include <stdexcept>
+
 #include "deepspeed/base/error.h"
 
 namespace deepspeed::config {
@@ -87,6 +89,7 @@ std::vector<Table::Given> Table::match(const Node& node, Warnings& warnings) con
     warnings.push_back(
         fmt::format("{}: this key is deprecated; use '{}'", entry.node.describe(), old.replacement));
     const Field* today = self->find(old.replacement);
+    if (!today) throw std::logic_error("no key '" + old.replacement + "' beside '" + old.key + "'");
     for (const Given& other : given)
       DS_CHECK(other.field != today, "{} is the deprecated form of {}; both are given, keep '{}'",
                entry.node.describe(), other.node.describe(), today->key);

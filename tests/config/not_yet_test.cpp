@@ -1,0 +1,149 @@
+// Every switch of a feature that is not built: accepted while off, refused by one line when on.
+#include "deepspeed/config/not_yet.h"
+
+#include <gmock/gmock.h>
+
+#include "deepspeed/engine/parse_config.h"
+#include "errors.h"
+
+namespace deepspeed::engine {
+namespace {
+
+using testing::error_of;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+std::string error_in(const std::string& members) {
+  return error_of(
+      [&] { parse_config(config::parse_text("{\"train_batch_size\": 8,\n" + members + "}", "ds.json"), 2); });
+}
+
+struct Switch {
+  const char* off;
+  const char* on;
+};
+
+class FeatureSwitch : public ::testing::TestWithParam<Switch> {};
+
+TEST_P(FeatureSwitch, IsAcceptedWhileOff) { EXPECT_EQ(error_in(GetParam().off), ""); }
+
+TEST_P(FeatureSwitch, IsRefusedWhenOn) {
+  std::string message = error_in(GetParam().on);
+  EXPECT_THAT(message, StartsWith("not available yet: "));
+  EXPECT_THAT(message, HasSubstr(" at ds.json:2:"));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Zero, FeatureSwitch,
+    ::testing::Values(
+        Switch{R"("zero_optimization": {"offload_optimizer": {"device": "none", "pin_memory": true}})",
+               R"("zero_optimization": {"offload_optimizer": {"device": "cpu"}})"},
+        Switch{R"("zero_optimization": {"offload_optimizer": null, "offload_param": null, "zenflow": null})",
+               R"("zero_optimization": {"offload_param": {"device": "nvme"}})"},
+        Switch{R"("zero_optimization": {"elastic_checkpoint": false})",
+               R"("zero_optimization": {"elastic_checkpoint": true})"},
+        Switch{R"("zero_optimization": {"zero_hpz_partition_size": 1})",
+               R"("zero_optimization": {"zero_hpz_partition_size": 8})"},
+        Switch{R"("zero_optimization": {"zero_quantized_weights": false})",
+               R"("zero_optimization": {"zero_quantized_weights": true})"},
+        Switch{R"("zero_optimization": {"mics_shard_size": -1})",
+               R"("zero_optimization": {"mics_shard_size": 2})"},
+        Switch{R"("zero_optimization": {"leaf_module": {"classes": ["A"]}})",
+               R"("zero_optimization": {"zenflow": {}})"},
+        Switch{R"("zero_optimization": {"zeropp_loco_param": null})",
+               R"("zero_optimization": {"zeropp_loco_param": {"err_beta": 0.8}})"}));
+
+INSTANTIATE_TEST_SUITE_P(
+    Blocks, FeatureSwitch,
+    ::testing::Values(
+        Switch{R"("fp16": {"auto_cast": false})", R"("fp16": {"auto_cast": true})"},
+        Switch{R"("bf16": {"bf16_optimizer_states": false})", R"("bf16": {"bf16_optimizer_states": true})"},
+        Switch{R"("torch_autocast": {"enabled": false, "dtype": "bf16"})",
+               R"("torch_autocast": {"enabled": true})"},
+        Switch{R"("communication_data_type": null)", R"("communication_data_type": "FP16")"},
+        Switch{R"("prescale_gradients": false)", R"("prescale_gradients": true)"},
+        Switch{R"("gradient_predivide_factor": 1)", R"("gradient_predivide_factor": 2.0)"},
+        Switch{R"("gradient_allreduce_op": "mean")", R"("gradient_allreduce_op": "sum")"},
+        Switch{R"("managed_gradient_accumulation": true)", R"("managed_gradient_accumulation": false)"},
+        Switch{R"("dataloader_drop_last": false)", R"("dataloader_drop_last": true)"},
+        Switch{R"("wall_clock_breakdown": false)", R"("wall_clock_breakdown": true)"},
+        Switch{R"("sequence_parallel_size": 1)", R"("sequence_parallel_size": 2)"},
+        Switch{R"("data_types": {"keep_in_fp32_modules": "auto"})",
+               R"("data_types": {"keep_in_fp32_modules": ["norm"]})"},
+        Switch{R"("optimizer": {"type": "Adam", "params": {"fp32_optimizer_states": true}})",
+               R"("optimizer": {"type": "Adam", "params": {"fp32_optimizer_states": false}})"},
+        Switch{R"("activation_checkpointing": {"partition_activations": false, "number_checkpoints": 4})",
+               R"("activation_checkpointing": {"cpu_checkpointing": true})"},
+        Switch{R"("aio": {"block_size": 1048576, "thread_count": 1})", R"("aio": {"use_gds": true})"},
+        Switch{
+            R"("checkpoint": {"load_universal": false, "writer": null, "parallel_write": {"pipeline_stage": false}})",
+            R"("checkpoint": {"writer": {}})"},
+        Switch{R"("datastates_ckpt": false)", R"("datastates_ckpt": {})"},
+        Switch{R"("tensorboard": {"enabled": false, "output_path": "x"})",
+               R"("tensorboard": {"enabled": true})"},
+        Switch{R"("csv_monitor": {"enabled": "false"})", R"("csv_monitor": {"enabled": true})"},
+        Switch{R"("wandb": {"enabled": false})", R"("wandb": {"enabled": true})"},
+        Switch{R"("comet": {"enabled": false})", R"("comet": {"enabled": true})"},
+        Switch{R"("flops_profiler": {"enabled": false, "top_modules": 3})",
+               R"("flops_profiler": {"enabled": true})"},
+        Switch{R"("comms_logger": {"enabled": false})", R"("comms_logger": {"verbose": true})"},
+        Switch{R"("pipeline": {"stages": "auto"})", R"("pipeline": {"stages": 2})"},
+        Switch{R"("timers": {"throughput": {"enabled": true}})", R"("memory_breakdown": true)"}));
+
+INSTANTIATE_TEST_SUITE_P(
+    Features, FeatureSwitch,
+    ::testing::Values(
+        Switch{R"("autotuning": {"enabled": false, "metric": "flops"})",
+               R"("autotuning": {"enabled": true})"},
+        Switch{R"("data_efficiency": {"enabled": false, "data_sampling": {"enabled": true}})",
+               R"("data_efficiency": {"enabled": true})"},
+        Switch{R"("hybrid_engine": {"enabled": false})", R"("hybrid_engine": {"enabled": true})"},
+        Switch{R"("tensor_parallel": {"autotp_size": 0, "tp": {"tp_size": 1}})",
+               R"("tensor_parallel": {"autotp_size": 4})"},
+        Switch{
+            R"("tensor_parallel": {"partition_config": {"layer_specs": [{"patterns": ["a"], "partition_type": "row"}]}})",
+            R"("tensor_parallel": {"tp": {"tp_size": 2}})"},
+        Switch{R"("expert_parallel": {"enabled": false, "top_k": 2})",
+               R"("expert_parallel": {"enabled": true})"},
+        Switch{R"("compile": {"deepcompile": false})", R"("compile": {"deepcompile": true})"},
+        Switch{R"("weight_quantization": {"enabled": false})", R"("weight_quantization": {"num_bits": 4})"}));
+
+INSTANTIATE_TEST_SUITE_P(
+    RemovedFromDeepSpeed, FeatureSwitch,
+    ::testing::Values(
+        Switch{R"("elasticity": {"enabled": false, "micro_batch_sizes": [2, 4]})",
+               R"("elasticity": {"enabled": true})"},
+        Switch{R"("progressive_layer_drop": {"enabled": false})",
+               R"("progressive_layer_drop": {"enabled": true})"},
+        Switch{R"("curriculum_learning": {"enabled": false})", R"("curriculum_learning": {"enabled": true})"},
+        Switch{R"("eigenvalue": {"enabled": false})", R"("eigenvalue": {"enabled": true})"},
+        Switch{R"("quantize_training": {"enabled": false, "eigenvalue": {"enabled": false}})",
+               R"("quantize_training": {"enabled": true})"},
+        Switch{R"("compression_training": {"sparse_pruning": {"shared_parameters": {"enabled": false},
+                   "different_groups": {"sp1": {"params": {"dense_ratio": 0.5}, "modules": ["a"]}}}})",
+               R"("compression_training": {"layer_reduction": {"enabled": true}})"},
+        Switch{R"("amp": {"enabled": false, "opt_level": "O2"})", R"("amp": {"enabled": true})"},
+        Switch{R"("nebula": {"enabled": false})", R"("nebula": {"enabled": true})"},
+        Switch{R"("sparse_gradients": false)", R"("sparse_gradients": true)"},
+        Switch{R"("graph_harvesting": false)", R"("sparse_attention": {"block": 16})"}));
+
+// Each row's own default must be a value of its type that leaves the feature off.
+TEST(NotYetRows, DefaultsAreOffAndOfTheRowsOwnType) {
+  for (const config::NotYetRow& row : config::not_yet_rows()) {
+    std::string type = row.type;
+    if (type.starts_with("block") || type.starts_with("strict") || std::string(row.off).starts_with('!'))
+      continue;
+    config::Field field = config::not_yet_field(row, "key");
+    config::Document document = config::parse_text("{\"key\": " + std::string(row.initial) + "}", row.path);
+    config::Node node = *config::Node(document).find("key");
+    if (node.json().is_null()) {
+      EXPECT_TRUE(field.nullable) << row.path;
+      continue;
+    }
+    config::Warnings warnings;
+    EXPECT_EQ(error_of([&] { field.read(node, nullptr, {}, warnings); }), "") << row.path;
+  }
+}
+
+}  // namespace
+}  // namespace deepspeed::engine

@@ -1,0 +1,234 @@
+#include "deepspeed/engine/parse_config.h"
+
+#include <gmock/gmock.h>
+
+#include "errors.h"
+
+namespace deepspeed::engine {
+namespace {
+
+using config::DataType;
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using testing::error_of;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+DeepspeedConfig parse(const std::string& members, int world_size = 2) {
+  return parse_config(
+      config::parse_text("{\"train_batch_size\": 8" + (members.empty() ? "" : ",\n" + members) + "}",
+                         "ds.json"),
+      world_size);
+}
+std::string error_in(const std::string& members) {
+  return error_of([&] { parse(members); });
+}
+
+TEST(ParseConfig, AnAlmostEmptyFileHasDeepSpeedsDefaults) {
+  DeepspeedConfig c = parse("");
+  EXPECT_EQ(c.engine.train_batch_size, 8);
+  EXPECT_EQ(c.engine.train_micro_batch_size_per_gpu, 4);
+  EXPECT_EQ(c.engine.gradient_accumulation_steps, 1);
+  EXPECT_EQ(c.engine.gradient_clipping, 1.0);
+  EXPECT_EQ(c.engine.steps_per_print, std::nullopt);
+  EXPECT_EQ(c.engine.grad_accum_dtype, std::nullopt);
+  EXPECT_EQ(c.zero.stage, 0);
+  EXPECT_TRUE(c.zero.contiguous_gradients);
+  EXPECT_TRUE(c.zero.reduce_scatter);
+  EXPECT_EQ(c.zero.reduce_bucket_size, 500'000'000);
+  EXPECT_EQ(c.zero.allgather_bucket_size, 500'000'000);
+  EXPECT_FALSE(c.zero.overlaps());
+  EXPECT_TRUE(c.bf16.check_grad_overflow);
+  EXPECT_EQ(c.fp16.initial_scale_power, 16);
+  EXPECT_EQ(c.fp16.hysteresis, 2);
+  EXPECT_EQ(c.fp16.loss_scale_window, 1000);
+  EXPECT_EQ(c.optimizer.type, std::nullopt);
+  EXPECT_EQ(c.scheduler.schedule.index(), 0u);
+  EXPECT_EQ(c.model_dtype(), DataType::kFp32);
+  EXPECT_THAT(c.warnings, IsEmpty());
+}
+
+TEST(ParseConfig, AWholeFileReachesEveryOwner) {
+  DeepspeedConfig c =
+      parse(R"("gradient_accumulation_steps": 2, "gradient_clipping": 0.5, "steps_per_print": 10,
+    "zero_optimization": {"stage": 2, "reduce_bucket_size": 2e8, "overlap_comm": true, "contiguous_gradients": false},
+    "bf16": {"enabled": true, "check_grad_overflow": false}, "data_types": {"grad_accum_dtype": "fp32"},
+    "optimizer": {"type": "AdamW", "params": {"lr": 3e-4}}, "checkpoint": {"tag_validation": "FAIL"},
+    "scheduler": {"type": "WarmupLR", "params": {"warmup_num_steps": 10}}, "log_level": "warning",)");
+  EXPECT_EQ(c.engine.train_micro_batch_size_per_gpu, 2);
+  EXPECT_EQ(c.engine.gradient_clipping, 0.5);
+  EXPECT_EQ(c.engine.steps_per_print, 10);
+  EXPECT_EQ(c.zero.stage, 2);
+  EXPECT_EQ(c.zero.reduce_bucket_size, 200'000'000);
+  EXPECT_TRUE(c.zero.overlaps());
+  EXPECT_FALSE(c.zero.contiguous_gradients);
+  EXPECT_EQ(c.model_dtype(), DataType::kBf16);
+  EXPECT_FALSE(c.bf16.check_grad_overflow);
+  EXPECT_EQ(c.engine.grad_accum_dtype, DataType::kFp32);
+  EXPECT_EQ(c.optimizer.lr, 3e-4);
+  EXPECT_EQ(c.checkpoint.tag_validation, checkpoint::TagValidation::kFail);
+  EXPECT_EQ(std::get<optim::WarmupLrConfig>(c.scheduler.schedule).warmup_num_steps, 10);
+  EXPECT_EQ(c.engine.log_level, "warning");
+  EXPECT_EQ(c.raw["optimizer"]["type"], "AdamW");
+}
+
+TEST(ParseConfig, TakesTextFilesAndBase64) {
+  EXPECT_EQ(parse_config("{\"train_batch_size\": 2}", 2).engine.train_batch_size, 2);
+  EXPECT_EQ(parse_config("eyJ0cmFpbl9iYXRjaF9zaXplIjogMn0", 2).engine.train_batch_size, 2);
+  EXPECT_THAT(error_of([] { parse_config("/no/such/ds.json", 2); }),
+              HasSubstr("/no/such/ds.json: no such file"));
+}
+
+TEST(ParseConfig, TyposAtTheTopAreErrors) {
+  EXPECT_EQ(error_in(R"("zero_optimisation": {"stage": 1})"),
+            "unknown key 'zero_optimisation' at ds.json:2:1; did you mean 'zero_optimization'?");
+  EXPECT_EQ(error_in(R"("fp16": {"enable": true})"),
+            "unknown key 'enable' in fp16 at ds.json:2:10; did you mean 'enabled'?");
+}
+
+TEST(ParseConfig, StagesOutOfRangeAndStageThreeAreDifferentErrors) {
+  EXPECT_EQ(error_in(R"("zero_optimization": {"stage": 4})"),
+            "zero_optimization.stage must be a whole number >= 0 and <= 3: zero_optimization.stage = 4 at "
+            "ds.json:2:23");
+  EXPECT_EQ(
+      error_in(R"("zero_optimization": {"stage": 3})"),
+      "not available yet: ZeRO stage 3 (sharded parameters) (zero_optimization.stage = 3 at ds.json:2:23)");
+}
+
+TEST(ParseConfig, ZeroTakesTheBooleanFormOf2020) {
+  DeepspeedConfig c = parse(R"("zero_optimization": true, "allgather_size": 1000)");
+  EXPECT_EQ(c.zero.stage, 1);
+  EXPECT_EQ(c.zero.allgather_bucket_size, 1000);
+  EXPECT_THAT(c.warnings, ElementsAre(HasSubstr("the boolean form is deprecated")));
+  EXPECT_EQ(parse(R"("zero_optimization": false)").zero.stage, 0);
+  EXPECT_EQ(parse(R"("zero_optimization": true)").zero.allgather_bucket_size, 500'000'000);
+  EXPECT_THAT(error_in(R"("zero_optimization": true, "allgather_size": 3)"),
+              HasSubstr("must be a multiple of 2"));
+}
+
+TEST(ParseConfig, ZeroTakesOtherSpellingsOf2020) {
+  DeepspeedConfig c =
+      parse(R"("zero_optimization": {"stage": 1, "max_elements_per_comm": 1e6, "cpu_offload": false,
+                               "cpu_offload_use_pin_memory": true})");
+  EXPECT_EQ(c.zero.reduce_bucket_size, 1'000'000);
+  EXPECT_EQ(c.warnings.size(), 3u);
+  EXPECT_EQ(error_in(R"("zero_optimization": {"stage": 2, "cpu_offload": true})"),
+            "not available yet: optimizer offload (ZeRO-Offload, ZeRO-Infinity) "
+            "(zero_optimization.offload_optimizer.device "
+            "= \"cpu\" at ds.json:2:35)");
+  EXPECT_THAT(
+      error_in(R"("zero_optimization": {"cpu_offload": true, "offload_optimizer": {"device": "cpu"}})"),
+      HasSubstr("both are given, keep 'offload_optimizer'"));
+  EXPECT_THAT(error_in(R"("fp32_allreduce": true)"), HasSubstr("communication_data_type = \"fp32\""));
+  EXPECT_EQ(error_in(R"("fp32_allreduce": false)"), "");
+}
+
+TEST(ParseConfig, StageThreeKeysAreHarmlessBelowStageThree) {
+  EXPECT_EQ(
+      error_in(
+          R"("zero_optimization": {"stage": 2, "stage3_prefetch_bucket_size": 1e7, "max_live_parameters": 1e9,
+                        "stage3_gather_16bit_weights_on_model_save": true, "sub_group_size": 1e9})"),
+      "");
+  EXPECT_EQ(
+      error_in(R"("zero_optimization": {"stage": 2, "stage3_gather_fp16_weights_on_model_save": true})"), "");
+  EXPECT_THAT(
+      error_in(R"("zero_optimization": {"stage3_prefetch_bucket_size": 1, "prefetch_bucket_size": 2})"),
+      HasSubstr("two names of one key"));
+  EXPECT_THAT(error_in(R"("zero_optimization": {"stage3_max_live_parameters": -1})"), HasSubstr(">= 0"));
+}
+
+TEST(ParseConfig, AutoIsTheDefaultInStrictBlocksOnly) {
+  EXPECT_EQ(
+      parse(R"("zero_optimization": {"stage": "auto", "reduce_bucket_size": "auto", "overlap_comm": "auto"})")
+          .zero.reduce_bucket_size,
+      500'000'000);
+  EXPECT_THAT(error_in(R"("gradient_clipping": "auto")"),
+              HasSubstr("gradient_clipping = \"auto\" at ds.json:2:1: \"auto\" is not a value of this key"));
+  EXPECT_THAT(error_in(R"("optimizer": {"type": "AdamW", "params": {"lr": "auto"}})"),
+              HasSubstr("optimizer.params.lr = \"auto\""));
+  EXPECT_THAT(error_of([] { parse_config("{\"train_micro_batch_size_per_gpu\": \"auto\"}", 1); }),
+              HasSubstr("auto"));
+}
+
+TEST(ParseConfig, BatchErrorsNameTheFile) {
+  EXPECT_THAT(error_in(R"("train_micro_batch_size_per_gpu": 3)"),
+              AllOf(HasSubstr("ds.json: batch sizes do not agree"), HasSubstr("(8 != 3 * 1 * 2)")));
+  EXPECT_THAT(error_of([] { parse_config("{}", 2); }), HasSubstr("a batch size is missing"));
+  EXPECT_THAT(error_in(R"("gradient_accumulation_steps": 0)"),
+              HasSubstr("gradient_accumulation_steps must be a whole number > 0"));
+  EXPECT_THAT(error_in(R"("train_micro_batch_size_per_gpu": 1.5)"), HasSubstr("must be a whole number > 0"));
+}
+
+TEST(ParseConfig, KeysThatContradictEachOtherAreErrors) {
+  EXPECT_EQ(error_in("\"fp16\": {\"enabled\": true},\n\"bf16\": {\"enabled\": true}"),
+            "fp16.enabled and bf16.enabled are both true (ds.json:2:1, ds.json:3:1): enable one of them");
+  EXPECT_THAT(error_in(R"("bf16": {"enabled": true}, "bfloat16": {"enabled": true})"),
+              HasSubstr("two names of one key"));
+  EXPECT_THAT(error_in(R"("zero_optimization": {"stage": 1, "compute_grad_norm": false})"),
+              HasSubstr("needs \"gradient_clipping\": 0; it is 1 by default"));
+  EXPECT_THAT(error_in(R"("zero_optimization": {"compute_grad_norm": false}, "gradient_clipping": 0)"),
+              HasSubstr("needs zero_optimization.stage 1 or 2; the stage is 0"));
+  EXPECT_EQ(
+      error_in(R"("zero_optimization": {"stage": 1, "compute_grad_norm": false}, "gradient_clipping": 0)"),
+      "");
+  EXPECT_THAT(error_in(R"("zero_optimization": {"allgather_bucket_size": 3})"),
+              HasSubstr("must be a multiple of 2"));
+  EXPECT_THAT(error_in(R"("data_types": {"param_dtype": "bf16"})"),
+              HasSubstr("does not agree with the precision"));
+  EXPECT_EQ(error_in(R"("data_types": {"param_dtype": "bf16"}, "bf16": {"enabled": true})"), "");
+  EXPECT_THAT(error_in(R"("data_parallel_size": 3)"), HasSubstr("does not agree with the 2 ranks"));
+  EXPECT_EQ(error_in(R"("data_parallel_size": 2, "sequence_parallel_size": 1)"), "");
+}
+
+TEST(ParseConfig, BfloatSixteenIsAnAlias) {
+  EXPECT_EQ(parse(R"("bfloat16": {"enabled": true})").model_dtype(), DataType::kBf16);
+}
+
+struct Wrong {
+  const char* members;
+  const char* message;
+};
+class WrongKey : public ::testing::TestWithParam<Wrong> {};
+TEST_P(WrongKey, IsAnsweredClearly) {
+  EXPECT_THAT(error_in(GetParam().members), AllOf(HasSubstr(GetParam().message), HasSubstr("ds.json:2:")));
+}
+INSTANTIATE_TEST_SUITE_P(
+    ErrorClasses, WrongKey,
+    ::testing::Values(
+        Wrong{R"("fp16": {"loss_scale": true})", "fp16.loss_scale must be a number >= 0"},
+        Wrong{R"("fp16": {"loss_scale": -1})", "fp16.loss_scale must be a number >= 0"},
+        Wrong{R"("fp16": {"loss_scale_window": 0})",
+              "fp16.loss_scale_window must be > 0 when the loss scale is dynamic"},
+        Wrong{R"("fp16": {"min_loss_scale": 0})", "fp16.min_loss_scale must be > 0"},
+        Wrong{R"("fp16": {"min_loss_scale": true})", "fp16.min_loss_scale must be a number"},
+        Wrong{R"("fp16": null)", "fp16 must be object, not null"},
+        Wrong{R"("gradient_clipping": -1)", "gradient_clipping must be a number >= 0"},
+        Wrong{R"("gradient_clipping": null)", "gradient_clipping must be number, not null"},
+        Wrong{R"("steps_per_print": 0)", "steps_per_print must be a whole number > 0"},
+        Wrong{R"("log_level": "warn")", "log_level must be one of debug, info, warning, error, critical"},
+        Wrong{R"("checkpoint": {"tag_validation": "maybe"})",
+              "checkpoint.tag_validation must be one of Ignore, Warn, Fail"},
+        Wrong{R"("data_types": {"grad_accum_dtype": "fp8"})",
+              "data_types.grad_accum_dtype must be one of fp32, fp16"},
+        Wrong{R"("zero_optimization": [])", "zero_optimization must be an object"},
+        Wrong{R"("zero_optimization": {"reduce_bucket_size": 0})", "must be a whole number > 0"},
+        Wrong{R"("zero_optimization": {"offload_optimizer": {"device": "gpu"}})",
+              "zero_optimization.offload_optimizer.device must be one of none, cpu, nvme"},
+        Wrong{R"("zero_optimization": {"offload_optimizer": {"ratio": 1.5}})", ">= 0 and <= 1"},
+        Wrong{R"("zero_optimization": {"offload_optimizer": {"devcie": "cpu"}})", "did you mean 'device'?"}));
+
+TEST(ParseConfig, AStaticScaleNeedsNoWindow) {
+  EXPECT_EQ(
+      parse(R"("fp16": {"enabled": true, "loss_scale": 128, "loss_scale_window": 0, "min_loss_scale": 0})")
+          .fp16.loss_scale,
+      128);
+}
+
+TEST(ParseConfig, KeysWithoutEffectAreAccepted) {
+  DeepspeedConfig c =
+      parse(R"("disable_python_gc": true, "disable_allgather": true, "vocabulary_size": 50257)");
+  EXPECT_THAT(c.warnings, ElementsAre(HasSubstr("vocabulary_size = 50257 at ds.json:2:55: a multiple of 8")));
+}
+
+}  // namespace
+}  // namespace deepspeed::engine
