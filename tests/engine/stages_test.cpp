@@ -68,7 +68,13 @@ TEST(Stages, EqualEachOtherInBf16) {
 TEST(Stages, AccumulatingGivesWhatOneLargeBatchGives) {
   const std::string large = R"({"train_micro_batch_size_per_gpu": 6, "optimizer": {"type": "Adam", "params": {"lr": 1e-3}}})";
   const std::string small = R"({"train_micro_batch_size_per_gpu": 2, "gradient_accumulation_steps": 3, "optimizer": {"type": "Adam", "params": {"lr": 1e-3}}})";
-  EXPECT_LT(largest_difference(train(1, small, "gpt2", 2).weights, train(1, large, "gpt2", 2).weights), 2e-4);
+  // Weights are not compared: parameters whose gradient is exactly zero (key biases) get the sign of rounding noise.
+  const Outcome many = train(1, small, "gpt2", 2), one = train(1, large, "gpt2", 2);
+  for (size_t step = 0; step < 2; ++step) {
+    const double mean = (many.losses[3 * step] + many.losses[3 * step + 1] + many.losses[3 * step + 2]) / 3;
+    EXPECT_NEAR(mean / one.losses[step], 1, 1e-5);
+    EXPECT_NEAR(many.norms[step] / one.norms[step], 1, 1e-4);
+  }
 }
 
 TEST(Stages, MoreRanksThanElementsOfAParameterTrain) {

@@ -75,11 +75,4 @@ inline bool same_bits(const std::vector<at::Tensor>& a, const std::vector<at::Te
   return true;
 }
 
-inline double largest_difference(const std::vector<at::Tensor>& a, const std::vector<at::Tensor>& b) {
-  double worst = 0;
-  for (size_t i = 0; i < a.size(); ++i)
-    worst = std::max(worst, ((a[i] - b[i]).abs().max() / b[i].abs().max().clamp_min(1e-12)).item<double>());
-  return worst;
-}
-
 }  // namespace deepspeed::engine

@@ -1,4 +1,5 @@
 // ds_train through the launcher: logs, checkpoints, export, and ranks that die.
+#include <chrono>
 #include <nlohmann/json.hpp>
 
 #include "deepspeed/base/file.h"
@@ -10,6 +11,7 @@ namespace {
 
 using testing_support::Finished;
 using testing_support::run;
+namespace fs = std::filesystem;
 
 class DsTrain : public testing_support::TrainingFolder {
  protected:
