@@ -23,8 +23,8 @@ class Work {
   /// Blocks until the result may be read. Throws base::Error naming operation, group and rank when it failed
   /// or timed out. May be called again; the second call returns (or throws) at once.
   virtual void wait() = 0;
-  /// Whether the transport is done. The result may be read only after wait(), which may still have sums to
-  /// form.
+  /// Whether the transport is known to be done; wait() may have sums left. Over Gloo send, recv, gather,
+  /// scatter, reduce_scatter* and all_to_all* say false until wait(): never poll this in a loop.
   virtual bool is_completed() = 0;
 };
 using WorkPtr = std::shared_ptr<Work>;

@@ -112,7 +112,7 @@ WorkPtr issue(GroupState& group, const Operation& operation, const std::function
     throw base::Error(context.describe(reason_of(std::current_exception())));
   }
   const bool waits = !operation.async && !group.coalesced;
-  if (!waits) remember(group, started.works);
+  remember(group, started.works);
   auto work = std::make_shared<PendingWork>(std::move(context), std::move(started));
   if (group.coalesced) group.coalesced->push_back(work);
   if (waits) work->wait();
