@@ -1,0 +1,90 @@
+#include "deepspeed/models/decoder.h"
+
+#include <gtest/gtest.h>
+
+#include "deepspeed/base/error.h"
+#include "deepspeed/models/generate.h"
+#include "deepspeed/nn/materializer.h"
+
+namespace deepspeed::models {
+namespace {
+
+ArchSpec tiny(const std::string& type, double dropout = 0) {
+  if (type == "gpt2")
+    return parse_arch_spec({{"model_type", "gpt2"}, {"vocab_size", 31}, {"n_positions", 12}, {"n_embd", 16}, {"n_layer", 2}, {"n_head", 2},
+                            {"embd_pdrop", dropout}, {"attn_pdrop", dropout}, {"resid_pdrop", dropout}, {"initializer_range", 0.4}},
+                           "config.json");
+  return parse_arch_spec({{"model_type", "llama"}, {"vocab_size", 31}, {"max_position_embeddings", 12}, {"hidden_size", 16}, {"num_hidden_layers", 2},
+                          {"num_attention_heads", 4}, {"num_key_value_heads", 2}, {"intermediate_size", 24}, {"initializer_range", 0.4}},
+                         "config.json");
+}
+
+std::shared_ptr<Decoder> made(const ArchSpec& spec, nn::RngPtr rng = nullptr) {
+  auto model = std::make_shared<Decoder>(spec, rng);
+  nn::DenseMaterializer().materialize(nn::list_parameters(*model), nn::InitSource(1));
+  return model;
+}
+
+TEST(Decoder, LossIsTheMeanCrossEntropyOfTheNextToken) {
+  for (const char* type : {"gpt2", "llama"}) {
+    auto model = made(tiny(type));
+    const at::Tensor ids = at::randint(31, {3, 9}, at::kLong);
+    at::Tensor labels = ids.clone();
+    labels.index_put_({0, 4}, -100);
+    const at::Tensor logits = model->logits(ids).narrow(1, 0, 8).reshape({-1, 31});
+    const at::Tensor want = at::cross_entropy_loss(logits, labels.narrow(1, 1, 8).reshape({-1}));
+    EXPECT_NEAR(model->forward(ids, labels).item<double>(), want.item<double>(), 1e-5) << type;
+  }
+}
+
+TEST(Decoder, RefusesTooLongSequencesAndWrongShapes) {
+  auto model = made(tiny("gpt2"));
+  EXPECT_THROW(model->logits(at::zeros({1, 13}, at::kLong)), base::Error);
+  EXPECT_THROW(model->logits(at::zeros({4}, at::kLong)), base::Error);
+  EXPECT_THROW(model->forward(at::zeros({1, 4}, at::kLong), at::zeros({1, 5}, at::kLong)), base::Error);
+}
+
+TEST(Decoder, DropoutIsAFunctionOfSeedRankAndStep) {
+  auto loss = [](uint64_t seed, uint64_t rank, uint64_t step) {
+    auto rng = std::make_shared<accel::Rng>(seed, rank);
+    auto model = made(tiny("gpt2", 0.3), rng);
+    rng->set_step(step);
+    const at::Tensor ids = at::arange(10, at::kLong).view({1, 10});
+    return model->forward(ids, ids).item<double>();
+  };
+  const double base = loss(1, 0, 0);
+  EXPECT_EQ(base, loss(1, 0, 0));
+  EXPECT_NE(base, loss(2, 0, 0));
+  EXPECT_NE(base, loss(1, 1, 0));
+  EXPECT_NE(base, loss(1, 0, 1));
+}
+
+TEST(Generate, GreedyTokensAreThoseOfAForwardWithoutACache) {
+  for (const char* type : {"gpt2", "llama"}) {
+    auto model = made(tiny(type));
+    std::vector<int32_t> ids = {3, 1, 4};
+    const auto fast = generate(*model, ids, {.max_new_tokens = 6, .temperature = 0});
+    std::vector<int32_t> slow;
+    at::NoGradGuard no_grad;
+    for (int i = 0; i < 6; ++i) {
+      const at::Tensor input = at::tensor(std::vector<int64_t>(ids.begin(), ids.end())).unsqueeze(0);
+      slow.push_back(static_cast<int32_t>(model->logits(input).select(1, input.size(1) - 1).argmax().item<int64_t>()));
+      ids.push_back(slow.back());
+    }
+    EXPECT_EQ(fast, slow) << type;
+    EXPECT_TRUE(model->is_training());
+  }
+}
+
+TEST(Generate, StopsAtTheLastPositionAndRepeatsUnderASeed) {
+  auto model = made(tiny("gpt2"));
+  const auto a = generate(*model, {1, 2}, {.max_new_tokens = 100, .seed = 4}), b = generate(*model, {1, 2}, {.max_new_tokens = 100, .seed = 4});
+  EXPECT_EQ(a.size(), 10u);
+  EXPECT_EQ(a, b);
+  EXPECT_NE(a, generate(*model, {1, 2}, {.max_new_tokens = 100, .seed = 5}));
+  EXPECT_THROW(generate(*model, {}, {}), base::Error);
+  EXPECT_THROW(generate(*model, {31}, {}), base::Error);
+}
+
+}  // namespace
+}  // namespace deepspeed::models
