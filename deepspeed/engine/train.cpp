@@ -123,8 +123,9 @@ void Training::start_engine() {
                        .same_on_all_ranks = true});
   Engine& engine = *ready_.engine;
   if (!options_.load.empty()) {
-    DS_CHECK(engine.load_checkpoint(options_.load, {.tag = options_.load_tag}), "--load '{}': there is no checkpoint to resume from",
-             options_.load.string());
+    DS_CHECK(!options_.load_tag.empty() || std::filesystem::exists(options_.load / "latest"),
+             "--load '{}': there is no checkpoint to resume from (no file 'latest')", options_.load.string());
+    engine.load_checkpoint(options_.load, {.tag = options_.load_tag});
     ready_.loader->seek(engine.micro_steps());
   }
   last_step_ = options_.steps > 0 ? options_.steps

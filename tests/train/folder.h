@@ -40,7 +40,7 @@ class TrainingFolder : public testing::Test {
     return command;
   }
   std::vector<std::string> launched(int ranks, std::vector<std::string> more = {}) const {
-    std::vector<std::string> command = {bin("deepspeed"), "--num_accelerators", std::to_string(ranks), "--master_port", "0"};
+    std::vector<std::string> command = {bin("deepspeed"), "-q", "--num_accelerators", std::to_string(ranks), "--master_port", "0"};
     const auto rest = train(std::move(more));
     command.insert(command.end(), rest.begin(), rest.end());
     return command;

@@ -73,7 +73,7 @@ TEST_F(DsTrain, AKilledRankTakesTheOthersDownWithItsSignal) {
   write("rank.sh", "#!/bin/sh\n[ \"$RANK\" = 1 ] && sleep 1 && kill -KILL $$\nexec \"$@\"\n");
   fs::permissions(folder / "rank.sh", fs::perms::owner_all);
   auto command = launched(2, {"--steps", "1000000", "-q"});
-  command.insert(command.begin() + 5, path("rank.sh"));
+  command.insert(command.begin() + 6, {"--no_local_rank", path("rank.sh")});
   const auto begin = std::chrono::steady_clock::now();
   const Finished finished = run(command);
   EXPECT_EQ(finished.code, 128 + 9) << finished.output;

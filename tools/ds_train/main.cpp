@@ -73,6 +73,7 @@ int main(int argc, char** argv) {
   int local_rank = 0;  // the launcher passes it to every program; the environment says the same
   app.set_version_flag("--version", fmt::format("ds_train (deepspeed.cpp) {}", deepspeed::base::version()));
   app.footer(kExamples);
+  app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);  // scripts append their overrides
   add_options(app, options, objective, no_shuffle);
   app.add_option("--local_rank", local_rank)->group("");
   app.add_flag("--deepspeed")->group("");  // scripts written for DeepSpeed pass it
@@ -83,8 +84,9 @@ int main(int argc, char** argv) {
     deepspeed::engine::train(options);
     return 0;
   } catch (const CLI::ParseError& error) {
-    const int code = app.exit(error);
-    return code == 0 ? 0 : 2;
+    if (error.get_exit_code() == 0) return app.exit(error);  // --help and --version
+    std::fprintf(stderr, "ds_train: %s (see ds_train --help)\n", one_line(error.what()).c_str());
+    return 2;
   } catch (const c10::Error& error) {
     return failed(error.what_without_backtrace());
   } catch (const std::exception& error) {
