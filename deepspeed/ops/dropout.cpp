@@ -2,6 +2,7 @@
 
 #include <ATen/Parallel.h>
 #include <ATen/ops/empty_like.h>
+#include <fmt/ranges.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "deepspeed/base/error.h"
@@ -56,13 +57,14 @@ at::Tensor forward(const at::Tensor& x, const at::Tensor& residual, double p, ac
 
 /// residual + mask * x; the gradient of x is the same function of its gradient, without residual.
 struct Dropout : torch::autograd::Function<Dropout> {
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& residual,
-                            double p, accel::RngKey key) {
+  // autograd takes an absent optional, but not an undefined tensor.
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x,
+                            const std::optional<at::Tensor>& residual, double p, accel::RngKey key) {
     context->saved_data["p"] = p;
     context->saved_data["seed"] = static_cast<int64_t>(key.seed);
     context->saved_data["stream"] = static_cast<int64_t>(key.stream);
-    context->saved_data["residual"] = residual.defined();
-    return ops::forward(x, residual, p, key);
+    context->saved_data["residual"] = residual.has_value();
+    return ops::forward(x, residual.value_or(at::Tensor()), p, key);
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& grads) {
@@ -80,7 +82,7 @@ struct Dropout : torch::autograd::Function<Dropout> {
 at::Tensor dropout(const at::Tensor& x, double p, accel::RngKey key) {
   check("dropout", x, p);
   if (p == 0) return x;
-  if (at::GradMode::is_enabled() && x.requires_grad()) return Dropout::apply(x, at::Tensor(), p, key);
+  if (at::GradMode::is_enabled() && x.requires_grad()) return Dropout::apply(x, std::optional<at::Tensor>(), p, key);
   return forward(x, {}, p, key);
 }
 
@@ -92,7 +94,7 @@ at::Tensor dropout_add(const at::Tensor& residual, const at::Tensor& x, double p
            c10::toString(x.scalar_type()), fmt::join(x.sizes(), ","));
   if (p == 0) return residual + x;
   if (at::GradMode::is_enabled() && (x.requires_grad() || residual.requires_grad())) {
-    return Dropout::apply(x, residual, p, key);
+    return Dropout::apply(x, std::optional<at::Tensor>(residual), p, key);
   }
   return forward(x, residual, p, key);
 }
