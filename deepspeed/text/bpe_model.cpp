@@ -48,8 +48,8 @@ void BpeModel::add_merges() {
                quote(left), quote(right), quote(token));
       return *found;
     };
-    merges_.insert_or_assign(pair_key(id(left), id(right)),
-                             Merge{static_cast<uint32_t>(rank), id(left + right)});
+    const uint64_t key = pair_key(id(left), id(right));
+    merges_.insert_or_assign(key, Merge{static_cast<uint32_t>(rank), id(left + right)});
   }
   options_.merges = {};
 }

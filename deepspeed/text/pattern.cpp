@@ -18,7 +18,7 @@ namespace {
 
 constexpr size_t kMaxLetters = 256;
 constexpr uint32_t kMatchLimit = 10'000'000;
-constexpr uint32_t kHeapLimitKib = 65536;
+constexpr uint32_t kHeapLimitKib = 512 * 1024;
 
 std::string byte_class(const std::vector<uint8_t>& letters) {
   if (letters.empty()) return "[^\\x00-\\xff]";

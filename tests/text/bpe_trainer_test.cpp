@@ -1,7 +1,6 @@
 #include "deepspeed/text/bpe_trainer.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include "deepspeed/base/error.h"
 #include "golden.h"

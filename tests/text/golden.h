@@ -1,6 +1,9 @@
 // Goldens made by tests/parity/tokenizer/make_goldens.py, which says what is in them.
 #pragma once
 
+#include <fmt/format.h>
+#include <unistd.h>
+
 #include <array>
 #include <cstdint>
 #include <cstdlib>

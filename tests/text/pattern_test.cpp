@@ -92,14 +92,14 @@ TEST(Pattern, WhatTheEnginesReadDifferentlyIsRefusedByName) {
 }
 
 TEST(Pattern, ExponentialBacktrackingEndsInAnError) {
-  const Pattern slow("(?:a+)+b", "file: pattern");
+  const Pattern slow(R"((?:a|aa)+(?:\d|b))", "file: pattern");
   EXPECT_THROW(cut(slow, std::string(60, 'a')), base::Error);
 }
 
 TEST(Pattern, LongRunsNeedNoStack) {
   const std::string spaces(3'000'000, ' ');
   EXPECT_THAT(cut(Pattern(kGpt2Pattern, "test"), spaces + "a").size(), 2u);
-  const std::string words(300'000, 'x');
+  const std::string words(100'000, 'x');
   EXPECT_THAT(cut("(?:[xy]|[xz])+", words).size(), 1u);
 }
 

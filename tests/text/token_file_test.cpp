@@ -1,5 +1,6 @@
 #include "deepspeed/text/token_file.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>

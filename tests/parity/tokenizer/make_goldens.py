@@ -13,6 +13,7 @@ import random
 import sys
 import zlib
 from array import array
+from itertools import chain
 from pathlib import Path
 
 import tokenizers
@@ -20,6 +21,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 import unicodedata
 
 assert tokenizers.__version__ == "0.23.3", tokenizers.__version__
+assert array("I").itemsize == 4 and sys.byteorder == "little"
 LLAMA3 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
           r"|\s+(?!\S)|\s+")
 QWEN2 = LLAMA3.replace(r"\p{N}{1,3}", r"\p{N}")
@@ -126,18 +128,17 @@ def save(tokenizer, name, folder):
 
 def digest(tokenizer, texts):
     crc = 0
-    encodings = tokenizer.encode_batch(texts)
-    decoded = tokenizer.decode_batch([e.ids for e in encodings])
-    for e, text in zip(encodings, decoded):
-        data = text.encode("utf-8")
-        words = array("I", [len(e.ids)] + e.ids + [x for o in e.offsets for x in o] + [len(data)])
-        assert words.itemsize == 4 and sys.byteorder == "little"
+    for text in texts:
+        e = tokenizer.encode(text)
+        ids = e.ids
+        data = tokenizer.decode(ids).encode("utf-8")
+        words = array("I", [len(ids), *ids, *chain.from_iterable(e.offsets), len(data)])
         crc = zlib.crc32(data, zlib.crc32(words.tobytes(), crc))
     return f"{crc:08x}"
 
 
-def random_strings(points, count, atoms, seed):
-    rng = random.Random(seed)
+def random_strings(points, count, atoms):
+    rng = random.Random(7)
     for _ in range(count):
         yield "".join(rng.choice(atoms) if rng.random() < 0.7 else chr(rng.choice(points))
                       for _ in range(rng.randint(1, 12)))
@@ -170,19 +171,23 @@ def main():
     result = {"made_with": f"tokenizers {tokenizers.__version__}, bible-kjv 4.38", "code_points_per_digest": BLOCK,
               "rows_per_digest": ROWS, "chosen": points, "kjv_text": f"{zlib.crc32(bible.encode()):08x}",
               "kjv_trained": f"{zlib.crc32(kjv_tokenizer.to_str(pretty=True).encode()):08x}", "tokenizers": {}}
+    texts = list(random_strings(points, 3000, atoms))
+    dump(folder / "random.json", texts)
     for name, tokenizer in variants(train(excerpt + mixed, 1500)).items():
         tokenizer = save(tokenizer, name, folder)
-        texts = list(random_strings(points, 400, atoms, name))
-        dump(folder / f"{name}.samples.json", [sample(tokenizer, t) for t in texts])
-        entry = {"excerpt": digest(tokenizer, [excerpt]), "mixed": digest(tokenizer, [mixed]),
+        dump(folder / f"{name}.samples.json", [sample(tokenizer, t) for t in texts[:80]])
+        entry = {"random": digest(tokenizer, texts), "excerpt": digest(tokenizer, [excerpt]), "mixed": digest(tokenizer, [mixed]),
                  "kjv": digest(tokenizer, [bible]),
                  "code_points": [digest(tokenizer, [chr(p) for p in range(b, b + BLOCK) if not 0xD800 <= p <= 0xDFFF])
                                  for b in range(0, 0x110000, BLOCK)]}
-        if name in ("gpt2", "llama3", "qwen2"):
-            entry["pairs"] = [digest(tokenizer, [chr(a) + chr(b) for a in points[r:r + ROWS] for b in points])
-                              for r in range(0, CHOSEN, ROWS)]
         result["tokenizers"][name] = entry
-        print(name, file=sys.stderr)
+    for name in ("gpt2", "llama3", "qwen2"):  # minutes each
+        dump(folder / "digests.json", result)
+        tokenizer = Tokenizer.from_file(str(folder / f"{name}.json"))
+        result["tokenizers"][name]["pairs"] = [
+            digest(tokenizer, [chr(a) + chr(b) for a in points[r:r + ROWS] for b in points])
+            for r in range(0, CHOSEN, ROWS)]
+        print(f"{name}: pairs done", file=sys.stderr)
     dump(folder / "digests.json", result)
 
 
