@@ -3,6 +3,8 @@
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <optional>
+
 #include "deepspeed/ops/isa_table.h"
 #include "deepspeed/ops/kernels.h"
 #include "deepspeed/ops/norm.h"
@@ -20,13 +22,13 @@ const cpu::NormKernels& kernels() {
 
 struct LayerNorm : torch::autograd::Function<LayerNorm> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& weight,
-                            const at::Tensor& bias, double eps) {
-    const NormInputs in = norm_inputs("layer_norm", x, weight, bias, eps);
+                            const std::optional<at::Tensor>& bias, double eps) {
+    const NormInputs in = norm_inputs("layer_norm", x, weight, bias.value_or(at::Tensor()), eps);
     const int64_t rows = in.x.numel() / in.x.size(-1);
     const at::Tensor mean = at::empty({rows}, in.weight.options()),
                      rstd = at::empty({rows}, in.weight.options());
     ctx->save_for_backward({in.x, weight, mean, rstd});
-    if (bias.defined()) ctx->saved_data["bias_type"] = bias.scalar_type();
+    if (bias) ctx->saved_data["bias_type"] = bias->scalar_type();
     return norm_forward(kernels().layer_norm, in, mean, rstd);
   }
 
@@ -48,7 +50,10 @@ struct LayerNorm : torch::autograd::Function<LayerNorm> {
 }  // namespace
 
 at::Tensor layer_norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, double eps) {
-  if (wants_grad({x, weight, bias})) return LayerNorm::apply(x, weight, bias, eps);
+  if (wants_grad({x, weight, bias})) {
+    // autograd takes an absent optional, but not an undefined tensor.
+    return LayerNorm::apply(x, weight, bias.defined() ? std::optional(bias) : std::nullopt, eps);
+  }
   return norm_forward(kernels().layer_norm, norm_inputs("layer_norm", x, weight, bias, eps), {}, {});
 }
 
