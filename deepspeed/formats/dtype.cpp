@@ -3,7 +3,6 @@
 #include <fmt/ranges.h>
 
 #include <array>
-#include <limits>
 
 namespace deepspeed::formats {
 namespace {
@@ -49,5 +48,13 @@ std::optional<size_t> element_count(std::span<const int64_t> shape) {
 }
 
 std::string shape_text(std::span<const int64_t> shape) { return fmt::format("[{}]", fmt::join(shape, ", ")); }
+
+std::string shown(std::string_view text) {
+  constexpr size_t kMost = 200;
+  std::string result(text.substr(0, kMost));
+  for (char& c : result)
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
+  return text.size() <= kMost ? result : result + "...";
+}
 
 }  // namespace deepspeed::formats

@@ -27,6 +27,9 @@ std::optional<size_t> element_count(std::span<const int64_t> shape);
 
 /// "[2, 3]", for messages.
 std::string shape_text(std::span<const int64_t> shape);
+/// A file's text for messages: control characters become '?', and what is long is cut, so that a message
+/// stays one line.
+std::string shown(std::string_view text);
 
 /// One tensor of a file: bytes [begin, end) of the file's data section.
 struct TensorInfo {

@@ -35,11 +35,11 @@ void check_tiling(const std::vector<TensorInfo>& sorted, size_t data_bytes, cons
   size_t end = 0;
   for (const TensorInfo& info : sorted) {
     DS_CHECK(info.begin >= end, "'{}': tensor '{}' overlaps the one before it (begins at {}, should at {})",
-             where, info.name, info.begin, end);
+             where, shown(info.name), info.begin, end);
     DS_CHECK(info.begin == end, "'{}': {} unused bytes before tensor '{}'", where, info.begin - end,
-             info.name);
+             shown(info.name));
     DS_CHECK(info.end <= data_bytes, "'{}' is truncated: tensor '{}' ends at {} of {} data bytes", where,
-             info.name, info.end, data_bytes);
+             shown(info.name), info.end, data_bytes);
     end = info.end;
   }
   DS_CHECK(end == data_bytes, "'{}': {} bytes after the last tensor", where, data_bytes - end);
@@ -56,12 +56,12 @@ int alignment_rank(Dtype dtype) {
 void check_view(const TensorView& view, const std::string& where) {
   DS_CHECK(view.name != "__metadata__", "'{}': a tensor cannot be named '__metadata__'", where);
   DS_CHECK(view.shape.size() <= kMaxDimensions, "'{}': tensor '{}' has more than {} dimensions", where,
-           view.name, kMaxDimensions);
+           shown(view.name), kMaxDimensions);
   auto count = element_count(view.shape);
   size_t bytes = 0;
   DS_CHECK(
       count && !__builtin_mul_overflow(*count, dtype_size(view.dtype), &bytes) && bytes == view.data.size(),
-      "'{}': tensor '{}' of type {} and shape {} does not match its {} bytes", where, view.name,
+      "'{}': tensor '{}' of type {} and shape {} does not match its {} bytes", where, shown(view.name),
       dtype_name(view.dtype), shape_text(view.shape), view.data.size());
 }
 
@@ -110,7 +110,7 @@ const TensorInfo* SafetensorsFile::find(std::string_view name) const {
 
 std::span<const std::byte> SafetensorsFile::data(const TensorInfo& info) const {
   DS_CHECK(info.begin <= info.end && info.end <= data_.size(), "tensor '{}' does not belong to '{}'",
-           info.name, path_.string());
+           shown(info.name), path_.string());
   return data_.subspan(info.begin, info.end - info.begin);
 }
 
@@ -125,7 +125,7 @@ void write_safetensors(base::AtomicFile& file, const std::filesystem::path& name
   for (size_t i : order) {
     const TensorView& view = tensors[i];
     check_view(view, where);
-    DS_CHECK(seen.emplace(view.name, i).second, "'{}': tensor '{}' is given twice", where, view.name);
+    DS_CHECK(seen.emplace(view.name, i).second, "'{}': tensor '{}' is given twice", where, shown(view.name));
     const size_t begin = offset;
     DS_CHECK(!__builtin_add_overflow(offset, view.data.size(), &offset), "'{}': the tensors' sizes overflow",
              where);

@@ -24,7 +24,7 @@ class HeaderReader : public nlohmann::json_sax<Json> {
 
   bool null() override { return other("null"); }
   bool boolean(bool) override { return other("a boolean"); }
-  bool number_float(double, const std::string& text) override { return other(text); }
+  bool number_float(double, const std::string& text) override { return other(shown(text)); }
   bool binary(binary_t&) override { return other("bytes"); }
   bool number_integer(int64_t value) override { return other(fmt::format("{}", value)); }
 
@@ -34,7 +34,7 @@ class HeaderReader : public nlohmann::json_sax<Json> {
     if (value > kMost) return other(fmt::format("{}", value));
     if (state_ == State::kShape) {
       DS_CHECK(info_.shape.size() < kMaxDimensions, "'{}': tensor '{}' has more than {} dimensions", where_,
-               info_.name, kMaxDimensions);
+               shown(info_.name), kMaxDimensions);
       info_.shape.push_back(static_cast<int64_t>(value));
     } else if (state_ == State::kOffsets && offsets_ < 2) {
       (offsets_++ == 0 ? info_.begin : info_.end) = static_cast<size_t>(value);
@@ -52,10 +52,10 @@ class HeaderReader : public nlohmann::json_sax<Json> {
     } else if (state_ == State::kTensor && key_ == "dtype") {
       auto dtype = parse_dtype(value);
       DS_CHECK(dtype.has_value(), "'{}': tensor '{}' has dtype '{}', which is not supported", where_,
-               info_.name, value);
+               shown(info_.name), shown(value));
       info_.dtype = *dtype;
     } else {
-      return other("'" + value + "'");
+      return other("'" + shown(value) + "'");
     }
     return true;
   }
@@ -76,7 +76,7 @@ class HeaderReader : public nlohmann::json_sax<Json> {
       has_metadata_ = true;
       state_ = State::kMetadata;
     } else if (state_ == State::kTop) {
-      DS_CHECK(names_.insert(key_).second, "'{}': tensor '{}' appears twice", where_, key_);
+      DS_CHECK(names_.insert(key_).second, "'{}': tensor '{}' appears twice", where_, shown(key_));
       info_ = TensorInfo();
       info_.name = key_;
       seen_ = 0;
@@ -105,14 +105,15 @@ class HeaderReader : public nlohmann::json_sax<Json> {
   bool end_array() override {
     if (leaving_skipped()) return true;
     DS_CHECK(state_ != State::kOffsets || offsets_ == 2, "'{}': tensor '{}' needs two data_offsets", where_,
-             info_.name);
+             shown(info_.name));
     state_ = State::kTensor;
     return true;
   }
 
   bool parse_error(std::size_t position, const std::string&,
                    const nlohmann::detail::exception& error) override {
-    base::fail("'{}': malformed safetensors header at byte {}: {}", where_, position + 8, error.what());
+    base::fail("'{}': malformed safetensors header at byte {}: {}", where_, position + 8,
+               shown(error.what()));
   }
 
  private:
@@ -128,20 +129,21 @@ class HeaderReader : public nlohmann::json_sax<Json> {
   void start_tensor_key() {
     const unsigned bit = key_bit(key_);
     skip_next_ = bit == 0;
-    DS_CHECK((seen_ & bit) == 0, "'{}': tensor '{}' has '{}' twice", where_, info_.name, key_);
+    DS_CHECK((seen_ & bit) == 0, "'{}': tensor '{}' has '{}' twice", where_, shown(info_.name), shown(key_));
     seen_ |= bit;
   }
 
   void finish_tensor() {
-    DS_CHECK(seen_ == kSeenAll, "'{}': tensor '{}' lacks dtype, shape or data_offsets", where_, info_.name);
+    DS_CHECK(seen_ == kSeenAll, "'{}': tensor '{}' lacks dtype, shape or data_offsets", where_,
+             shown(info_.name));
     auto count = element_count(info_.shape);
     size_t bytes = 0;
     DS_CHECK(count && !__builtin_mul_overflow(*count, dtype_size(info_.dtype), &bytes),
-             "'{}': tensor '{}' has shape {}, whose size overflows", where_, info_.name,
+             "'{}': tensor '{}' has shape {}, whose size overflows", where_, shown(info_.name),
              shape_text(info_.shape));
     DS_CHECK(info_.begin <= info_.end && info_.end - info_.begin == bytes,
              "'{}': tensor '{}' of type {} and shape {} needs {} bytes, but its data_offsets are [{}, {}]",
-             where_, info_.name, dtype_name(info_.dtype), shape_text(info_.shape), bytes, info_.begin,
+             where_, shown(info_.name), dtype_name(info_.dtype), shape_text(info_.shape), bytes, info_.begin,
              info_.end);
     header_.tensors.push_back(std::move(info_));
   }
@@ -166,11 +168,11 @@ class HeaderReader : public nlohmann::json_sax<Json> {
       case State::kStart:
         base::fail("'{}': the safetensors header is not a JSON object", where_);
       case State::kTop:
-        base::fail("'{}': header key '{}' should hold an object, not {}", where_, key_, found);
+        base::fail("'{}': header key '{}' should hold an object, not {}", where_, shown(key_), found);
       case State::kMetadata:
-        base::fail("'{}': metadata '{}' should be text, not {}", where_, key_, found);
+        base::fail("'{}': metadata '{}' should be text, not {}", where_, shown(key_), found);
       default:
-        base::fail("'{}': tensor '{}' has {} in '{}'", where_, info_.name, found, key_);
+        base::fail("'{}': tensor '{}' has {} in '{}'", where_, shown(info_.name), found, shown(key_));
     }
   }
 
@@ -191,6 +193,8 @@ class HeaderReader : public nlohmann::json_sax<Json> {
 
 SafetensorsHeader parse_safetensors_header(std::string_view text, const std::string& where) {
   DS_CHECK(!text.empty() && text.front() == '{', "'{}': the safetensors header is not a JSON object", where);
+  // The JSON library takes a NUL for the end of its input and would ignore what follows.
+  DS_CHECK(text.find('\0') == text.npos, "'{}': malformed safetensors header: a NUL byte", where);
   HeaderReader reader(where);
   Json::sax_parse(text, &reader);
   return reader.take();

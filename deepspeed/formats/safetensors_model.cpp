@@ -29,14 +29,15 @@ Json parse_index(const fs::path& path) {
     if (event == Json::parse_event_t::object_end) open_objects.pop_back();
     if (event == Json::parse_event_t::key)
       DS_CHECK(open_objects.back().insert(parsed.get<std::string>()).second, "'{}': key '{}' appears twice",
-               path.string(), parsed.get<std::string>());
+               path.string(), shown(parsed.get_ref<const std::string&>()));
     return true;
   };
   const std::string text = base::read_text_file(path, kMaxHeaderBytes);
+  DS_CHECK(text.find('\0') == text.npos, "'{}' is not valid JSON: it holds a NUL byte", path.string());
   try {
     return Json::parse(text, check);
   } catch (const Json::exception& error) {
-    base::fail("'{}' is not valid JSON: {}", path.string(), error.what());
+    base::fail("'{}' is not valid JSON: {}", path.string(), shown(error.what()));
   }
 }
 
@@ -52,11 +53,11 @@ std::map<std::string, std::string> read_weight_map(const fs::path& path) {
            "'{}' has no object \"weight_map\"", path.string());
   std::map<std::string, std::string> weight_map;
   for (const auto& [name, shard] : index["weight_map"].items()) {
-    DS_CHECK(shard.is_string(), "'{}': the file of tensor '{}' is not text", path.string(), name);
+    DS_CHECK(shard.is_string(), "'{}': the file of tensor '{}' is not text", path.string(), shown(name));
     DS_CHECK(shard.get_ref<const std::string&>().find('\0') == std::string::npos &&
                  stays_inside(shard.get<std::string>()),
-             "'{}': tensor '{}' lies in '{}', which is outside the folder", path.string(), name,
-             shard.get<std::string>());
+             "'{}': tensor '{}' lies in '{}', which is outside the folder", path.string(), shown(name),
+             shown(shard.get<std::string>()));
     weight_map.emplace(name, shard.get<std::string>());
   }
   DS_CHECK(!weight_map.empty(), "'{}': \"weight_map\" is empty", path.string());
@@ -144,13 +145,13 @@ void SafetensorsModel::add_index(const fs::path& path) {
     auto [at, is_new] = opened.emplace(shard, files_.size());
     if (is_new) {
       const fs::path file = path.parent_path() / shard;
-      DS_CHECK(is_there(file), "'{}' names the file '{}', which does not exist", path.string(), shard);
+      DS_CHECK(is_there(file), "'{}' names the file '{}', which does not exist", path.string(), shown(shard));
       files_.emplace_back(file);
     }
     const SafetensorsFile& file = files_[at->second];
     const TensorInfo* info = file.find(name);
     DS_CHECK(info != nullptr, "'{}' says that tensor '{}' lies in '{}', which does not hold it",
-             path.string(), name, shard);
+             path.string(), shown(name), shown(shard));
     places_.emplace(name, Place{at->second, static_cast<size_t>(info - file.tensors().data())});
   }
 }
@@ -164,7 +165,7 @@ std::vector<std::string> SafetensorsModel::names() const {
 
 const SafetensorsModel::Place& SafetensorsModel::place(std::string_view name) const {
   auto found = places_.find(name);
-  DS_CHECK(found != places_.end(), "'{}' has no tensor '{}'", source_.string(), name);
+  DS_CHECK(found != places_.end(), "'{}' has no tensor '{}'", source_.string(), shown(name));
   return found->second;
 }
 
@@ -194,7 +195,7 @@ void write_safetensors_model(const fs::path& folder, const std::vector<TensorVie
     const std::string name = shard_name(i, shards.size());
     for (const TensorView& view : shards[i])
       DS_CHECK(names.insert(view.name).second, "'{}': tensor '{}' is given twice", folder.string(),
-               view.name);
+               shown(view.name));
     files.push_back(std::make_unique<base::AtomicFile>(folder / name));
     write_safetensors(*files.back(), folder / name, shards[i], metadata);
     files.back()->sync();

@@ -1,0 +1,36 @@
+#include "deepspeed/base/error.h"
+
+#include <gtest/gtest.h>
+
+namespace deepspeed::base {
+namespace {
+
+TEST(Error, FailFormatsItsMessage) {
+  try {
+    fail("'{}' holds {} bytes", "x", 3);
+    FAIL() << "did not throw";
+  } catch (const Error& error) {
+    EXPECT_STREQ(error.what(), "'x' holds 3 bytes");
+  }
+}
+
+TEST(Error, ACheckThatHoldsEvaluatesItsMessageNever) {
+  int evaluated = 0;
+  auto note = [&] { return ++evaluated; };
+  DS_CHECK(true, "{}", note());
+  EXPECT_EQ(evaluated, 0);
+  EXPECT_THROW(DS_CHECK(1 > 2, "{}", note()), Error);
+  EXPECT_EQ(evaluated, 1);
+}
+
+TEST(Error, ACheckIsOneStatement) {
+  bool reached = false;
+  if (false)
+    DS_CHECK(false, "never");
+  else
+    reached = true;
+  EXPECT_TRUE(reached);
+}
+
+}  // namespace
+}  // namespace deepspeed::base
