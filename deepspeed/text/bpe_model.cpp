@@ -41,7 +41,8 @@ BpeModel::BpeModel(BpeOptions options) : options_(std::move(options)) {
 void BpeModel::add_merges() {
   merges_.reserve(options_.merges.size());
   for (size_t rank = 0; rank < options_.merges.size(); ++rank) {
-    const auto& [left, right] = options_.merges[rank];
+    const std::string& left = options_.merges[rank].first;  // clang 14 captures no structured binding
+    const std::string& right = options_.merges[rank].second;
     const auto id = [&](const std::string& token) {
       const auto found = id_of(token);
       DS_CHECK(found, "{}: model.merges[{}] ({}, {}) needs {}, which model.vocab lacks", options_.where, rank,

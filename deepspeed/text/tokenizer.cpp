@@ -46,10 +46,38 @@ void cut(const Pipeline& pipeline, const Piece& whole, PieceStorage& storage, co
   });
 }
 
-// What a token of `symbols` covers: widths count byte characters, origins are kept by byte.
-void append_symbols(const Pipeline& pipeline, const Piece& piece,
-                    const std::vector<BpeModel::Symbol>& symbols, Encoding& out) {
-  std::vector<uint32_t> byte_of;
+// The symbols of pieces, kept for pieces that come again in the same text.
+class PieceCache {
+ public:
+  explicit PieceCache(const BpeModel& model) : model_(model) {}
+
+  /// Valid until the next call.
+  std::span<const BpeModel::Symbol> symbols_of(std::string_view piece) {
+    if (const auto known = places_.find(piece); known != places_.end()) {
+      return {symbols_.data() + known->second.first, known->second.second};
+    }
+    if (piece.size() > kMaxCachedPieceBytes || places_.size() >= kMaxCachedPieces) {
+      uncached_.clear();
+      model_.tokenize(piece, uncached_);
+      return uncached_;
+    }
+    const size_t begin = symbols_.size();
+    model_.tokenize(piece, symbols_);
+    places_.emplace(piece, std::pair(begin, symbols_.size() - begin));
+    return {symbols_.data() + begin, symbols_.size() - begin};
+  }
+
+ private:
+  const BpeModel& model_;
+  std::unordered_map<std::string_view, std::pair<size_t, size_t>> places_;
+  std::vector<BpeModel::Symbol> symbols_, uncached_;
+};
+
+// Symbols' widths count byte characters, origins are kept by byte: `byte_of` is scratch for the way from one
+// to the other.
+void append_symbols(const BpeModel& model, const Piece& piece, std::span<const BpeModel::Symbol> symbols,
+                    std::vector<uint32_t>& byte_of, Encoding& out) {
+  byte_of.clear();
   for (uint32_t byte = 0; byte < piece.text.size(); ++byte) {
     byte_of.insert(byte_of.end(), byte_character(static_cast<uint8_t>(piece.text[byte])).size(), byte);
   }
@@ -57,7 +85,7 @@ void append_symbols(const Pipeline& pipeline, const Piece& piece,
   for (const BpeModel::Symbol& symbol : symbols) {
     const size_t end = begin + symbol.width;
     out.ids.push_back(symbol.id);
-    out.tokens.push_back(*pipeline.model.token_of(symbol.id));
+    out.tokens.push_back(*model.token_of(symbol.id));
     out.offsets.emplace_back(piece.origin[byte_of[begin]].first, piece.origin[byte_of[end - 1]].second);
     begin = end;
   }
@@ -112,32 +140,6 @@ Encoding post_process(const Pipeline& pipeline, Encoding text, bool add_special_
   return out;
 }
 
-// The ids of pieces seen before in the same text.
-class PieceCache {
- public:
-  explicit PieceCache(const BpeModel& model) : model_(model) {}
-
-  void append_ids(std::string_view piece, std::vector<int32_t>& out) {
-    if (const auto known = spans_.find(piece); known != spans_.end()) {
-      const auto begin = ids_.begin() + static_cast<ptrdiff_t>(known->second.first);
-      out.insert(out.end(), begin, begin + known->second.second);
-      return;
-    }
-    symbols_.clear();
-    model_.tokenize(piece, symbols_);
-    for (const auto& symbol : symbols_) out.push_back(symbol.id);
-    if (piece.size() > kMaxCachedPieceBytes || spans_.size() >= kMaxCachedPieces) return;
-    spans_.emplace(piece, std::pair(ids_.size(), static_cast<uint32_t>(symbols_.size())));
-    for (const auto& symbol : symbols_) ids_.push_back(symbol.id);
-  }
-
- private:
-  const BpeModel& model_;
-  std::unordered_map<std::string_view, std::pair<size_t, uint32_t>> spans_;
-  std::vector<int32_t> ids_;
-  std::vector<BpeModel::Symbol> symbols_;
-};
-
 }  // namespace
 
 Tokenizer::Tokenizer(std::shared_ptr<const Pipeline> pipeline) : pipeline_(std::move(pipeline)) {}
@@ -155,7 +157,8 @@ Encoding Tokenizer::encode(std::string_view utf8, bool add_special_tokens) const
   const std::vector<Span> origins = origins_of(utf8);
   PieceStorage storage;
   Encoding out;
-  std::vector<BpeModel::Symbol> symbols;
+  PieceCache cache(pipeline_->model);
+  std::vector<uint32_t> byte_of;
   cut(*pipeline_, Piece{utf8, origins.data(), -1}, storage, [&](const Piece& piece) {
     if (piece.token >= 0) {
       out.ids.push_back(piece.token);
@@ -163,9 +166,7 @@ Encoding Tokenizer::encode(std::string_view utf8, bool add_special_tokens) const
       out.offsets.emplace_back(piece.origin[0].first, piece.origin[piece.text.size() - 1].second);
       return;
     }
-    symbols.clear();
-    pipeline_->model.tokenize(piece.text, symbols);
-    append_symbols(*pipeline_, piece, symbols, out);
+    append_symbols(pipeline_->model, piece, cache.symbols_of(piece.text), byte_of, out);
   });
   return post_process(*pipeline_, std::move(out), add_special_tokens);
 }
@@ -179,7 +180,7 @@ std::vector<int32_t> Tokenizer::encode_ids(std::string_view utf8) const {
     if (piece.token >= 0) {
       ids.push_back(piece.token);
     } else {
-      cache.append_ids(piece.text, ids);
+      for (const auto& symbol : cache.symbols_of(piece.text)) ids.push_back(symbol.id);
     }
   });
   return ids;
