@@ -85,7 +85,7 @@ void Group::monitored_barrier(std::chrono::milliseconds timeout) {
 
 std::vector<std::string> Group::all_gather_object(const std::string& object) {
   const auto options = at::TensorOptions(at::kLong).device(state_->device);
-  auto lengths = at::empty({size()}, options);
+  auto lengths = at::zeros({size()}, options);  // a fake group fills only its own
   all_gather_into_tensor(lengths, at::full({1}, static_cast<int64_t>(object.size()), options));
   lengths = lengths.cpu();
   std::vector<at::Tensor> parts;
