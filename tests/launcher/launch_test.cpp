@@ -100,7 +100,7 @@ TEST(Launch, OnlyRankZeroReadsStandardInput) {
 }
 
 TEST(Launch, RanksInheritSignalsAndDescriptorsAsIfThereWereNoLauncher) {
-  const std::string script = "grep -E 'SigBlk|SigIgn' /proc/$$/status; ls /proc/$$/fd; true";
+  const std::string script = "grep -E 'SigBlk|SigIgn' /proc/self/status; ls /proc/self/fd; true";
   const auto direct = run_command({"bash", "-c", script});
   const auto launched = run_ranks(1, script);
   EXPECT_EQ(launched.out, direct.out);

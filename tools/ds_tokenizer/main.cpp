@@ -19,6 +19,11 @@ namespace {
 namespace base = deepspeed::base;
 namespace text = deepspeed::text;
 
+constexpr const char* kExamples = R"(Examples:
+  ds_tokenizer train --input book.txt --vocab-size 8000 --output model/tokenizer.json
+  ds_tokenizer encode --tokenizer model/tokenizer.json --input book.txt --output book.bin
+  ds_tokenizer decode --tokenizer model/tokenizer.json --input book.bin)";
+
 struct Options {
   std::vector<std::string> inputs;
   std::string input, output, tokenizer, dtype = "u16";
@@ -78,7 +83,10 @@ void info(const Options& options) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app{"Byte-level BPE tokenizers: learn one from text, turn text into token ids and back."};
+  CLI::App app("Byte-level BPE tokenizers: learn one from text, turn text into token ids and back.",
+               "ds_tokenizer");
+  app.set_version_flag("--version", "ds_tokenizer " DS_VERSION);
+  app.footer(kExamples);
   app.require_subcommand(1);
   Options options;
 
@@ -117,7 +125,9 @@ int main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error);
+    if (error.get_exit_code() == 0) return app.exit(error);  // --help and --version
+    fmt::print(stderr, "ds_tokenizer: {} (see ds_tokenizer --help)\n", error.what());
+    return 1;
   } catch (const std::exception& error) {
     fmt::print(stderr, "ds_tokenizer: {}\n", error.what());
     return 1;
