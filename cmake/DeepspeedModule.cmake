@@ -96,12 +96,12 @@ function(ds_add_tool name)
   set_property(GLOBAL APPEND PROPERTY DS_TOOLS ${name})
 endfunction()
 
-# ds_add_test(NAME SOURCES a_test.cpp ... DEPS module ... [TORCH] [LABELS fast|slow ...]): one GoogleTest program whose
-# cases ctest lists one by one. DS_SOURCE_DIR and DS_BIN_DIR name the repository and the built commands.
+# ds_add_test(NAME SOURCES a_test.cpp ... DEPS module ... [TORCH] [LABELS fast|slow ...]): one GoogleTest program, one
+# ctest entry: loading libtorch for each case alone would take longer than most cases. Run the program itself with
+# --gtest_filter for one case. DS_SOURCE_DIR and DS_BIN_DIR name the repository and the built commands.
 function(ds_add_test name)
   cmake_parse_arguments(A "TORCH" "TIMEOUT" "SOURCES;DEPS;LIBS;LABELS;NEEDS" ${ARGN})
   find_package(GTest REQUIRED)
-  include(GoogleTest)
   add_executable(${name} ${A_SOURCES})
   foreach(dep ${A_DEPS})
     target_link_libraries(${name} PRIVATE ds_${dep})
@@ -122,8 +122,8 @@ function(ds_add_test name)
     set(A_LABELS fast)
   endif()
   if(NOT A_TIMEOUT)
-    set(A_TIMEOUT 120)
+    set(A_TIMEOUT 300)
   endif()
-  gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST PROPERTIES LABELS "${A_LABELS}" TIMEOUT ${A_TIMEOUT}
-    ENVIRONMENT "OMP_NUM_THREADS=1")
+  add_test(NAME ${name} COMMAND ${name} --gtest_brief=1)
+  set_tests_properties(${name} PROPERTIES LABELS "${A_LABELS}" TIMEOUT ${A_TIMEOUT} ENVIRONMENT "OMP_NUM_THREADS=1")
 endfunction()
