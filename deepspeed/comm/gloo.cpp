@@ -8,9 +8,9 @@
 namespace deepspeed::comm {
 namespace {
 
-// libtorch's flight recorder is one map a process, filled without a lock: several groups used from several threads (ranks
-// as threads, or a group beside the world) corrupt it. Our groups name what hangs themselves, so it stays off unless
-// the user asked for it. Read by libtorch once, when the first operation is issued.
+// libtorch's flight recorder is one map a process, filled without a lock: several groups used from several
+// threads (ranks as threads, or a group beside the world) corrupt it. Our groups name what hangs themselves,
+// so it stays off unless the user asked for it. Read by libtorch once, when the first operation is issued.
 void switch_off_flight_recorder() {
   static const bool done = [] {
     for (const char* name : {"TORCH_FR_BUFFER_SIZE", "TORCH_NCCL_TRACE_BUFFER_SIZE"})

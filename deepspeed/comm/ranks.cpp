@@ -49,7 +49,7 @@ struct FirstFailure {
   std::exception_ptr first;
 };
 
-std::shared_ptr<GroupState> join_world(const c10::intrusive_ptr<ThreadStore>& store, int rank, int size,
+std::shared_ptr<GroupState> join_world(const StorePtr& store, const Connect& connect, int rank, int size,
                                        std::chrono::milliseconds timeout) {
   auto state = std::make_shared<GroupState>();
   state->policy = policy_for("gloo");
@@ -60,7 +60,7 @@ std::shared_ptr<GroupState> join_world(const c10::intrusive_ptr<ThreadStore>& st
   state->global_ranks.resize(size);
   std::iota(state->global_ranks.begin(), state->global_ranks.end(), 0);
   state->store = store;
-  state->connect = connect_gloo("127.0.0.1");
+  state->connect = connect;
   const auto names = c10::make_intrusive<c10d::PrefixStore>("backend", state->store);
   state->backend = state->connect(names, rank, size, timeout);
   return state;
@@ -72,11 +72,12 @@ void run_ranks(int world_size, const std::function<void(GroupPtr)>& body, std::c
   DS_CHECK(world_size >= 1, "run_ranks: a world needs at least one rank, got {}", world_size);
   auto store = c10::make_intrusive<ThreadStore>();
   store->setTimeout(timeout);
+  const Connect connect = connect_gloo("127.0.0.1");  // here, because it may set an environment variable
   FirstFailure failure;
   auto run = [&](int rank) {
     std::shared_ptr<GroupState> state;
     try {
-      state = join_world(store, rank, world_size, timeout);
+      state = join_world(store, connect, rank, world_size, timeout);
       body(std::make_shared<Group>(state));
     } catch (...) {
       failure.record(std::current_exception());
