@@ -75,16 +75,13 @@ class Parser {
       operators("(?<!");
     } else {
       looks_around = false;
-      const bool atomic = take("(?>");
-      if (!atomic && !take("(?:")) {
-        if (take("(?i:")) {
-          caseless = true;
-        } else {
-          at_ += 1;
-          if (next_is('?')) refuse("a group option");
-        }
+      if (take("(?i:")) {
+        caseless = true;
+      } else if (!take("(?:")) {
+        at_ += 1;
+        if (next_is('?')) refuse("a group option");
       }
-      operators(atomic ? "(?>" : "(?:");
+      operators("(?:");
     }
     alternation(depth + 1, caseless);
     if (!take(")")) refuse("a '(' without ')'");
@@ -92,6 +89,7 @@ class Parser {
     if (looks_around && !done() && std::string_view("*+?{").find(pattern_[at_]) != std::string_view::npos) {
       refuse("a repeated lookaround");
     }
+    if (next_is('{')) refuse("a counted group");  // the engines differ where a round matches nothing
     quantifier();
   }
 

@@ -21,7 +21,7 @@ struct PatternSyntax {
 };
 
 /// Understood: literals, '.', classes, \p{category}, \s \S \d \D \w \W, \r \n \t \f \v \a \e \xHH \x{H}
-/// \uHHHH, groups (plain, ?:, ?>, ?i: on ASCII, lookahead, lookbehind), and the quantifiers on which both
+/// \uHHHH, groups (plain, ?:, ?i: on ASCII, lookahead, lookbehind), and the quantifiers on which both
 /// engines agree. Whatever else is in `pattern` is an Error that names `where`, the construct and its
 /// position.
 PatternSyntax parse_pattern(std::string_view pattern, std::string_view where);
