@@ -22,7 +22,11 @@ using Json = nlohmann::json;
 
 const fs::path kGoldens = fs::path(DS_SOURCE_DIR) / "tests/parity/goldens";
 
-Json manifest() { return Json::parse(base::read_text_file(kGoldens / "manifest.json")); }
+// A reference, since it is iterated over in place.
+const Json& manifest() {
+  static const Json json = Json::parse(base::read_text_file(kGoldens / "manifest.json"));
+  return json;
+}
 
 std::vector<Json> rows_of(const Json& run) {
   std::istringstream text(base::read_text_file(kGoldens / run["expected"].get<std::string>()));
@@ -99,10 +103,7 @@ TEST_P(GoldenRun, GivesDeepSpeedsLossesLearningRatesAndGradientNorms) {
 }
 
 std::vector<Json> all_runs() {
-  std::vector<Json> runs;
-  if (fs::exists(kGoldens / "manifest.json"))
-    for (const Json& run : manifest()["runs"]) runs.push_back(run);
-  return runs;
+  return manifest()["runs"].get<std::vector<Json>>();
 }
 
 INSTANTIATE_TEST_SUITE_P(Parity, GoldenRun, testing::ValuesIn(all_runs()), [](const auto& info) {
@@ -127,6 +128,7 @@ void scale_rates(Json& config, double factor) {
 }
 
 TEST(GoldenRuns, FailWithALearningRateTwoPercentOff) {
+  ASSERT_GE(manifest()["runs"].size(), 10u);
   std::map<std::string, bool> seen;  // one run a schedule and precision: every run would take as long as the goldens do
   for (const Json& run : manifest()["runs"]) {
     const std::string kind = run["factors"]["schedule"].get<std::string>() + run["factors"]["precision"].get<std::string>();
@@ -148,6 +150,7 @@ at::Tensor tensor_of(const formats::SafetensorsFile& file, const std::string& na
 }
 
 TEST(Transformers, AgreesOnLogitsLossAndEveryParametersGradient) {
+  ASSERT_EQ(manifest()["logits"].size(), 2u);
   for (const Json& entry : manifest()["logits"]) {
     SCOPED_TRACE(entry.dump());
     auto model = load(kGoldens / entry["model"].get<std::string>(), at::kFloat);
