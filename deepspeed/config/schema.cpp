@@ -41,13 +41,17 @@ Field& Table::add(Field field) {
   return fields.back();
 }
 
-Field* Table::find(std::string_view key) {
-  for (Field& field : fields) {
+const Field* Table::find(std::string_view key) const {
+  for (const Field& field : fields) {
     if (field.key == key) return &field;
     for (const std::string& alias : field.aliases)
       if (alias == key) return &field;
   }
   return nullptr;
+}
+
+Field* Table::find(std::string_view key) {
+  return const_cast<Field*>(static_cast<const Table*>(this)->find(key));
 }
 
 std::vector<std::string> Table::names() const {
@@ -61,11 +65,10 @@ std::vector<std::string> Table::names() const {
 
 // Pairs each key of the block with its field, and deprecated keys with the field that took their place.
 std::vector<Table::Given> Table::match(const Node& node, Warnings& warnings) const {
-  auto* self = const_cast<Table*>(this);
   std::vector<Given> given;
   std::vector<std::string> unknown;
   for (Node& child : node.children()) {
-    Field* field = any_name ? &self->fields[0] : self->find(child.key());
+    const Field* field = any_name ? &fields[0] : find(child.key());
     if (field) {
       for (const Given& other : given)
         DS_CHECK(any_name || other.field != field, "{} and {} are two names of one key; keep '{}'",
@@ -88,7 +91,7 @@ std::vector<Table::Given> Table::match(const Node& node, Warnings& warnings) con
     }
     warnings.push_back(
         fmt::format("{}: this key is deprecated; use '{}'", entry.node.describe(), old.replacement));
-    const Field* today = self->find(old.replacement);
+    const Field* today = find(old.replacement);
     if (!today) throw std::logic_error("no key '" + old.replacement + "' beside '" + old.key + "'");
     for (const Given& other : given)
       DS_CHECK(other.field != today, "{} is the deprecated form of {}; both are given, keep '{}'",

@@ -36,6 +36,7 @@ class Table {
 
   Field& add(Field field);
   Field* find(std::string_view key);
+  const Field* find(std::string_view key) const;
   /// Reads the object at `node` into `target`, the struct whose members the fields write. Errors: base::Error
   /// for a value that is no object, unknown keys (with the nearest name), a key given under two names, wrong
   /// values, and required keys that are absent.
