@@ -87,7 +87,7 @@ TEST(OptimizerTest, EachGroupUsesItsOwnRate) {
 
 TEST(OptimizerTest, APieceWithoutGradientIsSkipped) {
   std::vector<ParamGroup> groups{group_of(4, "a"), group_of(4, "b")};
-  groups[0].pieces[0].grad = {};
+  groups[0].pieces[0].grad.reset();
   groups[1].pieces[0].grad.fill_(1);
   auto optimizer = make_optimizer(adam_config(), groups);
   optimizer->step();
