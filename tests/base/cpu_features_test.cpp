@@ -12,9 +12,9 @@ const std::vector<Isa> kAll = {Isa::kScalar, Isa::kAvx2, Isa::kAvx512, Isa::kAvx
 
 TEST(CpuFeatures, WiderSetsImplyTheNarrowerOnes) {
   const CpuFeatures& f = cpu_features();
-  if (f.avx512) EXPECT_TRUE(f.avx2);
-  if (f.avx512_bf16 || f.avx512_vnni || f.avx512_fp16) EXPECT_TRUE(f.avx512);
-  if (f.amx_bf16 || f.amx_int8) EXPECT_TRUE(f.amx_tile);
+  EXPECT_TRUE(f.avx2 || !f.avx512);
+  EXPECT_TRUE(f.avx512 || !(f.avx512_bf16 || f.avx512_vnni || f.avx512_fp16));
+  EXPECT_TRUE(f.amx_tile || !(f.amx_bf16 || f.amx_int8));
 }
 
 #if defined(__x86_64__)
@@ -33,7 +33,8 @@ TEST(CpuFeatures, TheBestIsaIsOneOfThoseOfferedAndScalarAlwaysRuns) {
   const Isa best = best_isa(kAll);
   EXPECT_EQ(best_isa({best}), best);
   EXPECT_EQ(best_isa({kAll.rbegin(), kAll.rend()}), best);
-  if (best != Isa::kAvx2 && cpu_features().avx2) EXPECT_EQ(best_isa({Isa::kAvx2, Isa::kScalar}), Isa::kAvx2);
+  EXPECT_EQ(best_isa({Isa::kAvx2, Isa::kScalar}),
+            cpu_features().avx2 && best != Isa::kScalar ? Isa::kAvx2 : Isa::kScalar);
 }
 
 // The limit is read once a process, hence a process for each value.

@@ -64,7 +64,7 @@ TEST(ParityGoldens, EveryRunIsWhatItsFactorsSay) {
     const Json model = read_json(kGoldens / run["model"].get<std::string>() / "config.json");
     EXPECT_EQ(model["model_type"], factors["arch"]);
     for (const char* key : {"resid_pdrop", "embd_pdrop", "attn_pdrop", "attention_dropout"})
-      if (model.contains(key)) EXPECT_EQ(model[key], 0.0);
+      EXPECT_EQ(model.value(key, 0.0), 0.0) << key;
     EXPECT_TRUE(fs::exists(kGoldens / run["data"].get<std::string>()));
   }
 }
