@@ -31,8 +31,10 @@ TOLERANCE = {
 VERSIONS = {name: importlib.metadata.version(name) for name in ("deepspeed", "torch", "transformers", "safetensors", "numpy")}
 
 
-# bf16 runs are gentle: rounding noise stays below the tolerance, and the steady fall still shows a wrong learning rate
-PEAK_LEARNING_RATE = {("gpt2", "fp32"): 3e-3, ("llama", "fp32"): 3e-3, ("gpt2", "bf16"): 1e-3, ("llama", "bf16"): 8e-4}
+# Gentle: without spikes rounding noise stays below the tolerance, and a steady fall still shows a wrong learning rate.
+PEAK_LEARNING_RATE = {("gpt2", "fp32"): 1.5e-3, ("llama", "fp32"): 1.2e-3, ("gpt2", "bf16"): 1e-3, ("llama", "bf16"): 8e-4}
+# A peak that lasts needs less.
+PEAK_FACTOR = {"WarmupLR": 0.7, "WarmupDecayLR": 0.85, "WarmupCosineLR": 0.95}
 
 
 def scheduler(kind, variant, lr):
@@ -64,7 +66,7 @@ def optimizer(variant, lr):
 
 
 def ds_config(run, number):
-    lr = PEAK_LEARNING_RATE[run["arch"], run["precision"]]
+    lr = PEAK_LEARNING_RATE[run["arch"], run["precision"]] * PEAK_FACTOR.get(run["schedule"], 1.0)
     config = {
         "train_micro_batch_size_per_gpu": [4, 3, 2][run["accumulation"] - 1] + number % 2,
         "gradient_accumulation_steps": run["accumulation"],
@@ -137,12 +139,11 @@ def run_name(number, run):
 
 
 def jobs_of(number, run, eager):
-    """The golden itself, one with a wrong learning rate and, in bf16, one whose rounding differs."""
+    """The golden itself, one with a wrong learning rate and one whose rounding differs."""
     config, model = ds_config(run, number), GOLDENS / "models" / run["arch"]
     jobs = {"golden": dict(model=model, config=config),
-            "off": dict(model=model, config=scale_learning_rates(config, LEARNING_RATE_OFF))}
-    if run["precision"] == "bf16":
-        jobs["noise"] = dict(model=eager / run["arch"], config=config)
+            "off": dict(model=model, config=scale_learning_rates(config, LEARNING_RATE_OFF)),
+            "noise": dict(model=eager / run["arch"], config=config)}
     for job in jobs.values():
         job["ranks"] = run["ranks"]
     return jobs
@@ -161,7 +162,7 @@ def store(number, run, jobs, target):
         "data_dtype": "u16", "expected": f"runs/{name}/expected.jsonl", "tolerance": tolerance,
         "fall_nats": round(rows[0]["loss"] - rows[-1]["loss"], 3),
         "learning_rate_2_percent_off": worst(rows, jobs["off"]["rows"], tolerance),
-        "eager_attention": worst(rows, jobs["noise"]["rows"], tolerance) if "noise" in jobs else None,
+        "eager_attention": worst(rows, jobs["noise"]["rows"], tolerance),
     }
 
 
@@ -170,7 +171,7 @@ def check(entry):
         print(f"  WARNING {entry['name']} falls by {entry['fall_nats']} nats only")
     if entry["learning_rate_2_percent_off"]["loss"] <= 1:
         print(f"  WARNING {entry['name']} does not notice a learning rate 2 % off")
-    if entry["eager_attention"] and max(entry["eager_attention"].values()) > 0.5:
+    if max(value or 0 for value in entry["eager_attention"].values()) > 0.6:
         print(f"  WARNING {entry['name']}: rounding noise reaches {entry['eager_attention']} of the tolerance")
 
 
