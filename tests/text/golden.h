@@ -2,6 +2,7 @@
 #pragma once
 
 #include <fmt/format.h>
+#include <gtest/gtest.h>
 #include <unistd.h>
 
 #include <array>
@@ -77,6 +78,22 @@ inline std::string digest(const Tokenizer& tokenizer, std::string_view text) {
   return crc.text();
 }
 
+inline void expect_code_points(const Tokenizer& tokenizer, const nlohmann::json& expected) {
+  const auto size = digests().at("code_points_per_digest").get<uint32_t>();
+  const auto& blocks = expected.at("code_points");
+  ASSERT_EQ(blocks.size() * size, 0x110000u);
+  for (uint32_t block = 0; block < blocks.size(); ++block) {
+    Crc32 crc;
+    for (uint32_t c = block * size; c < (block + 1) * size; ++c) {
+      if (c >= 0xD800 && c <= 0xDFFF) continue;
+      std::string text;
+      append_code_point(text, c);
+      add_record(crc, tokenizer, text);
+    }
+    EXPECT_EQ(crc.text(), blocks[block].get<std::string>()) << "code points from " << block * size;
+  }
+}
+
 /// The digest of all pairs whose first character is one of `rows_per_digest` chosen ones, from `block` on.
 inline std::string pairs_digest(const Tokenizer& tokenizer, size_t block) {
   const auto& chosen = digests().at("chosen");
@@ -91,6 +108,16 @@ inline std::string pairs_digest(const Tokenizer& tokenizer, size_t block) {
     }
   }
   return crc.text();
+}
+
+/// Every `stride`-th digest.
+inline void expect_pairs(const Tokenizer& tokenizer, const nlohmann::json& expected, size_t stride) {
+  const auto& pairs = expected.at("pairs");
+  ASSERT_EQ(digests().at("chosen").size(), 2000u);
+  ASSERT_EQ(pairs.size() * digests().at("rows_per_digest").get<size_t>(), 2000u);
+  for (size_t block = 0; block < pairs.size(); block += stride) {
+    ASSERT_EQ(pairs_digest(tokenizer, block), pairs[block].get<std::string>()) << "block " << block;
+  }
 }
 
 /// The King James text as examples/gpt2/make_text.sh writes it; empty, with the reason in `why`, where it
@@ -112,6 +139,14 @@ inline std::string king_james(std::string& why) {
     return "";
   }
   return text;
+}
+
+inline void expect_king_james(const Tokenizer& tokenizer, const nlohmann::json& expected) {
+  std::string why;
+  const std::string text = king_james(why);
+  if (text.empty()) GTEST_SKIP() << why;
+  EXPECT_EQ(digest(tokenizer, text), expected.at("kjv").get<std::string>());
+  EXPECT_EQ(tokenizer.encode_ids(text), tokenizer.encode(text, false).ids);
 }
 
 }  // namespace deepspeed::text::golden

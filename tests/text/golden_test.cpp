@@ -35,48 +35,28 @@ TEST_P(TokenizerGolden, RandomMixesOfWordsMarksAndAddedTokensAreTheSame) {
   EXPECT_EQ(crc.text(), expected().at("random").get<std::string>());
 }
 
-TEST_P(TokenizerGolden, EveryCodePointAloneIsTheSame) {
-  const auto block = golden::digests().at("code_points_per_digest").get<uint32_t>();
-  const auto& blocks = expected().at("code_points");
-  ASSERT_EQ(blocks.size() * block, 0x110000u);
-  for (uint32_t b = 0; b < blocks.size(); ++b) {
-    golden::Crc32 crc;
-    for (uint32_t c = b * block; c < (b + 1) * block; ++c) {
-      if (c >= 0xD800 && c <= 0xDFFF) continue;
-      std::string text;
-      append_code_point(text, c);
-      golden::add_record(crc, tokenizer_, text);
-    }
-    EXPECT_EQ(crc.text(), blocks[b].get<std::string>()) << "code points from " << b * block;
-  }
-}
-
 TEST_P(TokenizerGolden, TheExcerptAndTheMixedTextAreTheSame) {
   EXPECT_EQ(golden::digest(tokenizer_, golden::read("genesis.txt")),
             expected().at("excerpt").get<std::string>());
   EXPECT_EQ(golden::digest(tokenizer_, golden::read("mixed.txt")), expected().at("mixed").get<std::string>());
 }
 
-TEST_P(TokenizerGolden, TheKingJamesTextIsTheSame) {
-  std::string why;
-  const std::string text = golden::king_james(why);
-  if (text.empty()) GTEST_SKIP() << why;
-  EXPECT_EQ(golden::digest(tokenizer_, text), expected().at("kjv").get<std::string>());
-  EXPECT_EQ(tokenizer_.encode_ids(text), tokenizer_.encode(text, false).ids);
+// The slow tests (golden_slow_test.cpp) have what is left out here: two more tokenizers, and all pairs.
+class TokenizerWholeGolden : public TokenizerGolden {};
+
+TEST_P(TokenizerWholeGolden, EveryCodePointAloneIsTheSame) {
+  golden::expect_code_points(tokenizer_, expected());
 }
 
-class TokenizerPairsGolden : public TokenizerGolden {};
+TEST_P(TokenizerWholeGolden, TheKingJamesTextIsTheSame) { golden::expect_king_james(tokenizer_, expected()); }
 
-// pairs_test.cpp has them all.
-TEST_P(TokenizerPairsGolden, PairsOfChosenCodePointsAreTheSameInEverySixteenthBlock) {
-  const auto& pairs = expected().at("pairs");
-  for (size_t block = 0; block < pairs.size(); block += 16) {
-    EXPECT_EQ(golden::pairs_digest(tokenizer_, block), pairs[block].get<std::string>()) << "block " << block;
-  }
+TEST_P(TokenizerWholeGolden, PairsOfChosenCodePointsAreTheSameInEverySixteenthBlock) {
+  golden::expect_pairs(tokenizer_, expected(), 16);
 }
 
-INSTANTIATE_TEST_SUITE_P(Tokenizers, TokenizerPairsGolden, ::testing::Values("gpt2", "llama3", "qwen2"),
+INSTANTIATE_TEST_SUITE_P(Tokenizers, TokenizerWholeGolden, ::testing::Values("gpt2", "llama3", "qwen2"),
                          [](const auto& info) { return info.param; });
+
 INSTANTIATE_TEST_SUITE_P(Tokenizers, TokenizerGolden,
                          ::testing::Values("gpt2", "llama3", "qwen2", "roberta", "gpt4o"),
                          [](const auto& info) { return info.param; });
