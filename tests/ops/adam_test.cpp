@@ -105,6 +105,7 @@ TEST_P(AdamKernelTest, MatchesTheReferenceAtEverySize) {
   const auto [isa, grad, copy] = GetParam();
   if (base::best_isa({isa}) != isa) GTEST_SKIP() << "this processor has no " << base::isa_name(isa);
   for (int64_t n : {0, 1, 3, 8, 22, 1024, (1 << 20) + 3}) {
+    if (n > 1024 && copy) continue;  // the copy adds nothing that depends on the size
     State actual = random_state(n, grad, copy, n + 7), expected = actual.clone();
     run_kernel(isa, actual);
     reference_step(expected, kArgs);

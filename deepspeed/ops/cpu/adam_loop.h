@@ -1,6 +1,6 @@
 // The loop that every adam_*.cpp instantiates with its own vector type V, which offers
 //   kWidth, Reg, set(float), load/store (fp32), load_bf16/load_fp16, store_bf16/store_fp16,
-//   add, mul, div, sqrt, fma(a,b,c) = a*b+c
+//   mul, div, sqrt, fma(a,b,c) = a*b+c
 // V must live in an anonymous namespace: the same template compiled for two instruction sets may not share a
 // symbol.
 #pragma once
@@ -35,9 +35,25 @@ struct AdamRegisters {
         step_size(V::set(-c.step_size)) {}
 };
 
+/// The hardware's own prefetching stops at every 4 KB page, which costs a seventh of the bandwidth on seven
+/// streams.
+template <class V>
+inline void prefetch_ahead(const void* p) {
+  constexpr intptr_t kBytesAhead = 2048;
+  // As a number: the last elements' distance ends outside the buffer, where a pointer may not, but a prefetch
+  // may.
+  if constexpr (V::kWidth > 1)
+    __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<intptr_t>(p) + kBytesAhead));
+}
+
 /// kWidth elements from index i of every buffer.
 template <class V, AdamFormat kGrad, AdamFormat kCopy>
 inline void adam_block(const AdamBuffers& b, int64_t i, const AdamRegisters<V>& c) {
+  constexpr size_t kGradSize = kGrad == AdamFormat::kFp32 ? 4 : 2;
+  prefetch_ahead<V>(b.param + i);
+  prefetch_ahead<V>(b.exp_avg + i);
+  prefetch_ahead<V>(b.exp_avg_sq + i);
+  prefetch_ahead<V>(static_cast<const char*>(b.grad) + i * kGradSize);
   auto p = V::load(b.param + i);
   auto g = V::fma(c.l2, p, V::mul(load_grad<V, kGrad>(b.grad, i), c.grad_scale));
   auto m = V::fma(c.beta1, V::load(b.exp_avg + i), V::mul(c.one_minus_beta1, g));
