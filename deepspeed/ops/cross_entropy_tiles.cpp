@@ -33,6 +33,7 @@ class Batch {
         labels_(in.labels.const_data_ptr<int64_t>()),
         n_(hidden_.size(0)),
         vocabulary_(weight_.size(0)),
+        divisor_(type_ == at::kFloat ? static_cast<double>(n_) : 1.0),
         plan_(plan_cross_entropy(n_, vocabulary_, want_hidden || want_weight)),
         gradients_(want_hidden || want_weight) {
     if (want_hidden) result_.hidden = empty_huge(hidden_.sizes(), at::kFloat);
@@ -51,6 +52,10 @@ class Batch {
       const int64_t rows = std::min(plan_.rows, n_ - first);
       forward_tile(first, rows);
       if (gradients_) backward_tile(first, rows);
+    }
+    if (divisor_ != static_cast<double>(n_)) {
+      if (result_.hidden.defined()) result_.hidden.mul_(1.0 / static_cast<double>(n_));
+      if (result_.weight.defined()) result_.weight.mul_(1.0 / static_cast<double>(n_));
     }
     return result_;
   }
@@ -89,7 +94,7 @@ class Batch {
                       static_cast<double>(label_logit_[row]);
   }
 
-  // Leaves (softmax - onehot) / N of a block where the next products read it.
+  // Leaves (softmax - onehot) / divisor of a block where the next products read it.
   at::Tensor logit_gradients(int64_t first, int64_t rows, int64_t word, int64_t words,
                              const std::vector<float>& scale) {
     const at::Tensor exps = logits_block(word, words, rows);
@@ -117,7 +122,7 @@ class Batch {
   float label_gradient(size_t row) const {
     const double log_sum = static_cast<double>(row_max_[row]) + std::log(static_cast<double>(row_sum_[row]));
     return static_cast<float>(std::expm1(static_cast<double>(label_logit_[row]) - log_sum) /
-                              static_cast<double>(n_));
+                              divisor_);
   }
 
   static void set(const at::Tensor& t, int64_t index, float value) {
@@ -130,7 +135,7 @@ class Batch {
   void backward_tile(int64_t first, int64_t rows) {
     std::vector<float> scale(static_cast<size_t>(rows));
     for (size_t row = 0; row < scale.size(); ++row)
-      scale[row] = static_cast<float>(1.0 / (static_cast<double>(n_) * static_cast<double>(row_sum_[row])));
+      scale[row] = static_cast<float>(1.0 / (divisor_ * static_cast<double>(row_sum_[row])));
     const at::Tensor hidden = hidden_.narrow(0, first, rows);
     for (int64_t word = 0; word < vocabulary_; word += plan_.words) {
       const int64_t words = std::min(plan_.words, vocabulary_ - word);
@@ -148,6 +153,9 @@ class Batch {
   at::Tensor hidden_, weight_;
   const int64_t* labels_;
   int64_t n_, vocabulary_;
+  // What the gradients of the logits are divided by before the products: N, but not in 16 bits, where (p - 1) / N, nearly
+  // the same number in every row of an unsure model, is rounded the same way everywhere and biases all gradients.
+  double divisor_;
   CrossEntropyPlan plan_;
   bool gradients_;
   at::Tensor logits_;   // transposed blocks one after the other: [words, rows] each

@@ -1,5 +1,6 @@
 #include "deepspeed/zero/gradient_reducer.h"
 
+#include <ATen/ScalarOps.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/mul.h>
 #include <ATen/ops/zeros.h>
@@ -56,7 +57,8 @@ void GradientReducer::add(size_t param, const at::Tensor& grad) {
   if (add_to_sum) {
     target.add_(grad, average);
   } else if (grad.scalar_type() == dtype_) {
-    at::mul_out(target, grad, at::scalar_tensor(average, grad.options()));
+    // A wrapped number keeps its precision: as a 16-bit tensor 1/3 would be off by 0.2 %.
+    at::mul_out(target, grad, at::native::wrapped_scalar_tensor(average));
   } else {
     target.copy_(grad);
     if (group_->size() > 1) target.mul_(average);

@@ -129,5 +129,18 @@ TEST(GradientReducer, AccumulatesSixteenBitGradientsInTheAskedPrecision) {
   EXPECT_EQ(reducer.shard()[0].item<float>(), 257.0f);  // bf16 would have lost the 1
 }
 
+TEST(GradientReducer, AveragesSixteenBitGradientsOfThreeRanksWithoutBias) {
+  comm::run_ranks(3, [&](comm::GroupPtr group) {
+    const Layout layout = Layout::concatenated({{"a", 3000}}, 3);
+    const ZeroConfig zero = config(2, 4000);
+    GradientReducer reducer(layout, state_table(zero), zero, group, at::kBFloat16);
+    const at::Tensor g = at::linspace(1, 2, 3000).to(at::kBFloat16);
+    reducer.add(0, g);
+    reducer.finish();
+    const at::Tensor want = g.to(at::kDouble).narrow(0, group->rank() * 1000, 1000);
+    EXPECT_NEAR((reducer.shard().to(at::kDouble) / want).mean().item<double>(), 1.0, 2e-4);
+  });
+}
+
 }  // namespace
 }  // namespace deepspeed::zero
