@@ -82,7 +82,8 @@ struct Dropout : torch::autograd::Function<Dropout> {
 at::Tensor dropout(const at::Tensor& x, double p, accel::RngKey key) {
   check("dropout", x, p);
   if (p == 0) return x;
-  if (at::GradMode::is_enabled() && x.requires_grad()) return Dropout::apply(x, std::optional<at::Tensor>(), p, key);
+  if (at::GradMode::is_enabled() && x.requires_grad())
+    return Dropout::apply(x, std::optional<at::Tensor>(), p, key);
   return forward(x, {}, p, key);
 }
 

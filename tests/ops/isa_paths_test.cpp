@@ -75,7 +75,7 @@ TEST(IsaPaths, ThresholdKeepsExactlyWhatUniformKeeps) {
   }
 }
 
-struct Setup {
+struct Buffers {
   std::vector<float> q = values(3 * 140 * 24, 1), k = values(3 * 140 * 24, 2), v = values(3 * 140 * 24, 3);
   std::vector<float> grad = values(3 * 140 * 24, 4), out = q, lse = std::vector<float>(3 * 140), gq = q,
                      gk = q, gv = q;
@@ -103,11 +103,11 @@ void expect_near(const std::vector<float>& a, const std::vector<float>& b, float
 }
 
 TEST(IsaPaths, AttentionAgreesForwardAndBackward) {
-  Setup first;
+  Buffers first;
   bool have_first = false;
   for (const Path& path : paths()) {
     if (!path.present) continue;
-    Setup s;
+    Buffers s;
     const AttentionArgs a = s.args();
     std::vector<float> scratch(
         static_cast<size_t>(path.attention.forward_scratch(a) + path.attention.backward_scratch(a)));
