@@ -1,5 +1,7 @@
 #include "deepspeed/accel/memory.h"
 
+#include <malloc.h>
+
 #include <fstream>
 #include <string>
 
@@ -17,5 +19,11 @@ int64_t status_kilobytes(const std::string& field) {
 
 int64_t resident_bytes() { return status_kilobytes("VmRSS") * 1024; }
 int64_t peak_resident_bytes() { return status_kilobytes("VmHWM") * 1024; }
+
+void keep_freed_memory() {
+  ::mallopt(M_MMAP_MAX, 0);
+  ::mallopt(M_TRIM_THRESHOLD, -1);
+  ::mallopt(M_TOP_PAD, 64 << 20);
+}
 
 }  // namespace deepspeed::accel

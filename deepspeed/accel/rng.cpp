@@ -8,7 +8,8 @@ namespace deepspeed::accel {
 float normal(RngKey key, uint64_t index) {
   const auto words = philox(key, index / 4);
   const size_t pair = (index % 4) / 2 * 2;
-  const double radius = std::sqrt(-2.0 * std::log((words[pair] + 1.0) * 0x1p-32));  // (0, 1]: the log is finite
+  const double radius =
+      std::sqrt(-2.0 * std::log((words[pair] + 1.0) * 0x1p-32));  // (0, 1]: the log is finite
   const double angle = 2.0 * std::numbers::pi * (words[pair + 1] * 0x1p-32);
   return static_cast<float>(radius * (index % 2 == 0 ? std::cos(angle) : std::sin(angle)));
 }
@@ -26,6 +27,8 @@ uint64_t hash_name(std::string_view name) {
   return mix(hash, name.size());
 }
 
-RngKey parameter_key(uint64_t seed, std::string_view name) { return {mix(seed, 0x696e6974u), hash_name(name)}; }
+RngKey parameter_key(uint64_t seed, std::string_view name) {
+  return {mix(seed, 0x696e6974u), hash_name(name)};
+}
 
 }  // namespace deepspeed::accel

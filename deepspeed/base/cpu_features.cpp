@@ -12,7 +12,8 @@
 namespace deepspeed::base {
 namespace {
 
-// Linux hands out the AMX tile registers only on request: arch_prctl(ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA).
+// Linux hands out the AMX tile registers only on request: arch_prctl(ARCH_REQ_XCOMP_PERM,
+// XFEATURE_XTILEDATA).
 bool request_amx_permission() {
   constexpr int kArchReqXcompPerm = 0x1023;
   constexpr int kXtileData = 18;
@@ -50,11 +51,16 @@ CpuFeatures detect() {
 
 bool supported(Isa isa, const CpuFeatures& f) {
   switch (isa) {
-    case Isa::kScalar: return true;
-    case Isa::kAvx2: return f.avx2;
-    case Isa::kAvx512: return f.avx512;
-    case Isa::kAvx512Bf16: return f.avx512_bf16;
-    case Isa::kAmx: return f.amx_bf16 && f.avx512_bf16;
+    case Isa::kScalar:
+      return true;
+    case Isa::kAvx2:
+      return f.avx2;
+    case Isa::kAvx512:
+      return f.avx512;
+    case Isa::kAvx512Bf16:
+      return f.avx512_bf16;
+    case Isa::kAmx:
+      return f.amx_bf16 && f.avx512_bf16;
   }
   return false;
 }
@@ -84,11 +90,16 @@ Isa best_isa(const std::vector<Isa>& available) {
 
 const char* isa_name(Isa isa) {
   switch (isa) {
-    case Isa::kScalar: return "scalar";
-    case Isa::kAvx2: return "avx2";
-    case Isa::kAvx512: return "avx512";
-    case Isa::kAvx512Bf16: return "avx512_bf16";
-    case Isa::kAmx: return "amx";
+    case Isa::kScalar:
+      return "scalar";
+    case Isa::kAvx2:
+      return "avx2";
+    case Isa::kAvx512:
+      return "avx512";
+    case Isa::kAvx512Bf16:
+      return "avx512_bf16";
+    case Isa::kAmx:
+      return "amx";
   }
   return "unknown";
 }

@@ -10,15 +10,15 @@ namespace deepspeed::base {
 enum class Isa { kScalar, kAvx2, kAvx512, kAvx512Bf16, kAmx };
 
 struct CpuFeatures {
-  bool avx2 = false;         // avx2, fma and f16c
-  bool avx512 = false;       // avx512 f, bw, dq and vl
+  bool avx2 = false;    // avx2, fma and f16c
+  bool avx512 = false;  // avx512 f, bw, dq and vl
   bool avx512_vnni = false;
   bool avx512_bf16 = false;
   bool avx512_fp16 = false;
-  bool amx_tile = false;     // and the kernel granted permission to use it
+  bool amx_tile = false;  // and the kernel granted permission to use it
   bool amx_bf16 = false;
   bool amx_int8 = false;
-  std::string model;         // "model name" of /proc/cpuinfo
+  std::string model;  // "model name" of /proc/cpuinfo
 };
 
 const CpuFeatures& cpu_features();

@@ -21,7 +21,8 @@ std::optional<int64_t> env_int(const char* name) {
   int64_t value = 0;
   const char* end = text->data() + text->size();
   auto [rest, status] = std::from_chars(text->data(), end, value);
-  DS_CHECK(status == std::errc() && rest == end, "environment variable {}='{}' is not a whole number", name, *text);
+  DS_CHECK(status == std::errc() && rest == end, "environment variable {}='{}' is not a whole number", name,
+           *text);
   return value;
 }
 

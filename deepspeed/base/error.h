@@ -23,7 +23,8 @@ template <class... Args>
 }  // namespace deepspeed::base
 
 /// Throws base::Error with the formatted message unless the condition holds.
-#define DS_CHECK(condition, ...)                                     \
-  do {                                                               \
-    if (!(condition)) [[unlikely]] ::deepspeed::base::fail(__VA_ARGS__); \
+#define DS_CHECK(condition, ...)            \
+  do {                                      \
+    if (!(condition)) [[unlikely]]          \
+      ::deepspeed::base::fail(__VA_ARGS__); \
   } while (0)

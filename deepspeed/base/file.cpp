@@ -29,8 +29,11 @@ std::string reason(int error) { return std::strerror(error); }
 int open_for_reading(const std::filesystem::path& path, size_t* size) {
   int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   DS_CHECK(fd >= 0, "cannot open '{}': {}", path.string(), reason(errno));
-  struct stat info{};
-  int error = ::fstat(fd, &info) != 0 ? errno : S_ISDIR(info.st_mode) ? EISDIR : !S_ISREG(info.st_mode) ? EINVAL : 0;
+  struct stat info {};
+  int error = ::fstat(fd, &info) != 0  ? errno
+              : S_ISDIR(info.st_mode)  ? EISDIR
+              : !S_ISREG(info.st_mode) ? EINVAL
+                                       : 0;
   if (error != 0) {
     ::close(fd);
     fail("cannot read '{}': {}", path.string(), error == EINVAL ? "not a regular file" : reason(error));
@@ -43,8 +46,8 @@ int open_for_reading(const std::filesystem::path& path, size_t* size) {
 
 std::string read_text_file(const std::filesystem::path& path, size_t max_bytes) {
   MappedFile file(path);
-  DS_CHECK(file.bytes().size() <= max_bytes, "'{}' holds {} bytes, more than the {} allowed for such a file", path.string(),
-           file.bytes().size(), max_bytes);
+  DS_CHECK(file.bytes().size() <= max_bytes, "'{}' holds {} bytes, more than the {} allowed for such a file",
+           path.string(), file.bytes().size(), max_bytes);
   return {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()};
 }
 
@@ -66,7 +69,9 @@ MappedFile::~MappedFile() {
 }
 
 MappedFile::MappedFile(MappedFile&& other) noexcept
-    : path_(std::move(other.path_)), data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+    : path_(std::move(other.path_)),
+      data_(std::exchange(other.data_, nullptr)),
+      size_(std::exchange(other.size_, 0)) {}
 
 MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   std::swap(path_, other.path_);
@@ -96,7 +101,8 @@ void AtomicFile::write(std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
     int fault = injected_fault();
     // Linux writes at most 2 GiB a call anyway; stay below it.
-    ssize_t done = fault != 0 ? -1 : ::write(fd_, bytes.data(), std::min<size_t>(bytes.size(), size_t{1} << 30));
+    ssize_t done =
+        fault != 0 ? -1 : ::write(fd_, bytes.data(), std::min<size_t>(bytes.size(), size_t{1} << 30));
     int error = fault != 0 ? fault : errno;
     if (done < 0 && error == EINTR) continue;
     DS_CHECK(done >= 0, "cannot write '{}' at offset {}: {}", path_.string(), offset_, reason(error));
@@ -111,14 +117,15 @@ void AtomicFile::write(std::string_view text) { write(std::as_bytes(std::span(te
 void AtomicFile::sync() {
   if (synced_) return;
   int fault = injected_fault();
-  DS_CHECK(fault == 0 && ::fsync(fd_) == 0, "cannot sync '{}': {}", path_.string(), reason(fault != 0 ? fault : errno));
+  DS_CHECK(fault == 0 && ::fsync(fd_) == 0, "cannot sync '{}': {}", path_.string(),
+           reason(fault != 0 ? fault : errno));
   synced_ = true;
 }
 
 void AtomicFile::commit() {
   sync();
-  DS_CHECK(::rename(temporary_.c_str(), path_.c_str()) == 0, "cannot rename '{}' to '{}': {}", temporary_.string(),
-           path_.string(), reason(errno));
+  DS_CHECK(::rename(temporary_.c_str(), path_.c_str()) == 0, "cannot rename '{}' to '{}': {}",
+           temporary_.string(), path_.string(), reason(errno));
   temporary_.clear();
   sync_directory(path_.parent_path());
 }

@@ -29,18 +29,20 @@ class MappedFile {
   size_t size_ = 0;
 };
 
-/// Replaces a file atomically: bytes go to "<path>.tmp.<pid>.<n>", commit() fsyncs it, renames it over `path` and
-/// fsyncs the folder. Without commit() the destructor removes the temporary file and `path` is untouched.
+/// Replaces a file atomically: bytes go to "<path>.tmp.<pid>.<n>", commit() fsyncs it, renames it over `path`
+/// and fsyncs the folder. Without commit() the destructor removes the temporary file and `path` is untouched.
 class AtomicFile {
  public:
   explicit AtomicFile(std::filesystem::path path);
   ~AtomicFile();
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;
-  /// Writes all bytes, resuming after EINTR and short writes; ENOSPC and others are Errors naming file and offset.
+  /// Writes all bytes, resuming after EINTR and short writes; ENOSPC and others are Errors naming file and
+  /// offset.
   void write(std::span<const std::byte> bytes);
   void write(std::string_view text);
-  /// Makes the data durable under the temporary name. commit() does this as well, unless nothing was written since.
+  /// Makes the data durable under the temporary name. commit() does this as well, unless nothing was written
+  /// since.
   void sync();
   void commit();
 
@@ -55,8 +57,8 @@ void write_text_file(const std::filesystem::path& path, std::string_view text);
 /// fsync of a folder, so that names made or renamed in it survive a crash.
 void sync_directory(const std::filesystem::path& path);
 
-/// Tests only: called before each write(2) and fsync(2) of AtomicFile with a running count kept by the callee; a
-/// non-zero return is taken as that call's errno. Null switches it off.
+/// Tests only: called before each write(2) and fsync(2) of AtomicFile with a running count kept by the
+/// callee; a non-zero return is taken as that call's errno. Null switches it off.
 void set_write_fault(std::function<int()> fault);
 
 }  // namespace deepspeed::base

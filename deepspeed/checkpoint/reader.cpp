@@ -18,17 +18,28 @@ constexpr int kMostRanks = 1 << 20;
 
 at::ScalarType dtype_of(formats::Dtype dtype, const std::string& where) {
   switch (dtype) {
-    case formats::Dtype::kF32: return at::kFloat;
-    case formats::Dtype::kF64: return at::kDouble;
-    case formats::Dtype::kF16: return at::kHalf;
-    case formats::Dtype::kBF16: return at::kBFloat16;
-    case formats::Dtype::kI64: return at::kLong;
-    case formats::Dtype::kI32: return at::kInt;
-    case formats::Dtype::kI16: return at::kShort;
-    case formats::Dtype::kI8: return at::kChar;
-    case formats::Dtype::kU8: return at::kByte;
-    case formats::Dtype::kBool: return at::kBool;
-    default: base::fail("{}: elements of type {} are no checkpoint's", where, formats::dtype_name(dtype));
+    case formats::Dtype::kF32:
+      return at::kFloat;
+    case formats::Dtype::kF64:
+      return at::kDouble;
+    case formats::Dtype::kF16:
+      return at::kHalf;
+    case formats::Dtype::kBF16:
+      return at::kBFloat16;
+    case formats::Dtype::kI64:
+      return at::kLong;
+    case formats::Dtype::kI32:
+      return at::kInt;
+    case formats::Dtype::kI16:
+      return at::kShort;
+    case formats::Dtype::kI8:
+      return at::kChar;
+    case formats::Dtype::kU8:
+      return at::kByte;
+    case formats::Dtype::kBool:
+      return at::kBool;
+    default:
+      base::fail("{}: elements of type {} are no checkpoint's", where, formats::dtype_name(dtype));
   }
 }
 
@@ -38,7 +49,8 @@ nlohmann::ordered_json read_state(const fs::path& path) {
   DS_CHECK(state.is_object() && state.contains("rank_files") && state["rank_files"].is_number_integer(),
            "'{}' is not a checkpoint's state", (path / "state.json").string());
   const auto ranks = state["rank_files"].get<int64_t>();
-  DS_CHECK(ranks > 0 && ranks <= kMostRanks, "'{}' names {} rank files", (path / "state.json").string(), ranks);
+  DS_CHECK(ranks > 0 && ranks <= kMostRanks, "'{}' names {} rank files", (path / "state.json").string(),
+           ranks);
   return state;
 }
 
@@ -57,7 +69,8 @@ Reader::Reader(const fs::path& folder, const std::string& tag) {
   path_ = folder / tag;
   DS_CHECK(fs::is_directory(path_), "there is no checkpoint '{}'", path_.string());
   state_ = read_state(path_);
-  for (int rank = 0; rank < state_["rank_files"].get<int>(); ++rank) files_.emplace_back(path_ / rank_file_name(rank));
+  for (int rank = 0; rank < state_["rank_files"].get<int>(); ++rank)
+    files_.emplace_back(path_ / rank_file_name(rank));
   for (size_t f = 0; f < files_.size(); ++f) {
     for (const auto& info : files_[f].tensors()) {
       if (info.name.rfind("whole/", 0) == 0) {
@@ -66,12 +79,15 @@ Reader::Reader(const fs::path& folder, const std::string& tag) {
       }
       const size_t at = info.name.rfind('@');
       int64_t begin = -1;
-      if (at != std::string::npos) std::from_chars(info.name.data() + at + 1, info.name.data() + info.name.size(), begin);
-      DS_CHECK(begin >= 0 && info.shape.size() == 1, "'{}': '{}' is not a piece of a checkpoint", files_[f].path().string(), info.name);
+      if (at != std::string::npos)
+        std::from_chars(info.name.data() + at + 1, info.name.data() + info.name.size(), begin);
+      DS_CHECK(begin >= 0 && info.shape.size() == 1, "'{}': '{}' is not a piece of a checkpoint",
+               files_[f].path().string(), info.name);
       runs_[info.name.substr(0, at)].push_back({begin, f, &info});
     }
   }
-  for (auto& [name, runs] : runs_) std::sort(runs.begin(), runs.end(), [](const Run& a, const Run& b) { return a.begin < b.begin; });
+  for (auto& [name, runs] : runs_)
+    std::sort(runs.begin(), runs.end(), [](const Run& a, const Run& b) { return a.begin < b.begin; });
 }
 
 // The mapping is aligned to bytes only, so the data is copied out.
@@ -86,7 +102,8 @@ bool Reader::has_state(const std::string& state, const std::string& parameter) c
   return runs_.find(state + "/" + parameter) != runs_.end();
 }
 
-void Reader::read(const std::string& state, const std::string& parameter, int64_t begin, at::Tensor out) const {
+void Reader::read(const std::string& state, const std::string& parameter, int64_t begin,
+                  at::Tensor out) const {
   const int64_t end = begin + out.numel();
   auto found = runs_.find(state + "/" + parameter);
   DS_CHECK(found != runs_.end(), "'{}' holds no '{}' of parameter '{}'", path_.string(), state, parameter);
@@ -96,18 +113,20 @@ void Reader::read(const std::string& state, const std::string& parameter, int64_
     if (run_end <= next || run.begin >= end) continue;
     if (run.begin > next) break;
     const int64_t stop = std::min(end, run_end);
-    out.narrow(0, next - begin, stop - next).copy_(tensor(run.file, *run.info).narrow(0, next - run.begin, stop - next));
+    out.narrow(0, next - begin, stop - next)
+        .copy_(tensor(run.file, *run.info).narrow(0, next - run.begin, stop - next));
     next = stop;
   }
-  DS_CHECK(next == end, "'{}' lacks elements {} to {} of '{}' of parameter '{}'", path_.string(), next, end, state, parameter);
+  DS_CHECK(next == end, "'{}' lacks elements {} to {} of '{}' of parameter '{}'", path_.string(), next, end,
+           state, parameter);
 }
 
 bool Reader::read_whole(const std::string& name, at::Tensor out) const {
   auto found = whole_.find(name);
   if (found == whole_.end()) return false;
   const auto& [file, info] = found->second;
-  DS_CHECK(out.sizes() == at::IntArrayRef(info->shape), "'{}': '{}' has shape {}, the model's has another", path_.string(), name,
-           formats::shape_text(info->shape));
+  DS_CHECK(out.sizes() == at::IntArrayRef(info->shape), "'{}': '{}' has shape {}, the model's has another",
+           path_.string(), name, formats::shape_text(info->shape));
   out.copy_(tensor(file, *info));
   return true;
 }

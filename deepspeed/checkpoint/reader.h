@@ -1,5 +1,5 @@
-// Reading a checkpoint. Pieces say which elements they are, so any rank of any world size can ask for any run of any
-// parameter's states; files are mapped and only what is asked for is touched.
+// Reading a checkpoint. Pieces say which elements they are, so any rank of any world size can ask for any run
+// of any parameter's states; files are mapped and only what is asked for is touched.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -20,14 +20,15 @@ std::optional<std::string> latest_tag(const std::filesystem::path& folder);
 
 class Reader {
  public:
-  /// Opens <folder>/<tag>. Errors name the file: missing, truncated or malformed files, a rank's file that is absent.
+  /// Opens <folder>/<tag>. Errors name the file: missing, truncated or malformed files, a rank's file that is
+  /// absent.
   Reader(const std::filesystem::path& folder, const std::string& tag);
 
   const nlohmann::ordered_json& state() const { return state_; }
   const std::filesystem::path& path() const { return path_; }
   bool has_state(const std::string& state, const std::string& parameter) const;
-  /// Copies elements [begin, begin + out.numel()) of a parameter's state into `out` (1-D, contiguous), converting to its
-  /// dtype. Error when some of them are not there.
+  /// Copies elements [begin, begin + out.numel()) of a parameter's state into `out` (1-D, contiguous),
+  /// converting to its dtype. Error when some of them are not there.
   void read(const std::string& state, const std::string& parameter, int64_t begin, at::Tensor out) const;
   /// A tensor that was saved whole, into `out` of the same shape; false when there is none of that name.
   bool read_whole(const std::string& name, at::Tensor out) const;

@@ -16,17 +16,28 @@ namespace fs = std::filesystem;
 
 formats::Dtype dtype_of(const at::Tensor& tensor) {
   switch (tensor.scalar_type()) {
-    case at::kFloat: return formats::Dtype::kF32;
-    case at::kDouble: return formats::Dtype::kF64;
-    case at::kHalf: return formats::Dtype::kF16;
-    case at::kBFloat16: return formats::Dtype::kBF16;
-    case at::kLong: return formats::Dtype::kI64;
-    case at::kInt: return formats::Dtype::kI32;
-    case at::kShort: return formats::Dtype::kI16;
-    case at::kChar: return formats::Dtype::kI8;
-    case at::kByte: return formats::Dtype::kU8;
-    case at::kBool: return formats::Dtype::kBool;
-    default: base::fail("a checkpoint cannot hold tensors of type {}", c10::toString(tensor.scalar_type()));
+    case at::kFloat:
+      return formats::Dtype::kF32;
+    case at::kDouble:
+      return formats::Dtype::kF64;
+    case at::kHalf:
+      return formats::Dtype::kF16;
+    case at::kBFloat16:
+      return formats::Dtype::kBF16;
+    case at::kLong:
+      return formats::Dtype::kI64;
+    case at::kInt:
+      return formats::Dtype::kI32;
+    case at::kShort:
+      return formats::Dtype::kI16;
+    case at::kChar:
+      return formats::Dtype::kI8;
+    case at::kByte:
+      return formats::Dtype::kU8;
+    case at::kBool:
+      return formats::Dtype::kBool;
+    default:
+      base::fail("a checkpoint cannot hold tensors of type {}", c10::toString(tensor.scalar_type()));
   }
 }
 
@@ -70,16 +81,18 @@ void together(comm::Group& group, const std::string& what, Action&& action) {
 std::string agreed_tag(const SaveOptions& options, comm::Group& group) {
   check_tag(options.tag);
   const auto tags = group.all_gather_object(options.tag);
-  const bool same = std::all_of(tags.begin(), tags.end(), [&](const auto& tag) { return tag == tags.front(); });
+  const bool same =
+      std::all_of(tags.begin(), tags.end(), [&](const auto& tag) { return tag == tags.front(); });
   if (same || options.tag_validation == TagValidation::kIgnore) return tags.front();
   DS_CHECK(options.tag_validation != TagValidation::kFail,
-           "the ranks were given different checkpoint tags (rank 0: '{}', rank {}: '{}')", tags.front(), group.rank(), options.tag);
+           "the ranks were given different checkpoint tags (rank 0: '{}', rank {}: '{}')", tags.front(),
+           group.rank(), options.tag);
   base::log_warning("the ranks were given different checkpoint tags; rank 0's, '{}', is used", tags.front());
   return tags.front();
 }
 
-// Puts the finished folder in place. Where a checkpoint of that name exists the two are exchanged in one step, so that at
-// no moment the name is missing; file systems that cannot exchange get two renames.
+// Puts the finished folder in place. Where a checkpoint of that name exists the two are exchanged in one
+// step, so that at no moment the name is missing; file systems that cannot exchange get two renames.
 void publish(const fs::path& temporary, const fs::path& final_name) {
   base::sync_directory(temporary);
   if (!fs::exists(final_name)) {
@@ -101,12 +114,13 @@ void publish(const fs::path& temporary, const fs::path& final_name) {
 std::string rank_file_name(int rank) { return fmt::format("rank_{:05}.safetensors", rank); }
 
 void check_tag(const std::string& tag) {
-  DS_CHECK(!tag.empty() && tag != "." && tag != ".." && tag != "latest" && tag.find_first_of("/\\\n") == std::string::npos &&
-               tag.size() < 200,
+  DS_CHECK(!tag.empty() && tag != "." && tag != ".." && tag != "latest" &&
+               tag.find_first_of("/\\\n") == std::string::npos && tag.size() < 200,
            "'{}' cannot be a checkpoint tag: it must be a plain folder name", tag);
 }
 
-void save(const SaveOptions& options, const RankPart& part, const nlohmann::ordered_json& state, comm::Group& group) {
+void save(const SaveOptions& options, const RankPart& part, const nlohmann::ordered_json& state,
+          comm::Group& group) {
   DS_CHECK(!options.folder.empty(), "save_checkpoint needs a folder");
   const std::string tag = agreed_tag(options, group);
   const fs::path final_name = options.folder / tag, temporary = options.folder / (tag + ".incomplete");

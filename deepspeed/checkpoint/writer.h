@@ -1,8 +1,8 @@
-// Writing a checkpoint: each rank its own pieces, everything under a temporary name, fsynced, renamed, `latest` last, so
-// that at any moment the folder holds the previous or the new checkpoint whole.
+// Writing a checkpoint: each rank its own pieces, everything under a temporary name, fsynced, renamed,
+// `latest` last, so that at any moment the folder holds the previous or the new checkpoint whole.
 //
-//   <folder>/<tag>/rank_00000.safetensors ...   the ranks' pieces, named "<state>/<parameter>@<first element>"
-//   <folder>/<tag>/state.json                   everything that is not a tensor; written by rank 0
+//   <folder>/<tag>/rank_00000.safetensors ...   the ranks' pieces, named "<state>/<parameter>@<first
+//   element>" <folder>/<tag>/state.json                   everything that is not a tensor; written by rank 0
 //   <folder>/latest                             the tag of the newest checkpoint
 #pragma once
 
@@ -19,8 +19,8 @@
 
 namespace deepspeed::checkpoint {
 
-/// Elements [begin, begin + n) of a parameter and what the optimizer keeps of them: 1-D tensors of n elements by state
-/// name ("fp32" is the parameter's own value).
+/// Elements [begin, begin + n) of a parameter and what the optimizer keeps of them: 1-D tensors of n elements
+/// by state name ("fp32" is the parameter's own value).
 struct PieceStates {
   std::string parameter;
   int64_t begin = 0;
@@ -30,7 +30,8 @@ struct PieceStates {
 /// What one rank writes.
 struct RankPart {
   std::vector<PieceStates> pieces;
-  std::map<std::string, at::Tensor> whole;  // tensors that are not sharded (buffers, frozen parameters): rank 0 only
+  std::map<std::string, at::Tensor>
+      whole;  // tensors that are not sharded (buffers, frozen parameters): rank 0 only
 };
 
 struct SaveOptions {
@@ -40,10 +41,11 @@ struct SaveOptions {
   TagValidation tag_validation = TagValidation::kWarn;
 };
 
-/// Collective: every rank of the group calls it, with the same tag (checked as tag_validation says; rank 0's counts).
-/// `state` is read on rank 0. A failure on any rank is an Error on all of them, naming the rank and the cause; the
-/// folder then holds what it held before.
-void save(const SaveOptions& options, const RankPart& part, const nlohmann::ordered_json& state, comm::Group& group);
+/// Collective: every rank of the group calls it, with the same tag (checked as tag_validation says; rank 0's
+/// counts). `state` is read on rank 0. A failure on any rank is an Error on all of them, naming the rank and
+/// the cause; the folder then holds what it held before.
+void save(const SaveOptions& options, const RankPart& part, const nlohmann::ordered_json& state,
+          comm::Group& group);
 
 /// The name under which a rank's file lies in a checkpoint.
 std::string rank_file_name(int rank);

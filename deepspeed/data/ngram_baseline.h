@@ -9,7 +9,8 @@
 namespace deepspeed::data {
 
 /// Unigram with add-one smoothing, and trigram by interpolated absolute discounting over bigram and unigram.
-/// Source: Ney, Essen, Kneser, "On structuring probabilistic dependences in stochastic language modelling" (1994).
+/// Source: Ney, Essen, Kneser, "On structuring probabilistic dependences in stochastic language modelling"
+/// (1994).
 class NgramBaseline {
  public:
   /// Counts the training tokens; ids must lie in [0, vocab), vocab <= 2^20.
@@ -18,8 +19,8 @@ class NgramBaseline {
   struct Perplexities {
     double unigram = 0, trigram = 0;
   };
-  /// Of predicting tokens 1.. of each held-out sample of `sample_length` tokens from those before it in the sample: the
-  /// predictions that a causal language model is scored on.
+  /// Of predicting tokens 1.. of each held-out sample of `sample_length` tokens from those before it in the
+  /// sample: the predictions that a causal language model is scored on.
   Perplexities evaluate(std::span<const int32_t> held_out, int64_t sample_length) const;
 
  private:
@@ -29,7 +30,9 @@ class NgramBaseline {
   double unigram(int32_t token) const;
   double bigram(int32_t a, int32_t token) const;
   double trigram(int32_t a, int32_t b, int32_t token) const;
-  uint64_t key(int32_t a, int32_t b) const { return static_cast<uint64_t>(a) * vocab_ + static_cast<uint64_t>(b); }
+  uint64_t key(int32_t a, int32_t b) const {
+    return static_cast<uint64_t>(a) * vocab_ + static_cast<uint64_t>(b);
+  }
 
   uint64_t vocab_;
   int64_t total_ = 0;

@@ -11,7 +11,8 @@ namespace deepspeed::data {
 
 Sampler::Sampler(const Options& options) : options_(options) {
   DS_CHECK(options.samples > 0, "the training data holds no complete sample");
-  DS_CHECK(options.samples <= std::numeric_limits<uint32_t>::max(), "{} samples are more than a sampler can order", options.samples);
+  DS_CHECK(options.samples <= std::numeric_limits<uint32_t>::max(),
+           "{} samples are more than a sampler can order", options.samples);
   DS_CHECK(options.micro_batch > 0 && options.rank >= 0 && options.rank < options.world_size,
            "a sampler needs a positive micro-batch and a rank within the world");
 }
@@ -23,7 +24,8 @@ int64_t Sampler::at(int64_t position) {
     epoch_ = epoch;
     order_.resize(static_cast<size_t>(options_.samples));
     std::iota(order_.begin(), order_.end(), 0u);
-    const accel::RngKey key{accel::mix(options_.seed, accel::hash_name("shuffle")), static_cast<uint64_t>(epoch)};
+    const accel::RngKey key{accel::mix(options_.seed, accel::hash_name("shuffle")),
+                            static_cast<uint64_t>(epoch)};
     for (size_t i = order_.size() - 1; i > 0; --i) {  // Fisher and Yates
       const auto words = accel::philox(key, i);
       const uint64_t random = (uint64_t{words[0]} << 32) | words[1];

@@ -1,5 +1,5 @@
-// Which samples a rank trains on: a pure function of (micro-step, rank), so that resuming needs no state but the step,
-// and any other program can reproduce the order. Torch-free.
+// Which samples a rank trains on: a pure function of (micro-step, rank), so that resuming needs no state but
+// the step, and any other program can reproduce the order. Torch-free.
 #pragma once
 
 #include <cstdint>
@@ -7,9 +7,10 @@
 
 namespace deepspeed::data {
 
-/// Data-parallel sampling over `samples` samples. Micro-batch m (counting every forward of training, over accumulation
-/// steps) of rank r takes positions (m*W + r)*M ... +M-1 of an endless sequence: epoch after epoch of all samples, each
-/// in storage order, or, shuffled, in an order that depends on (seed, epoch) alone.
+/// Data-parallel sampling over `samples` samples. Micro-batch m (counting every forward of training, over
+/// accumulation steps) of rank r takes positions (m*W + r)*M ... +M-1 of an endless sequence: epoch after
+/// epoch of all samples, each in storage order, or, shuffled, in an order that depends on (seed, epoch)
+/// alone.
 class Sampler {
  public:
   struct Options {
@@ -31,8 +32,8 @@ class Sampler {
   int64_t at(int64_t position);
 
   Options options_;
-  int64_t epoch_ = -1;               // of order_
-  std::vector<uint32_t> order_;      // one epoch's permutation, made when first needed
+  int64_t epoch_ = -1;           // of order_
+  std::vector<uint32_t> order_;  // one epoch's permutation, made when first needed
 };
 
 }  // namespace deepspeed::data

@@ -9,20 +9,24 @@
 
 namespace deepspeed::data {
 
-std::shared_ptr<TokenDataset> TokenDataset::from_bin(const std::filesystem::path& path, int bytes_per_token, const Options& options) {
-  DS_CHECK(bytes_per_token == 2 || bytes_per_token == 4, "token ids take 2 or 4 bytes, not {}", bytes_per_token);
+std::shared_ptr<TokenDataset> TokenDataset::from_bin(const std::filesystem::path& path, int bytes_per_token,
+                                                     const Options& options) {
+  DS_CHECK(bytes_per_token == 2 || bytes_per_token == 4, "token ids take 2 or 4 bytes, not {}",
+           bytes_per_token);
   std::shared_ptr<TokenDataset> made(new TokenDataset(path.string(), options));
   made->mapped_.emplace(path);
   made->bytes_per_token_ = bytes_per_token;
   const size_t bytes = made->mapped_->bytes().size();
-  DS_CHECK(bytes % static_cast<size_t>(bytes_per_token) == 0, "'{}' holds {} bytes, no whole number of {}-byte token ids",
-           path.string(), bytes, bytes_per_token);
+  DS_CHECK(bytes % static_cast<size_t>(bytes_per_token) == 0,
+           "'{}' holds {} bytes, no whole number of {}-byte token ids", path.string(), bytes,
+           bytes_per_token);
   made->tokens_ = static_cast<int64_t>(bytes) / bytes_per_token;
   made->check();
   return made;
 }
 
-std::shared_ptr<TokenDataset> TokenDataset::from_ids(std::vector<int32_t> ids, const std::string& name, const Options& options) {
+std::shared_ptr<TokenDataset> TokenDataset::from_ids(std::vector<int32_t> ids, const std::string& name,
+                                                     const Options& options) {
   std::shared_ptr<TokenDataset> made(new TokenDataset(name, options));
   made->tokens_ = static_cast<int64_t>(ids.size());
   made->ids_ = std::move(ids);
@@ -44,11 +48,14 @@ int64_t TokenDataset::token(int64_t position) const {
 }
 
 void TokenDataset::check() const {
-  DS_CHECK(options_.sequence_length >= 2, "--seq-length must be at least 2, got {}", options_.sequence_length);
-  DS_CHECK(size() > 0, "'{}' holds {} tokens, fewer than one sample of {}", name_, tokens_, options_.sequence_length);
+  DS_CHECK(options_.sequence_length >= 2, "--seq-length must be at least 2, got {}",
+           options_.sequence_length);
+  DS_CHECK(size() > 0, "'{}' holds {} tokens, fewer than one sample of {}", name_, tokens_,
+           options_.sequence_length);
   for (int64_t i = 0; i < tokens_; ++i)
-    DS_CHECK(token(i) >= 0 && token(i) < options_.vocab, "'{}': token {} at position {} is outside the model's vocabulary of {}", name_,
-             token(i), i, options_.vocab);
+    DS_CHECK(token(i) >= 0 && token(i) < options_.vocab,
+             "'{}': token {} at position {} is outside the model's vocabulary of {}", name_, token(i), i,
+             options_.vocab);
 }
 
 std::vector<at::Tensor> TokenDataset::get(int64_t index) const {
@@ -66,8 +73,8 @@ std::optional<int32_t> end_of_text(const text::Tokenizer& tokenizer) {
   return std::nullopt;
 }
 
-std::vector<int32_t> tokenize_lines(const std::string& content, const std::string& where, const text::Tokenizer& tokenizer,
-                                    const std::string& text_field) {
+std::vector<int32_t> tokenize_lines(const std::string& content, const std::string& where,
+                                    const text::Tokenizer& tokenizer, const std::string& text_field) {
   const auto separator = end_of_text(tokenizer);
   std::vector<int32_t> ids;
   size_t line = 0;
@@ -90,7 +97,8 @@ std::vector<int32_t> tokenize_lines(const std::string& content, const std::strin
 
 }  // namespace
 
-std::vector<int32_t> tokenize_file(const std::filesystem::path& path, const text::Tokenizer& tokenizer, const std::string& text_field) {
+std::vector<int32_t> tokenize_file(const std::filesystem::path& path, const text::Tokenizer& tokenizer,
+                                   const std::string& text_field) {
   const std::string content = base::read_text_file(path, size_t{1} << 36);
   if (path.extension() == ".jsonl") return tokenize_lines(content, path.string(), tokenizer, text_field);
   return tokenizer.encode_ids(content);

@@ -18,11 +18,13 @@ class TokenDataset : public Dataset {
     int64_t sequence_length = 0;
     int64_t vocab = 0;  // every id must lie below it
   };
-  /// A .bin of little-endian ids, 2 or 4 bytes each, memory-mapped. Errors: a size that is no multiple, fewer tokens than
-  /// one sample, an id outside the vocabulary (named with its position).
-  static std::shared_ptr<TokenDataset> from_bin(const std::filesystem::path& path, int bytes_per_token, const Options& options);
+  /// A .bin of little-endian ids, 2 or 4 bytes each, memory-mapped. Errors: a size that is no multiple, fewer
+  /// tokens than one sample, an id outside the vocabulary (named with its position).
+  static std::shared_ptr<TokenDataset> from_bin(const std::filesystem::path& path, int bytes_per_token,
+                                                const Options& options);
   /// Ids already in memory; `name` stands for the file in errors.
-  static std::shared_ptr<TokenDataset> from_ids(std::vector<int32_t> ids, const std::string& name, const Options& options);
+  static std::shared_ptr<TokenDataset> from_ids(std::vector<int32_t> ids, const std::string& name,
+                                                const Options& options);
 
   int64_t size() const override { return tokens_ / options_.sequence_length; }
   std::vector<at::Tensor> get(int64_t index) const override;
@@ -42,8 +44,9 @@ class TokenDataset : public Dataset {
   std::vector<int32_t> ids_;
 };
 
-/// The ids of a text: a .txt as one document; a .jsonl's `text_field` of each line, documents ended by the tokenizer's
-/// end-of-text token where it has one ("<|endoftext|>", "</s>", "<|end_of_text|>"). Errors name file and line.
+/// The ids of a text: a .txt as one document; a .jsonl's `text_field` of each line, documents ended by the
+/// tokenizer's end-of-text token where it has one ("<|endoftext|>", "</s>", "<|end_of_text|>"). Errors name
+/// file and line.
 std::vector<int32_t> tokenize_file(const std::filesystem::path& path, const text::Tokenizer& tokenizer,
                                    const std::string& text_field);
 

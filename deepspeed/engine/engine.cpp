@@ -15,9 +15,12 @@ namespace {
 
 at::ScalarType torch_dtype(config::DataType type) {
   switch (type) {
-    case config::DataType::kFp16: return at::kHalf;
-    case config::DataType::kBf16: return at::kBFloat16;
-    default: return at::kFloat;
+    case config::DataType::kFp16:
+      return at::kHalf;
+    case config::DataType::kBf16:
+      return at::kBFloat16;
+    default:
+      return at::kFloat;
   }
 }
 
@@ -44,7 +47,8 @@ Engine::~Engine() = default;
 void Engine::cast_model() {
   const at::ScalarType dtype = torch_dtype(config().model_dtype());
   for (auto& parameter : parts_.model->parameters())
-    if (parameter.is_floating_point() && parameter.scalar_type() != dtype) parameter.set_data(parameter.detach().to(dtype));
+    if (parameter.is_floating_point() && parameter.scalar_type() != dtype)
+      parameter.set_data(parameter.detach().to(dtype));
 }
 
 void Engine::make_states() {
@@ -62,7 +66,8 @@ void Engine::make_states() {
 
   const auto accumulate = torch_dtype(config().engine.grad_accum_dtype.value_or(config().model_dtype()));
   auto add = [&](std::vector<zero::NamedParameter> members) {
-    states_.push_back(std::make_unique<zero::GroupStates>(std::move(members), config().zero, parts_.group, accumulate));
+    states_.push_back(
+        std::make_unique<zero::GroupStates>(std::move(members), config().zero, parts_.group, accumulate));
   };
   if (parts_.groups.empty()) {
     add(std::move(in_order));
@@ -72,8 +77,9 @@ void Engine::make_states() {
     std::vector<zero::NamedParameter> members;
     for (const auto& parameter : group.parameters) {
       auto known = names.find(parameter.unsafeGetTensorImpl());
-      DS_CHECK(known != names.end(), "a parameter group holds a tensor that is no trainable parameter of the model, or holds "
-                                     "one that another group already has");
+      DS_CHECK(known != names.end(),
+               "a parameter group holds a tensor that is no trainable parameter of the model, or holds "
+               "one that another group already has");
       members.push_back({known->second, parameter});
       names.erase(known);
     }
@@ -98,7 +104,8 @@ void Engine::make_optimizer() {
              "ZeRO with an optimizer of your own needs \"zero_allow_untested_optimizer\": true");
     optimizer_ = parts_.optimizer(std::move(groups));
   } else {
-    DS_CHECK(config().optimizer.type.has_value(), "the configuration has no 'optimizer' and initialize was given none");
+    DS_CHECK(config().optimizer.type.has_value(),
+             "the configuration has no 'optimizer' and initialize was given none");
     optimizer_ = optim::make_optimizer(config().optimizer, std::move(groups));
   }
   if (parts_.scheduler)
@@ -110,8 +117,9 @@ void Engine::make_optimizer() {
 void Engine::listen_to_gradients() {
   for (size_t g = 0; g < states_.size(); ++g)
     for (size_t i = 0; i < states_[g]->parameters().size(); ++i)
-      subscriptions_.push_back(nn::on_gradient(states_[g]->parameters()[i].tensor,
-                                               [this, g, i](const at::Tensor& parameter) { on_gradient(g, i, parameter); }));
+      subscriptions_.push_back(
+          nn::on_gradient(states_[g]->parameters()[i].tensor,
+                          [this, g, i](const at::Tensor& parameter) { on_gradient(g, i, parameter); }));
 }
 
 void Engine::begin_forward() {
@@ -124,7 +132,8 @@ void Engine::on_gradient(size_t group, size_t index, const at::Tensor& parameter
     backward_open_ = true;
     for (auto& states : states_) states->gradients().set_boundary(is_gradient_accumulation_boundary());
     // A plain loss.backward() of the user's: nobody else will say when it is over.
-    if (!backward_is_ours_) torch::autograd::Engine::get_default_engine().queue_callback([this] { end_backward(); });
+    if (!backward_is_ours_)
+      torch::autograd::Engine::get_default_engine().queue_callback([this] { end_backward(); });
   }
   states_[group]->gradients().add(index, parameter.grad());
   parameter.mutable_grad().reset();  // the accumulation lives in the reducer
@@ -132,7 +141,8 @@ void Engine::on_gradient(size_t group, size_t index, const at::Tensor& parameter
 
 at::Tensor Engine::backward(const at::Tensor& loss) {
   DS_CHECK(loss.numel() == 1, "backward needs a scalar loss, got {} elements", loss.numel());
-  const at::Tensor shared = gradient_accumulation_steps() == 1 ? loss : loss / static_cast<double>(gradient_accumulation_steps());
+  const at::Tensor shared =
+      gradient_accumulation_steps() == 1 ? loss : loss / static_cast<double>(gradient_accumulation_steps());
   backward_is_ours_ = true;
   (scaler_.scale() == 1 ? shared : shared * scaler_.scale()).backward();
   backward_is_ours_ = false;
@@ -153,7 +163,9 @@ void Engine::end_backward() {
   }
 }
 
-bool Engine::is_gradient_accumulation_boundary() const { return (micro_steps_ + 1) % gradient_accumulation_steps() == 0; }
+bool Engine::is_gradient_accumulation_boundary() const {
+  return (micro_steps_ + 1) % gradient_accumulation_steps() == 0;
+}
 
 void Engine::zero_grad() {
   for (auto& states : states_) states->gradients().clear();
@@ -168,13 +180,14 @@ void Engine::step() {
   if (!boundary) return;
   apply_step(judge_gradients());
   for (auto& states : states_) states->gradients().clear();
-  if (config().engine.steps_per_print && (global_steps_ + 1) % *config().engine.steps_per_print == 0) print_progress();
+  if (config().engine.steps_per_print && (global_steps_ + 1) % *config().engine.steps_per_print == 0)
+    print_progress();
   ++global_steps_;
   global_samples_ += train_batch_size();
 }
 
-// Every rank looks at its own part of the gradient, whatever the stage: the same sums in the same order, so that a
-// clipped step has the same bits at every stage.
+// Every rank looks at its own part of the gradient, whatever the stage: the same sums in the same order, so
+// that a clipped step has the same bits at every stage.
 Engine::Decision Engine::judge_gradients() {
   const bool checks = config().fp16.enabled || (config().bf16.enabled && config().bf16.check_grad_overflow);
   const double clipping = config().engine.gradient_clipping;
@@ -197,7 +210,8 @@ void Engine::apply_step(const Decision& decision) {
   if (decision.overflow) {
     ++skipped_steps_;
     if (parts_.group->rank() == 0)
-      base::log_info("step {}: gradients overflowed at loss scale {}, the step is skipped", global_steps_ + 1, scaler_.scale());
+      base::log_info("step {}: gradients overflowed at loss scale {}, the step is skipped", global_steps_ + 1,
+                     scaler_.scale());
   } else {
     optimizer_->step(decision.grad_scale);
     for (auto& states : states_) states->publish();

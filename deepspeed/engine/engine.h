@@ -1,5 +1,6 @@
-// The training engine: composes ZeRO's model states, the optimizer, the schedule, loss scaling and checkpoints around a
-// user's model. It contains no maths of its own. Mirrors DeepSpeed's runtime/engine.py (contract 2.3).
+// The training engine: composes ZeRO's model states, the optimizer, the schedule, loss scaling and
+// checkpoints around a user's model. It contains no maths of its own. Mirrors DeepSpeed's runtime/engine.py
+// (contract 2.3).
 //
 //   auto ready = deepspeed::initialize({.model = net, .config = "ds.json"});
 //   for (...) {
@@ -40,12 +41,12 @@ using SchedulerFactory = std::function<std::unique_ptr<optim::LrScheduler>(optim
 struct EngineParts {
   std::shared_ptr<torch::nn::Module> model;
   DeepspeedConfig config;
-  comm::GroupPtr group;                     // data-parallel
-  std::shared_ptr<accel::Rng> rng;          // dropout's random state; may be null
-  std::vector<ParameterGroup> groups;       // empty: one group of all trainable parameters
-  optim::OptimizerFactory optimizer;        // instead of the configuration's
-  SchedulerFactory scheduler;               // instead of the configuration's
-  bool same_on_all_ranks = false;           // parameters came from one source: no broadcast at the start
+  comm::GroupPtr group;                // data-parallel
+  std::shared_ptr<accel::Rng> rng;     // dropout's random state; may be null
+  std::vector<ParameterGroup> groups;  // empty: one group of all trainable parameters
+  optim::OptimizerFactory optimizer;   // instead of the configuration's
+  SchedulerFactory scheduler;          // instead of the configuration's
+  bool same_on_all_ranks = false;      // parameters came from one source: no broadcast at the start
 };
 
 struct SaveOptions {
@@ -66,8 +67,8 @@ struct Loaded {
   nlohmann::ordered_json client_state;
 };
 
-/// One a rank. Collective calls (every rank of the group, same order): the constructor, backward() and step() of each
-/// micro-batch, save_checkpoint(), load_checkpoint().
+/// One a rank. Collective calls (every rank of the group, same order): the constructor, backward() and step()
+/// of each micro-batch, save_checkpoint(), load_checkpoint().
 class Engine {
  public:
   explicit Engine(EngineParts parts);
@@ -75,17 +76,18 @@ class Engine {
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
-  /// Runs one micro-batch's forward: gives the dropout sites their step, then calls `compute` and returns its result.
+  /// Runs one micro-batch's forward: gives the dropout sites their step, then calls `compute` and returns its
+  /// result.
   template <class Compute>
   auto forward(Compute&& compute) {
     begin_forward();
     return compute();
   }
-  /// Gradients of a scalar loss, divided by the accumulation steps and multiplied by the loss scale; reduces over the
-  /// ranks as the ZeRO stage wants. Returns the loss divided by the accumulation steps.
+  /// Gradients of a scalar loss, divided by the accumulation steps and multiplied by the loss scale; reduces
+  /// over the ranks as the ZeRO stage wants. Returns the loss divided by the accumulation steps.
   at::Tensor backward(const at::Tensor& loss);
-  /// Counts a micro-batch; at the accumulation boundary clips, updates the parameters (unless the gradients overflowed)
-  /// and advances the schedule.
+  /// Counts a micro-batch; at the accumulation boundary clips, updates the parameters (unless the gradients
+  /// overflowed) and advances the schedule.
   void step();
 
   bool is_gradient_accumulation_boundary() const;
@@ -97,8 +99,8 @@ class Engine {
   std::vector<double> get_lr() const;
   std::vector<std::array<double, 2>> get_mom() const;
   std::string get_type() const { return optimizer_->type(); }
-  /// Unclipped, unscaled L2 norm of the last step's gradients over all ranks; nothing before the first step or when the
-  /// configuration does not compute it.
+  /// Unclipped, unscaled L2 norm of the last step's gradients over all ranks; nothing before the first step
+  /// or when the configuration does not compute it.
   std::optional<double> get_global_grad_norm() const { return grad_norm_; }
   double loss_scale() const { return scaler_.scale(); }
   /// Whether the last step() changed parameters.
@@ -118,10 +120,11 @@ class Engine {
   optim::LrScheduler* lr_scheduler() { return scheduler_.get(); }
   comm::Group& group() { return *parts_.group; }
 
-  /// Writes <folder>/<tag>/ and then <folder>/latest (checkpoint/writer.h). Keys of client_state are the caller's own.
+  /// Writes <folder>/<tag>/ and then <folder>/latest (checkpoint/writer.h). Keys of client_state are the
+  /// caller's own.
   void save_checkpoint(const std::filesystem::path& folder, const SaveOptions& options = {});
-  /// Restores what was saved, on any number of ranks and any stage. Nothing when no tag is given and there is no `latest`.
-  /// An accumulation window that was under way when saving starts anew.
+  /// Restores what was saved, on any number of ranks and any stage. Nothing when no tag is given and there is
+  /// no `latest`. An accumulation window that was under way when saving starts anew.
   std::optional<Loaded> load_checkpoint(const std::filesystem::path& folder, const LoadOptions& options = {});
 
  private:
@@ -152,8 +155,9 @@ class Engine {
   optim::LossScaler scaler_;
   std::vector<nn::GradSubscription> subscriptions_;
 
-  bool backward_open_ = false;      // gradients of a backward have come and it has not been ended
-  bool backward_is_ours_ = false;   // backward() runs and will end it; else libtorch's end-of-backward callback does
+  bool backward_open_ = false;  // gradients of a backward have come and it has not been ended
+  bool backward_is_ours_ =
+      false;  // backward() runs and will end it; else libtorch's end-of-backward callback does
   bool step_applied_ = false;
   std::optional<double> grad_norm_;
   int64_t global_steps_ = 0, global_samples_ = 0, micro_steps_ = 0, skipped_steps_ = 0;

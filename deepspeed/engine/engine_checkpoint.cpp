@@ -17,12 +17,17 @@ constexpr int kFormat = 1;  // of state.json
 ordered_json groups_json(const optim::Optimizer& optimizer) {
   ordered_json groups = ordered_json::array();
   for (const auto& g : optimizer.groups())
-    groups.push_back({{"lr", g.lr}, {"betas", g.betas}, {"eps", g.eps}, {"weight_decay", g.weight_decay}, {"bias_correction", g.bias_correction}});
+    groups.push_back({{"lr", g.lr},
+                      {"betas", g.betas},
+                      {"eps", g.eps},
+                      {"weight_decay", g.weight_decay},
+                      {"bias_correction", g.bias_correction}});
   return groups;
 }
 
 void load_groups(const ordered_json& saved, optim::Optimizer& optimizer, const std::string& where) {
-  DS_CHECK(saved.size() == optimizer.groups().size(), "{}: {} parameter groups were saved, the optimizer has {}", where, saved.size(),
+  DS_CHECK(saved.size() == optimizer.groups().size(),
+           "{}: {} parameter groups were saved, the optimizer has {}", where, saved.size(),
            optimizer.groups().size());
   for (size_t i = 0; i < saved.size(); ++i) {
     auto& g = optimizer.groups()[i];
@@ -47,7 +52,10 @@ ordered_json Engine::state_json(const SaveOptions& options, const std::string& t
                         {"skipped_steps", skipped_steps_},
                         {"dp_world_size", parts_.group->size()},
                         {"zero_stage", config().zero.stage},
-                        {"optimizer", {{"type", optimizer_->type()}, {"step_count", optimizer_->step_count()}, {"groups", groups_json(*optimizer_)}}},
+                        {"optimizer",
+                         {{"type", optimizer_->type()},
+                          {"step_count", optimizer_->step_count()},
+                          {"groups", groups_json(*optimizer_)}}},
                         {"loss_scaler", scaler_.state()},
                         {"parameters", parameters},
                         {"client_state", options.client_state},
@@ -66,14 +74,18 @@ void Engine::save_checkpoint(const std::filesystem::path& folder, const SaveOpti
     if (!first && config().zero.stage == 0) break;
     const auto& owned = states_[g]->owned();
     for (size_t i = 0; i < owned.size(); ++i) {
-      checkpoint::PieceStates piece{states_[g]->parameters()[owned[i].param].name, owned[i].begin, optimizer_->piece_state(g, i)};
+      checkpoint::PieceStates piece{states_[g]->parameters()[owned[i].param].name, owned[i].begin,
+                                    optimizer_->piece_state(g, i)};
       piece.states["fp32"] = optimizer_->groups()[g].pieces[i].param;
       part.pieces.push_back(std::move(piece));
     }
   }
   if (first)
     for (const auto& tensor : frozen_) part.whole[tensor.name] = tensor.tensor;
-  checkpoint::save({.folder = folder, .tag = tag, .save_latest = options.save_latest, .tag_validation = config().checkpoint.tag_validation},
+  checkpoint::save({.folder = folder,
+                    .tag = tag,
+                    .save_latest = options.save_latest,
+                    .tag_validation = config().checkpoint.tag_validation},
                    part, state_json(options, tag), *parts_.group);
 }
 
@@ -92,8 +104,9 @@ void Engine::load_parameters(const LoadContext& context) {
       const auto& shapes = context.reader.state().at("parameters");
       DS_CHECK(shapes.contains(p.name), "'{}' has no parameter '{}'", context.reader.path().string(), p.name);
       DS_CHECK(shapes[p.name].get<std::vector<int64_t>>() == p.tensor.sizes().vec(),
-               "'{}': parameter '{}' was saved with shape {}, the model's is {}", context.reader.path().string(), p.name,
-               shapes[p.name].dump(), nlohmann::json(p.tensor.sizes().vec()).dump());
+               "'{}': parameter '{}' was saved with shape {}, the model's is {}",
+               context.reader.path().string(), p.name, shapes[p.name].dump(),
+               nlohmann::json(p.tensor.sizes().vec()).dump());
       context.reader.read("fp32", p.name, 0, p.tensor.detach().view({-1}));
     }
     const bool exact = context.optimizer_states && config().zero.load_from_fp32_weights;
@@ -103,11 +116,13 @@ void Engine::load_parameters(const LoadContext& context) {
       const std::string& name = states.parameters()[place.param].name;
       if (exact) context.reader.read("fp32", name, place.begin, optimizer_->groups()[g].pieces[i].param);
       if (context.optimizer_states)
-        for (auto& [state, tensor] : optimizer_->piece_state(g, i)) context.reader.read(state, name, place.begin, tensor);
+        for (auto& [state, tensor] : optimizer_->piece_state(g, i))
+          context.reader.read(state, name, place.begin, tensor);
     }
   }
   for (auto& tensor : frozen_)
-    DS_CHECK(context.reader.read_whole(tensor.name, tensor.tensor.detach()), "'{}' has no '{}'", context.reader.path().string(), tensor.name);
+    DS_CHECK(context.reader.read_whole(tensor.name, tensor.tensor.detach()), "'{}' has no '{}'",
+             context.reader.path().string(), tensor.name);
 }
 
 void Engine::load_counters(const ordered_json& state, const LoadOptions& options) {
@@ -115,11 +130,13 @@ void Engine::load_counters(const ordered_json& state, const LoadOptions& options
   global_samples_ = state.at("global_samples").get<int64_t>();
   skipped_steps_ = state.at("skipped_steps").get<int64_t>();
   // Gradients of an unfinished window are not saved: it starts anew.
-  micro_steps_ = state.at("micro_steps").get<int64_t>() / gradient_accumulation_steps() * gradient_accumulation_steps();
+  micro_steps_ =
+      state.at("micro_steps").get<int64_t>() / gradient_accumulation_steps() * gradient_accumulation_steps();
   const std::string where = "state.json";
   if (options.optimizer_states) {
-    DS_CHECK(state.at("optimizer").at("type") == optimizer_->type(), "the checkpoint was made by optimizer {}, not {}",
-             state["optimizer"]["type"].dump(), optimizer_->type());
+    DS_CHECK(state.at("optimizer").at("type") == optimizer_->type(),
+             "the checkpoint was made by optimizer {}, not {}", state["optimizer"]["type"].dump(),
+             optimizer_->type());
     optimizer_->set_step_count(state["optimizer"].at("step_count").get<int64_t>());
     load_groups(state["optimizer"].at("groups"), *optimizer_, where);
     scaler_.load_state(state.at("loss_scaler").get<std::map<std::string, double>>());
@@ -128,13 +145,16 @@ void Engine::load_counters(const ordered_json& state, const LoadOptions& options
     scheduler_->load_state_dict(state["lr_scheduler"].at("state").get<std::map<std::string, double>>());
 }
 
-std::optional<Loaded> Engine::load_checkpoint(const std::filesystem::path& folder, const LoadOptions& options) {
+std::optional<Loaded> Engine::load_checkpoint(const std::filesystem::path& folder,
+                                              const LoadOptions& options) {
   at::NoGradGuard no_grad;
   std::string tag = options.tag;
   if (tag.empty()) {
     const auto latest = checkpoint::latest_tag(folder);
     if (!latest) {
-      base::log_warning("'{}' has no file 'latest': nothing is loaded; give a tag to load a certain checkpoint", folder.string());
+      base::log_warning(
+          "'{}' has no file 'latest': nothing is loaded; give a tag to load a certain checkpoint",
+          folder.string());
       return std::nullopt;
     }
     tag = *latest;
@@ -142,8 +162,8 @@ std::optional<Loaded> Engine::load_checkpoint(const std::filesystem::path& folde
   const checkpoint::Reader reader(folder, tag);
   const auto& state = reader.state();
   try {
-    DS_CHECK(state.at("format").get<int>() == kFormat, "'{}' has format {}, this program reads {}", reader.path().string(),
-             state["format"].dump(), kFormat);
+    DS_CHECK(state.at("format").get<int>() == kFormat, "'{}' has format {}, this program reads {}",
+             reader.path().string(), state["format"].dump(), kFormat);
     load_parameters({reader, options.optimizer_states && !options.module_only});
     if (!options.module_only) load_counters(state, options);
     return Loaded{reader.path(), state.value("client_state", ordered_json::object())};

@@ -27,9 +27,12 @@ Initialized initialize(InitializeOptions options) {
   ready.optimizer = &ready.engine->optimizer();
   ready.lr_scheduler = ready.engine->lr_scheduler();
   if (options.training_data)
-    ready.loader = std::make_unique<data::Loader>(
-        options.training_data,
-        data::Sampler::Options{.micro_batch = micro_batch, .rank = rank, .world_size = world, .shuffle = options.shuffle, .seed = options.seed});
+    ready.loader = std::make_unique<data::Loader>(options.training_data,
+                                                  data::Sampler::Options{.micro_batch = micro_batch,
+                                                                         .rank = rank,
+                                                                         .world_size = world,
+                                                                         .shuffle = options.shuffle,
+                                                                         .seed = options.seed});
   return ready;
 }
 

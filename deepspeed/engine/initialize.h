@@ -13,7 +13,8 @@ struct InitializeOptions {
   std::shared_ptr<torch::nn::Module> model;
   /// Path of a configuration file, its text, or that in base64.
   std::string config;
-  /// The data-parallel group; null: the world that the launcher's environment describes (one rank without it).
+  /// The data-parallel group; null: the world that the launcher's environment describes (one rank without
+  /// it).
   comm::GroupPtr group;
   std::vector<ParameterGroup> parameter_groups;
   optim::OptimizerFactory optimizer;
@@ -26,7 +27,8 @@ struct InitializeOptions {
   bool same_on_all_ranks = false;
 };
 
-/// What initialize gives. optimizer and lr_scheduler belong to the engine; lr_scheduler and loader may be null.
+/// What initialize gives. optimizer and lr_scheduler belong to the engine; lr_scheduler and loader may be
+/// null.
 struct Initialized {
   std::unique_ptr<Engine> engine;
   optim::Optimizer* optimizer = nullptr;

@@ -19,16 +19,20 @@ constexpr int kBarWidth = 24;
 
 std::string duration(double seconds) {
   const auto s = static_cast<int64_t>(std::max(0.0, seconds));
-  return s >= 3600 ? fmt::format("{}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60) : fmt::format("{}:{:02}", s / 60, s % 60);
+  return s >= 3600 ? fmt::format("{}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60)
+                   : fmt::format("{}:{:02}", s / 60, s % 60);
 }
 
-double tokens_per_second(const StepRecord& r) { return r.step_ms > 0 ? static_cast<double>(r.tokens) / r.step_ms * 1e3 : 0; }
+double tokens_per_second(const StepRecord& r) {
+  return r.step_ms > 0 ? static_cast<double>(r.tokens) / r.step_ms * 1e3 : 0;
+}
 
 }  // namespace
 
 StepLog::StepLog(const std::filesystem::path& jsonl, int64_t last_step, bool quiet, bool append)
     : path_(jsonl), last_step_(last_step), quiet_(quiet), started_(Clock::now()) {
-  terminal_ = ::isatty(STDERR_FILENO) != 0 && !base::env("NO_COLOR") && base::env("TERM").value_or("dumb") != "dumb";
+  terminal_ =
+      ::isatty(STDERR_FILENO) != 0 && !base::env("NO_COLOR") && base::env("TERM").value_or("dumb") != "dumb";
   if (jsonl.empty()) return;
   file_.open(jsonl, append ? std::ios::app : std::ios::trunc);
   DS_CHECK(file_.good(), "cannot write the log '{}'", jsonl.string());
@@ -41,18 +45,19 @@ StepLog::~StepLog() {
 void StepLog::add(const StepRecord& r) {
   if (first_step_ == 0) first_step_ = r.step;
   if (file_.is_open()) {
-    nlohmann::ordered_json line = {{"step", r.step},
-                                   {"loss", r.loss},
-                                   {"lr", r.lr},
-                                   {"grad_norm", r.grad_norm ? nlohmann::ordered_json(*r.grad_norm) : nlohmann::ordered_json()},
-                                   {"loss_scale", r.loss_scale},
-                                   {"skipped", r.skipped},
-                                   {"tokens", r.tokens},
-                                   {"tokens_per_s", tokens_per_second(r)},
-                                   {"step_ms", r.step_ms},
-                                   {"rss_bytes", r.rss_bytes},
-                                   {"rss_bytes_all_ranks", r.rss_bytes_all_ranks},
-                                   {"device_bytes", 0}};
+    nlohmann::ordered_json line = {
+        {"step", r.step},
+        {"loss", r.loss},
+        {"lr", r.lr},
+        {"grad_norm", r.grad_norm ? nlohmann::ordered_json(*r.grad_norm) : nlohmann::ordered_json()},
+        {"loss_scale", r.loss_scale},
+        {"skipped", r.skipped},
+        {"tokens", r.tokens},
+        {"tokens_per_s", tokens_per_second(r)},
+        {"step_ms", r.step_ms},
+        {"rss_bytes", r.rss_bytes},
+        {"rss_bytes_all_ranks", r.rss_bytes_all_ranks},
+        {"device_bytes", 0}};
     if (r.start_s) line["start_s"] = *r.start_s;
     file_ << line.dump() << '\n' << std::flush;
     DS_CHECK(file_.good(), "cannot write the log '{}': is the disk full?", path_.string());
@@ -68,10 +73,12 @@ void StepLog::draw_bar(const StepRecord& r) {
   const double done = last_step_ > 0 ? static_cast<double>(r.step) / static_cast<double>(last_step_) : 1;
   const int filled = static_cast<int>(std::lround(done * kBarWidth));
   const double elapsed = std::chrono::duration<double>(Clock::now() - started_).count();
-  const double left = elapsed / static_cast<double>(r.step - first_step_ + 1) * static_cast<double>(last_step_ - r.step);
-  const std::string bar = fmt::format("{}{}", std::string(static_cast<size_t>(filled), '='), std::string(static_cast<size_t>(kBarWidth - filled), ' '));
-  std::fputs(fmt::format("\r\033[K[{}] {}/{}  loss {:.4f}  lr {:.2e}  {:.0f} tokens/s  ETA {}", bar, r.step, last_step_, r.loss, r.lr,
-                         tokens_per_second(r), duration(left))
+  const double left =
+      elapsed / static_cast<double>(r.step - first_step_ + 1) * static_cast<double>(last_step_ - r.step);
+  const std::string bar = fmt::format("{}{}", std::string(static_cast<size_t>(filled), '='),
+                                      std::string(static_cast<size_t>(kBarWidth - filled), ' '));
+  std::fputs(fmt::format("\r\033[K[{}] {}/{}  loss {:.4f}  lr {:.2e}  {:.0f} tokens/s  ETA {}", bar, r.step,
+                         last_step_, r.loss, r.lr, tokens_per_second(r), duration(left))
                  .c_str(),
              stderr);
   std::fflush(stderr);
@@ -82,10 +89,11 @@ void StepLog::print_line(const StepRecord& r) {
   const auto now = Clock::now();
   if (r.step != first_step_ && r.step != last_step_ && now - printed_ < kLineInterval) return;
   printed_ = now;
-  std::fputs(fmt::format("step {}/{}  loss {:.4f}  lr {:.3e}  grad norm {}  {:.0f} tokens/s\n", r.step, last_step_, r.loss, r.lr,
-                         r.grad_norm ? fmt::format("{:.3f}", *r.grad_norm) : "-", tokens_per_second(r))
-                 .c_str(),
-             stderr);
+  std::fputs(
+      fmt::format("step {}/{}  loss {:.4f}  lr {:.3e}  grad norm {}  {:.0f} tokens/s\n", r.step, last_step_,
+                  r.loss, r.lr, r.grad_norm ? fmt::format("{:.3f}", *r.grad_norm) : "-", tokens_per_second(r))
+          .c_str(),
+      stderr);
 }
 
 void StepLog::say(const std::string& text) {

@@ -11,13 +11,13 @@
 namespace deepspeed::engine {
 
 struct StepRecord {
-  int64_t step = 0;       // counted from 1
-  double loss = 0;        // mean over all samples of the step
-  double lr = 0;          // get_lr() after the step
+  int64_t step = 0;  // counted from 1
+  double loss = 0;   // mean over all samples of the step
+  double lr = 0;     // get_lr() after the step
   std::optional<double> grad_norm;
   double loss_scale = 1;
-  int64_t skipped = 0;    // steps skipped so far
-  int64_t tokens = 0;     // of this step over all ranks
+  int64_t skipped = 0;  // steps skipped so far
+  int64_t tokens = 0;   // of this step over all ranks
   double step_ms = 0;
   int64_t rss_bytes = 0, rss_bytes_all_ranks = 0;  // peak resident: this rank's, and the sum over ranks
   std::optional<double> start_s;  // from exec of `deepspeed` to the first forward; first line only

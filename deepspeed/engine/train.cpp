@@ -63,7 +63,9 @@ class Training {
 };
 
 at::ScalarType torch_dtype(config::DataType type) {
-  return type == config::DataType::kBf16 ? at::kBFloat16 : type == config::DataType::kFp16 ? at::kHalf : at::kFloat;
+  return type == config::DataType::kBf16   ? at::kBFloat16
+         : type == config::DataType::kFp16 ? at::kHalf
+                                           : at::kFloat;
 }
 
 Training::Training(const TrainOptions& options) : options_(options) {
@@ -96,7 +98,8 @@ void Training::build_model() {
 const text::Tokenizer& Training::tokenizer() {
   if (!tokenizer_) {
     const auto path = options_.model / "tokenizer.json";
-    DS_CHECK(std::filesystem::exists(path), "'{}' is missing: make one with ds_tokenizer train, or give .bin data", path.string());
+    DS_CHECK(std::filesystem::exists(path),
+             "'{}' is missing: make one with ds_tokenizer train, or give .bin data", path.string());
     tokenizer_ = text::Tokenizer::from_file(path);
   }
   return *tokenizer_;
@@ -104,12 +107,15 @@ const text::Tokenizer& Training::tokenizer() {
 
 std::shared_ptr<data::TokenDataset> Training::open_data(const std::filesystem::path& path) {
   const data::TokenDataset::Options options{.sequence_length = options_.seq_length, .vocab = spec_.vocab};
-  DS_CHECK(options_.seq_length <= spec_.max_positions, "--seq-length {} is longer than the model's {} positions", options_.seq_length,
+  DS_CHECK(options_.seq_length <= spec_.max_positions,
+           "--seq-length {} is longer than the model's {} positions", options_.seq_length,
            spec_.max_positions);
-  if (path.extension() == ".bin") return data::TokenDataset::from_bin(path, options_.data_dtype == "u32" ? 4 : 2, options);
-  DS_CHECK(path.extension() == ".txt" || path.extension() == ".jsonl", "--data '{}': the name must end in .txt, .jsonl or .bin",
-           path.string());
-  return data::TokenDataset::from_ids(data::tokenize_file(path, tokenizer(), options_.text_field), path.string(), options);
+  if (path.extension() == ".bin")
+    return data::TokenDataset::from_bin(path, options_.data_dtype == "u32" ? 4 : 2, options);
+  DS_CHECK(path.extension() == ".txt" || path.extension() == ".jsonl",
+           "--data '{}': the name must end in .txt, .jsonl or .bin", path.string());
+  return data::TokenDataset::from_ids(data::tokenize_file(path, tokenizer(), options_.text_field),
+                                      path.string(), options);
 }
 
 void Training::start_engine() {
@@ -128,16 +134,21 @@ void Training::start_engine() {
     engine.load_checkpoint(options_.load, {.tag = options_.load_tag});
     ready_.loader->seek(engine.micro_steps());
   }
-  last_step_ = options_.steps > 0 ? options_.steps
-                                  : options_.epochs * ready_.loader->sampler().steps_per_epoch(engine.gradient_accumulation_steps());
+  last_step_ =
+      options_.steps > 0
+          ? options_.steps
+          : options_.epochs * ready_.loader->sampler().steps_per_epoch(engine.gradient_accumulation_steps());
   if (!first()) return;
-  log_ = std::make_unique<StepLog>(options_.log_jsonl, last_step_, options_.quiet, /*append=*/!options_.load.empty());
+  log_ = std::make_unique<StepLog>(options_.log_jsonl, last_step_, options_.quiet,
+                                   /*append=*/!options_.load.empty());
   if (options_.quiet) return;
   int64_t parameters = 0;
   for (const auto& p : model_->parameters()) parameters += p.numel();
-  log_->say(fmt::format("{} with {:.2f}M parameters in {}, {} rank{}, ZeRO stage {}, {} samples of {} tokens, steps {} to {}", spec_.model_type,
-                        static_cast<double>(parameters) / 1e6, c10::toString(dtype_), group_->size(), group_->size() > 1 ? "s" : "",
-                        engine.config().zero.stage, training_data_->size(), options_.seq_length, engine.global_steps() + 1, last_step_));
+  log_->say(fmt::format(
+      "{} with {:.2f}M parameters in {}, {} rank{}, ZeRO stage {}, {} samples of {} tokens, steps {} to {}",
+      spec_.model_type, static_cast<double>(parameters) / 1e6, c10::toString(dtype_), group_->size(),
+      group_->size() > 1 ? "s" : "", engine.config().zero.stage, training_data_->size(), options_.seq_length,
+      engine.global_steps() + 1, last_step_));
 }
 
 double Training::train_step() {
@@ -148,7 +159,9 @@ double Training::train_step() {
     if (!started_) {
       started_ = true;
       if (auto t0 = base::env("DS_LAUNCH_T0"))
-        start_s_ = std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count() - std::stod(*t0);
+        start_s_ =
+            std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count() -
+            std::stod(*t0);
     }
     const at::Tensor loss = engine.forward([&] { return model_->forward(ids, ids); });
     total += engine.backward(loss).item<double>();
@@ -194,17 +207,22 @@ void Training::evaluate() {
   group_->all_reduce(sums);
   const double loss = (sums[0] / sums[1]).item<double>();
   if (first())
-    log_->say(fmt::format("step {}: held-out loss {:.4f}, perplexity {:.2f}", ready_.engine->global_steps(), loss, std::exp(loss)));
+    log_->say(fmt::format("step {}: held-out loss {:.4f}, perplexity {:.2f}", ready_.engine->global_steps(),
+                          loss, std::exp(loss)));
 }
 
 void Training::say_baselines(const data::TokenDataset& held_out) {
   auto ids = [](const data::TokenDataset& data) {
     std::vector<int32_t> all(static_cast<size_t>(data.tokens()));
-    for (size_t i = 0; i < all.size(); ++i) all[i] = static_cast<int32_t>(data.token(static_cast<int64_t>(i)));
+    for (size_t i = 0; i < all.size(); ++i)
+      all[i] = static_cast<int32_t>(data.token(static_cast<int64_t>(i)));
     return all;
   };
-  const auto p = data::NgramBaseline(ids(*training_data_), spec_.vocab).evaluate(ids(held_out), options_.seq_length);
-  log_->say(fmt::format("baselines on the same held-out tokens: unigram perplexity {:.2f}, trigram perplexity {:.2f}", p.unigram, p.trigram));
+  const auto p =
+      data::NgramBaseline(ids(*training_data_), spec_.vocab).evaluate(ids(held_out), options_.seq_length);
+  log_->say(fmt::format(
+      "baselines on the same held-out tokens: unigram perplexity {:.2f}, trigram perplexity {:.2f}",
+      p.unigram, p.trigram));
 }
 
 void Training::save() {
@@ -222,12 +240,14 @@ void Training::finish() {
     if (first() && options_.eval_baselines) say_baselines(*eval_data_);
   }
   if (first() && !options_.export_to.empty()) {
-    models::export_hugging_face(options_.export_to, spec_, *model_, {.source = options_.model, .dtype = dtype_});
+    models::export_hugging_face(options_.export_to, spec_, *model_,
+                                {.source = options_.model, .dtype = dtype_});
     if (!options_.quiet) log_->say(fmt::format("exported {}", options_.export_to.string()));
   }
   if (first() && !options_.generate.empty()) {
     const auto prompt = tokenizer().encode_ids(options_.generate);
-    const auto made = models::generate(*model_, prompt, {.max_new_tokens = options_.generate_tokens, .seed = options_.seed});
+    const auto made = models::generate(*model_, prompt,
+                                       {.max_new_tokens = options_.generate_tokens, .seed = options_.seed});
     log_.reset();
     std::printf("%s%s\n", options_.generate.c_str(), tokenizer().decode(made).c_str());
   }
@@ -243,7 +263,8 @@ void Training::run() {
     log_step(loss, std::chrono::duration<double, std::milli>(Clock::now() - begin).count());
     const int64_t step = engine.global_steps();
     if (!options_.save.empty() && options_.save_every > 0 && step % options_.save_every == 0) save();
-    if (eval_data_ && options_.eval_every > 0 && step % options_.eval_every == 0 && step < last_step_) evaluate();
+    if (eval_data_ && options_.eval_every > 0 && step % options_.eval_every == 0 && step < last_step_)
+      evaluate();
   }
   finish();
 }
@@ -251,7 +272,9 @@ void Training::run() {
 }  // namespace
 
 void train(const TrainOptions& options) {
-  DS_CHECK(options.data_dtype == "u16" || options.data_dtype == "u32", "--data-dtype '{}' is not u16 or u32", options.data_dtype);
+  DS_CHECK(options.data_dtype == "u16" || options.data_dtype == "u32", "--data-dtype '{}' is not u16 or u32",
+           options.data_dtype);
+  accel::keep_freed_memory();
   Training(options).run();
 }
 

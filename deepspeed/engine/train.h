@@ -1,5 +1,5 @@
-// What ds_train does: one causal language model trained from a Hugging Face folder and a data file under a DeepSpeed
-// configuration, with logs, evaluation, checkpoints, export and sampling. One call a rank.
+// What ds_train does: one causal language model trained from a Hugging Face folder and a data file under a
+// DeepSpeed configuration, with logs, evaluation, checkpoints, export and sampling. One call a rank.
 #pragma once
 
 #include <cstdint>
@@ -16,22 +16,22 @@ struct TrainOptions {
   std::string text_field = "text";  // of .jsonl
   std::string config;               // DeepSpeed configuration
   int64_t seq_length = 256;
-  int64_t steps = 0;                // optimizer steps to reach; 0: by epochs
+  int64_t steps = 0;  // optimizer steps to reach; 0: by epochs
   int64_t epochs = 1;
   uint64_t seed = 1;
   bool shuffle = true;
 
   std::filesystem::path eval_data;
-  int64_t eval_every = 0;           // steps; 0: at the end only
-  bool eval_baselines = false;      // also print what a unigram and a trigram model of the training data reach
+  int64_t eval_every = 0;       // steps; 0: at the end only
+  bool eval_baselines = false;  // also print what a unigram and a trigram model of the training data reach
 
   std::filesystem::path save;
-  int64_t save_every = 0;           // steps; 0: at the end only
+  int64_t save_every = 0;  // steps; 0: at the end only
   std::filesystem::path load;
   std::string load_tag;
   std::filesystem::path export_to;
 
-  std::string generate;             // prompt
+  std::string generate;  // prompt
   int64_t generate_tokens = 64;
   std::filesystem::path log_jsonl;
   bool quiet = false;

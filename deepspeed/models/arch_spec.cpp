@@ -25,7 +25,8 @@ class Reader {
     if (!present(key)) return fallback;
     DS_CHECK(config_[key].is_number_integer(), "{}: '{}' must be a whole number", where_, key);
     const auto value = config_[key].get<int64_t>();
-    DS_CHECK(value > 0 && value < kLargestSize, "{}: '{}' is {}, which is no possible size", where_, key, value);
+    DS_CHECK(value > 0 && value < kLargestSize, "{}: '{}' is {}, which is no possible size", where_, key,
+             value);
     return value;
   }
   double number(const char* key, double fallback) const {
@@ -50,8 +51,8 @@ class Reader {
   }
   /// The option changes the arithmetic and only one value of it is built.
   void only(const char* key, const json& built) const {
-    DS_CHECK(!present(key) || config_[key] == built, "{}: '{}' = {} is not available yet (only {})", where_, key,
-             config_[key].dump(), built.dump());
+    DS_CHECK(!present(key) || config_[key] == built, "{}: '{}' = {} is not available yet (only {})", where_,
+             key, config_[key].dump(), built.dump());
   }
   bool present(const char* key) const { return config_.contains(key) && !config_[key].is_null(); }
   const json& at(const char* key) const { return config_[key]; }
@@ -64,13 +65,16 @@ class Reader {
 
 nn::Activation gelu_activation(const Reader& config, const char* key, const std::string& fallback) {
   const std::string name = config.text(key, fallback);
-  if (name == "gelu_new" || name == "gelu_pytorch_tanh" || name == "gelu_fast") return nn::Activation::kGeluTanh;
+  if (name == "gelu_new" || name == "gelu_pytorch_tanh" || name == "gelu_fast")
+    return nn::Activation::kGeluTanh;
   if (name == "gelu") return nn::Activation::kGeluErf;
-  base::fail("{}: '{}' = \"{}\" is not available yet (gelu, gelu_new, gelu_pytorch_tanh, gelu_fast)", config.where(), key, name);
+  base::fail("{}: '{}' = \"{}\" is not available yet (gelu, gelu_new, gelu_pytorch_tanh, gelu_fast)",
+             config.where(), key, name);
 }
 
 ArchSpec gpt2(const Reader& config) {
-  for (const char* key : {"scale_attn_by_inverse_layer_idx", "reorder_and_upcast_attn", "add_cross_attention"})
+  for (const char* key :
+       {"scale_attn_by_inverse_layer_idx", "reorder_and_upcast_attn", "add_cross_attention"})
     config.only(key, false);
   config.only("scale_attn_weights", true);
   ArchSpec s;
@@ -112,7 +116,8 @@ ArchSpec gpt2(const Reader& config) {
   return s;
 }
 
-// transformers 5 writes rope_parameters {rope_type, rope_theta}; before that rope_theta and rope_scaling stood alone.
+// transformers 5 writes rope_parameters {rope_type, rope_theta}; before that rope_theta and rope_scaling
+// stood alone.
 double rope_theta(const Reader& config) {
   config.only("rope_scaling", nullptr);
   if (!config.present("rope_parameters")) return config.number("rope_theta", 10000);
@@ -175,11 +180,12 @@ constexpr Row kRows[] = {{"gpt2", gpt2}, {"llama", llama}};
 void check(const ArchSpec& s, const std::string& where) {
   DS_CHECK(s.heads * s.head_dim == s.hidden || s.positions == Positions::kRotary,
            "{}: the hidden size {} is not a multiple of the {} heads", where, s.hidden, s.heads);
-  DS_CHECK(s.heads % s.kv_heads == 0, "{}: {} attention heads are not a multiple of {} key-value heads", where, s.heads, s.kv_heads);
-  DS_CHECK(s.positions != Positions::kRotary || s.head_dim % 2 == 0, "{}: rotary positions need an even head size, got {}",
-           where, s.head_dim);
-  DS_CHECK(s.norm_eps > 0 && s.init_std > 0 && s.rope_theta > 0, "{}: epsilon, initializer range and rope theta must be positive",
-           where);
+  DS_CHECK(s.heads % s.kv_heads == 0, "{}: {} attention heads are not a multiple of {} key-value heads",
+           where, s.heads, s.kv_heads);
+  DS_CHECK(s.positions != Positions::kRotary || s.head_dim % 2 == 0,
+           "{}: rotary positions need an even head size, got {}", where, s.head_dim);
+  DS_CHECK(s.norm_eps > 0 && s.init_std > 0 && s.rope_theta > 0,
+           "{}: epsilon, initializer range and rope theta must be positive", where);
 }
 
 }  // namespace
@@ -192,7 +198,8 @@ std::string ArchSpec::hugging_face_name(const std::string& ours) const {
     number = ours.substr(7, end - 7);
     pattern = "layers.{}" + ours.substr(end);
   }
-  auto row = std::find_if(names.begin(), names.end(), [&](const WeightName& name) { return pattern == name.ours; });
+  auto row =
+      std::find_if(names.begin(), names.end(), [&](const WeightName& name) { return pattern == name.ours; });
   DS_CHECK(row != names.end(), "the {} table has no Hugging Face name for '{}'", model_type, ours);
   std::string name = row->hugging_face;
   if (const size_t hole = name.find("{}"); hole != std::string::npos) name.replace(hole, 2, number);

@@ -1,5 +1,5 @@
-// A decoder architecture as a value. Every supported family is a row of the table in arch_spec.cpp: how its config.json
-// is read, and how its Hugging Face weights are called. Models are built from the value alone.
+// A decoder architecture as a value. Every supported family is a row of the table in arch_spec.cpp: how its
+// config.json is read, and how its Hugging Face weights are called. Models are built from the value alone.
 #pragma once
 
 #include <filesystem>
@@ -46,8 +46,8 @@ struct ArchSpec {
   std::string hugging_face_name(const std::string& ours) const;
 };
 
-/// Reads config.json. Errors name the file and key: unknown model_type, missing or impossible sizes, and options that
-/// would change the arithmetic and are not built.
+/// Reads config.json. Errors name the file and key: unknown model_type, missing or impossible sizes, and
+/// options that would change the arithmetic and are not built.
 ArchSpec read_arch_spec(const std::filesystem::path& config_json);
 ArchSpec parse_arch_spec(const nlohmann::json& config, const std::string& where);
 

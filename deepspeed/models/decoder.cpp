@@ -17,7 +17,8 @@ namespace {
 constexpr int64_t kIgnored = -100;
 
 nn::Init residual_init(const ArchSpec& s) {
-  return nn::Init::normal(s.scaled_residual_init ? s.init_std / std::sqrt(2.0 * static_cast<double>(s.layers)) : s.init_std);
+  return nn::Init::normal(s.scaled_residual_init ? s.init_std / std::sqrt(2.0 * static_cast<double>(s.layers))
+                                                 : s.init_std);
 }
 
 nn::AttentionConfig attention_config(const ArchSpec& s, size_t index) {
@@ -59,7 +60,8 @@ DecoderLayer::DecoderLayer(const ArchSpec& s, size_t index, const nn::RngPtr& rn
 
 at::Tensor DecoderLayer::compute(const at::Tensor& x, const ops::RotaryTable* rotary, nn::KvCache* cache) {
   const at::Tensor attended = attention_->forward(norm1_->forward(x), rotary, cache);
-  const at::Tensor middle = ops::dropout_add(x, attended, attention_dropout_.p(is_training()), attention_dropout_.key());
+  const at::Tensor middle =
+      ops::dropout_add(x, attended, attention_dropout_.p(is_training()), attention_dropout_.key());
   const at::Tensor fed = mlp_->forward(norm2_->forward(middle));
   return ops::dropout_add(middle, fed, mlp_dropout_.p(is_training()), mlp_dropout_.key());
 }
@@ -69,23 +71,27 @@ Decoder::Decoder(ArchSpec spec, nn::RngPtr rng)
   const nn::Init init = nn::Init::normal(spec_.init_std);
   embedding_ = register_module("embedding", std::make_shared<nn::Embedding>(spec_.vocab, spec_.hidden, init));
   if (spec_.positions == Positions::kLearned)
-    positions_ = register_module("positions", std::make_shared<nn::Embedding>(spec_.max_positions, spec_.hidden, init));
+    positions_ = register_module("positions",
+                                 std::make_shared<nn::Embedding>(spec_.max_positions, spec_.hidden, init));
   auto layers = register_module("layers", std::make_shared<torch::nn::ModuleListImpl>());
   for (size_t i = 0; i < static_cast<size_t>(spec_.layers); ++i) {
     layers_.push_back(std::make_shared<DecoderLayer>(spec_, i, rng));
     layers->push_back(layers_.back());
   }
   norm_ = register_module("norm", std::make_shared<nn::Norm>(spec_.norm, spec_.hidden, spec_.norm_eps));
-  if (!spec_.tied_embeddings) head_ = register_module("head", std::make_shared<nn::Embedding>(spec_.vocab, spec_.hidden, init));
+  if (!spec_.tied_embeddings)
+    head_ = register_module("head", std::make_shared<nn::Embedding>(spec_.vocab, spec_.hidden, init));
 }
 
 const at::Tensor& Decoder::head_weight() const { return head_ ? head_->weight() : embedding_->weight(); }
 
 at::Tensor Decoder::hidden_states(const at::Tensor& ids, nn::KvCache* cache) {
-  DS_CHECK(ids.dim() == 2 && ids.scalar_type() == at::kLong, "token ids must be an int64 tensor [batch, length]");
+  DS_CHECK(ids.dim() == 2 && ids.scalar_type() == at::kLong,
+           "token ids must be an int64 tensor [batch, length]");
   const int64_t length = ids.size(1), offset = cache != nullptr ? cache->length() : 0;
-  DS_CHECK(offset + length <= spec_.max_positions, "a sequence of {} tokens is longer than the model's {} positions",
-           offset + length, spec_.max_positions);
+  DS_CHECK(offset + length <= spec_.max_positions,
+           "a sequence of {} tokens is longer than the model's {} positions", offset + length,
+           spec_.max_positions);
   at::Tensor x = embedding_->forward(ids);
   std::optional<ops::RotaryTable> rotary;
   if (positions_) {
@@ -107,9 +113,12 @@ at::Tensor Decoder::compute(const at::Tensor& ids, const at::Tensor& labels) {
   at::Tensor shifted = at::full_like(labels, kIgnored);
   shifted.narrow(1, 0, labels.size(1) - 1).copy_(labels.narrow(1, 1, labels.size(1) - 1));
   const at::Tensor hidden = hidden_states(ids);
-  return ops::linear_cross_entropy(hidden.view({-1, spec_.hidden}), head_weight(), shifted.view({-1}), kIgnored);
+  return ops::linear_cross_entropy(hidden.view({-1, spec_.hidden}), head_weight(), shifted.view({-1}),
+                                   kIgnored);
 }
 
-at::Tensor Decoder::logits(const at::Tensor& ids, nn::KvCache* cache) { return at::linear(hidden_states(ids, cache), head_weight()); }
+at::Tensor Decoder::logits(const at::Tensor& ids, nn::KvCache* cache) {
+  return at::linear(hidden_states(ids, cache), head_weight());
+}
 
 }  // namespace deepspeed::models

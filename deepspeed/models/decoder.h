@@ -25,16 +25,18 @@ class DecoderLayer : public nn::BlockModule<DecoderLayer> {
   std::shared_ptr<nn::Mlp> mlp_;
 };
 
-/// Parameters are unmaterialized after construction (nn/materializer.h). Token ids are [B, T] int64 in [0, vocab).
+/// Parameters are unmaterialized after construction (nn/materializer.h). Token ids are [B, T] int64 in [0,
+/// vocab).
 class Decoder : public nn::BlockModule<Decoder> {
  public:
   /// `rng` is the random state of dropout; may be null when the spec drops nothing.
   Decoder(ArchSpec spec, nn::RngPtr rng);
 
-  /// The mean cross-entropy of predicting labels[:, t] from ids[:, < t] (labels are shifted here, as Hugging Face does);
-  /// labels [B, T], -100 is ignored. Scalar fp32.
+  /// The mean cross-entropy of predicting labels[:, t] from ids[:, < t] (labels are shifted here, as Hugging
+  /// Face does); labels [B, T], -100 is ignored. Scalar fp32.
   at::Tensor compute(const at::Tensor& ids, const at::Tensor& labels);
-  /// Final hidden states [B, T, hidden]. With a cache, ids are the positions after cache->length(), which advances.
+  /// Final hidden states [B, T, hidden]. With a cache, ids are the positions after cache->length(), which
+  /// advances.
   at::Tensor hidden_states(const at::Tensor& ids, nn::KvCache* cache = nullptr);
   /// [B, T, vocab]; the whole of them, so for inference and tests.
   at::Tensor logits(const at::Tensor& ids, nn::KvCache* cache = nullptr);

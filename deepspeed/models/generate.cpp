@@ -25,21 +25,25 @@ int32_t draw(const at::Tensor& logits, const SamplingOptions& options, uint64_t 
 
 }  // namespace
 
-std::vector<int32_t> generate(Decoder& model, const std::vector<int32_t>& prompt, const SamplingOptions& options) {
+std::vector<int32_t> generate(Decoder& model, const std::vector<int32_t>& prompt,
+                              const SamplingOptions& options) {
   const auto& spec = model.spec();
   DS_CHECK(!prompt.empty(), "generation needs at least one prompt token");
-  for (int32_t id : prompt) DS_CHECK(id >= 0 && id < spec.vocab, "prompt token {} is not in the vocabulary of {}", id, spec.vocab);
+  for (int32_t id : prompt)
+    DS_CHECK(id >= 0 && id < spec.vocab, "prompt token {} is not in the vocabulary of {}", id, spec.vocab);
   at::NoGradGuard no_grad;
   const bool was_training = model.is_training();
   model.eval();
   const int64_t room = spec.max_positions - static_cast<int64_t>(prompt.size());
   const int64_t count = std::min(options.max_new_tokens, room);
-  nn::ContiguousKvCache cache(static_cast<size_t>(spec.layers), static_cast<int64_t>(prompt.size()) + std::max<int64_t>(count, 0));
+  nn::ContiguousKvCache cache(static_cast<size_t>(spec.layers),
+                              static_cast<int64_t>(prompt.size()) + std::max<int64_t>(count, 0));
 
   std::vector<int32_t> made;
   at::Tensor input = at::tensor(std::vector<int64_t>(prompt.begin(), prompt.end())).unsqueeze(0);
   for (int64_t i = 0; i < count; ++i) {
-    const at::Tensor logits = model.logits(input, &cache).select(1, input.size(1) - 1).squeeze(0).to(at::kFloat);
+    const at::Tensor logits =
+        model.logits(input, &cache).select(1, input.size(1) - 1).squeeze(0).to(at::kFloat);
     made.push_back(draw(logits, options, static_cast<uint64_t>(i)));
     if (made.back() == options.stop_token) break;
     input = at::tensor({int64_t{made.back()}}).unsqueeze(0);

@@ -9,11 +9,13 @@
 
 namespace deepspeed::models {
 
-/// Reads parameters from a folder's safetensors, converting to the wanted dtype. Only the asked-for slice is touched.
+/// Reads parameters from a folder's safetensors, converting to the wanted dtype. Only the asked-for slice is
+/// touched.
 class WeightSource : public nn::ParameterSource {
  public:
   WeightSource(formats::SafetensorsModel files, ArchSpec spec);
-  /// Throws when a parameter is missing or has another shape, naming both sides; call once before materializing.
+  /// Throws when a parameter is missing or has another shape, naming both sides; call once before
+  /// materializing.
   void check(const std::vector<nn::ParameterSpec>& specs) const;
   void fill(const nn::ParameterSpec& spec, int64_t begin, at::Tensor slice) const override;
 
@@ -26,12 +28,13 @@ class WeightSource : public nn::ParameterSource {
 };
 
 struct ExportOptions {
-  std::filesystem::path source;  // the folder whose config.json, tokenizer and generation files are copied along
+  std::filesystem::path
+      source;  // the folder whose config.json, tokenizer and generation files are copied along
   at::ScalarType dtype = at::kFloat;
 };
 
-/// Writes `folder` as transformers loads it: config.json (with architectures and torch dtype set), tokenizer files of the
-/// source, model.safetensors. Tied weights are written once. One rank calls it.
+/// Writes `folder` as transformers loads it: config.json (with architectures and torch dtype set), tokenizer
+/// files of the source, model.safetensors. Tied weights are written once. One rank calls it.
 void export_hugging_face(const std::filesystem::path& folder, const ArchSpec& spec, torch::nn::Module& model,
                          const ExportOptions& options);
 

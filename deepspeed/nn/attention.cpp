@@ -25,7 +25,9 @@ Attention::Attention(const AttentionConfig& c, const RngPtr& rng)
 
 Attention::Heads Attention::project(const at::Tensor& x) {
   const int64_t batch = x.size(0), length = x.size(1), d = config_.head_dim;
-  auto split = [&](const at::Tensor& t, int64_t heads) { return t.view({batch, length, heads, d}).transpose(1, 2); };
+  auto split = [&](const at::Tensor& t, int64_t heads) {
+    return t.view({batch, length, heads, d}).transpose(1, 2);
+  };
   if (!config_.fused_qkv)
     return {split(query_->forward(x), config_.heads), split(key_->forward(x), config_.kv_heads),
             split(value_->forward(x), config_.kv_heads)};
@@ -40,7 +42,8 @@ at::Tensor Attention::compute(const at::Tensor& x, const ops::RotaryTable* rotar
   options.window = config_.window;
   options.dropout_p = dropout_.p(is_training());
   options.rng = dropout_.key();
-  const bool plain_fused = config_.fused_qkv && config_.heads == config_.kv_heads && rotary == nullptr && cache == nullptr;
+  const bool plain_fused =
+      config_.fused_qkv && config_.heads == config_.kv_heads && rotary == nullptr && cache == nullptr;
   if (plain_fused) return output_->forward(ops::attention_fused(qkv_->forward(x), config_.heads, options));
 
   Heads h = project(x);
@@ -50,7 +53,8 @@ at::Tensor Attention::compute(const at::Tensor& x, const ops::RotaryTable* rotar
   }
   if (cache != nullptr) std::tie(h.k, h.v) = cache->append(config_.layer, h.k, h.v);
   const at::Tensor mixed = ops::attention(h.q, h.k, h.v, options);  // [B, H, T, D], laid out [B, T, H, D]
-  return output_->forward(mixed.transpose(1, 2).reshape({x.size(0), x.size(1), config_.heads * config_.head_dim}));
+  return output_->forward(
+      mixed.transpose(1, 2).reshape({x.size(0), x.size(1), config_.heads * config_.head_dim}));
 }
 
 }  // namespace deepspeed::nn

@@ -1,4 +1,5 @@
-// Self-attention as a Block: projections, optional rotary positions, the fused attention op, optional KvCache.
+// Self-attention as a Block: projections, optional rotary positions, the fused attention op, optional
+// KvCache.
 #pragma once
 
 #include <memory>
@@ -12,21 +13,22 @@
 namespace deepspeed::nn {
 
 struct AttentionConfig {
-  size_t layer = 0;                  // index in the model: the cache's slot
+  size_t layer = 0;  // index in the model: the cache's slot
   int64_t hidden = 0, heads = 0, kv_heads = 0, head_dim = 0;
-  bool fused_qkv = false;            // one projection [q | k | v] (GPT-2) or three (LLaMA)
+  bool fused_qkv = false;  // one projection [q | k | v] (GPT-2) or three (LLaMA)
   bool qkv_bias = false, output_bias = false;
   WeightOrder order = WeightOrder::kOutIn;
-  int64_t window = 0;                // 0: no sliding window
+  int64_t window = 0;  // 0: no sliding window
   double attention_dropout = 0;
-  Init weight_init, output_init;     // the output projection may be scaled down with depth
+  Init weight_init, output_init;  // the output projection may be scaled down with depth
 };
 
 class Attention : public BlockModule<Attention> {
  public:
   Attention(const AttentionConfig& config, const RngPtr& rng);
-  /// x [B, T, hidden] -> [B, T, hidden], causal. `rotary` turns queries and keys (null: positions are not rotary); row t
-  /// of it belongs to x's position t. With a cache (may be null), x holds the positions after cache->length().
+  /// x [B, T, hidden] -> [B, T, hidden], causal. `rotary` turns queries and keys (null: positions are not
+  /// rotary); row t of it belongs to x's position t. With a cache (may be null), x holds the positions after
+  /// cache->length().
   at::Tensor compute(const at::Tensor& x, const ops::RotaryTable* rotary, KvCache* cache);
 
  private:

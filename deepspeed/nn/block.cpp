@@ -16,8 +16,8 @@ class Block::Use : public std::enable_shared_from_this<Block::Use> {
  public:
   explicit Use(Block& block) : block_(&block), observers_(block.observers_) {}
 
-  // A gradient is about to enter. The end-of-backward callback closes what the entry node did not: uses without an
-  // input that needs a gradient, and inputs that no gradient reached.
+  // A gradient is about to enter. The end-of-backward callback closes what the entry node did not: uses
+  // without an input that needs a gradient, and inputs that no gradient reached.
   void open() {
     if (open_) return;
     open_ = true;
@@ -43,8 +43,9 @@ class Block::Use : public std::enable_shared_from_this<Block::Use> {
 
 namespace {
 
-// Sits between a Block's inputs and what computed them: the engine runs it when every gradient of the inputs is complete,
-// and, its sequence number being lower than the Block's own nodes', after all of those that are ready.
+// Sits between a Block's inputs and what computed them: the engine runs it when every gradient of the inputs
+// is complete, and, its sequence number being lower than the Block's own nodes', after all of those that are
+// ready.
 template <class Use>
 struct EntryNode : torch::autograd::Node {
   std::shared_ptr<Use> use;
@@ -56,10 +57,12 @@ struct EntryNode : torch::autograd::Node {
   std::string name() const override { return "BlockEntry"; }
 };
 
-// The same data with `node` as its history. The version counter is shared: in-place changes stay visible to autograd.
+// The same data with `node` as its history. The version counter is shared: in-place changes stay visible to
+// autograd.
 at::Tensor with_history(const at::Tensor& tensor, const std::shared_ptr<torch::autograd::Node>& node) {
-  auto impl = tensor.unsafeGetTensorImpl()->shallow_copy_and_detach(tensor.unsafeGetTensorImpl()->version_counter(),
-                                                                    /*allow_tensor_metadata_change=*/true);
+  auto impl =
+      tensor.unsafeGetTensorImpl()->shallow_copy_and_detach(tensor.unsafeGetTensorImpl()->version_counter(),
+                                                            /*allow_tensor_metadata_change=*/true);
   at::Tensor copy(std::move(impl));
   torch::autograd::set_history(copy, node);
   return copy;
@@ -88,12 +91,15 @@ std::shared_ptr<Block::Use> Block::begin_use(const TensorRefs& inputs) {
 void Block::end_use(const std::shared_ptr<Use>& use, const TensorRefs& outputs) {
   if (use) {
     for (at::Tensor* output : outputs)
-      if (output->defined() && output->requires_grad()) output->register_hook([use](const at::Tensor&) { use->open(); });
+      if (output->defined() && output->requires_grad())
+        output->register_hook([use](const at::Tensor&) { use->open(); });
   }
   for (const auto& observer : std::vector(observers_)) observer->after_forward(*this);
 }
 
-void Block::add_observer(std::shared_ptr<BlockObserver> observer) { observers_.push_back(std::move(observer)); }
+void Block::add_observer(std::shared_ptr<BlockObserver> observer) {
+  observers_.push_back(std::move(observer));
+}
 
 void Block::remove_observer(const BlockObserver* observer) {
   std::erase_if(observers_, [&](const auto& kept) { return kept.get() == observer; });

@@ -1,8 +1,9 @@
-// Block: a module whose forward can be observed. libtorch's modules have no hooks and call forward statically, so
-// everything that must happen around a layer (gathering, prefetch, recomputation, profiling, streaming) hangs here.
+// Block: a module whose forward can be observed. libtorch's modules have no hooks and call forward
+// statically, so everything that must happen around a layer (gathering, prefetch, recomputation, profiling,
+// streaming) hangs here.
 //
-// A layer of ours derives from BlockModule<Self> and writes compute(...); callers call forward(...). A user's member
-// becomes a Block where it is declared: nn::Blocked<torch::nn::Linear> fc{...} (nn/blocked.h).
+// A layer of ours derives from BlockModule<Self> and writes compute(...); callers call forward(...). A user's
+// member becomes a Block where it is declared: nn::Blocked<torch::nn::Linear> fc{...} (nn/blocked.h).
 #pragma once
 
 #include <torch/nn/module.h>
@@ -23,10 +24,10 @@ class Block;
 /// What can be seen of a Block. All calls come on the thread that runs the forward or backward in question.
 ///
 /// before_forward and after_forward surround every forward. Of the forwards that build a graph ("uses"),
-/// before_backward comes before the first gradient enters the Block and after_backward when no more work of that use is
-/// left: each exactly once a use and backward, also when no input needs a gradient, when some outputs are unused, when
-/// the Block is used several times, and when the forward is itself run inside a backward (recomputation). A use no
-/// gradient reaches gets neither.
+/// before_backward comes before the first gradient enters the Block and after_backward when no more work of
+/// that use is left: each exactly once a use and backward, also when no input needs a gradient, when some
+/// outputs are unused, when the Block is used several times, and when the forward is itself run inside a
+/// backward (recomputation). A use no gradient reaches gets neither.
 class BlockObserver {
  public:
   virtual ~BlockObserver() = default;
@@ -43,7 +44,8 @@ class Block {
   /// The module this Block is; gives access to names and parameters.
   virtual torch::nn::Module& as_module() = 0;
 
-  /// Observers are called in the order they were added; `before_*` of the first one first, `after_*` likewise.
+  /// Observers are called in the order they were added; `before_*` of the first one first, `after_*`
+  /// likewise.
   void add_observer(std::shared_ptr<BlockObserver> observer);
   void remove_observer(const BlockObserver* observer);
 
@@ -51,8 +53,8 @@ class Block {
   const std::vector<std::pair<std::string, Init>>& inits() const { return inits_; }
 
  protected:
-  /// Makes an unmaterialized parameter: it has its shape and dtype but no memory yet (see nn/materializer.h), and
-  /// remembers its initialisation rule.
+  /// Makes an unmaterialized parameter: it has its shape and dtype but no memory yet (see nn/materializer.h),
+  /// and remembers its initialisation rule.
   at::Tensor declare_parameter(const std::string& name, at::IntArrayRef shape, Init init);
   /// Forgets a declared parameter (a projection is being replaced).
   void forget_parameter(const std::string& name);
@@ -86,7 +88,8 @@ auto Block::run(Compute&& compute, Args&&... args) {
   return result;
 }
 
-/// Base of our own layers: `class Mlp : public BlockModule<Mlp> { public: at::Tensor compute(const at::Tensor& x); };`
+/// Base of our own layers: `class Mlp : public BlockModule<Mlp> { public: at::Tensor compute(const
+/// at::Tensor& x); };`
 template <class Self>
 class BlockModule : public torch::nn::Module, public Block {
  public:
@@ -94,8 +97,9 @@ class BlockModule : public torch::nn::Module, public Block {
 
   template <class... Args>
   auto forward(Args&&... args) {
-    return run([this](auto&&... x) { return static_cast<Self*>(this)->compute(std::forward<decltype(x)>(x)...); },
-               std::forward<Args>(args)...);
+    return run(
+        [this](auto&&... x) { return static_cast<Self*>(this)->compute(std::forward<decltype(x)>(x)...); },
+        std::forward<Args>(args)...);
   }
   template <class... Args>
   auto operator()(Args&&... args) {

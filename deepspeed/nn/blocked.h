@@ -1,4 +1,5 @@
-// A user's own layer as a Block, where it is declared: nn::Blocked<torch::nn::Linear> fc{torch::nn::LinearOptions(4, 2)};
+// A user's own layer as a Block, where it is declared: nn::Blocked<torch::nn::Linear>
+// fc{torch::nn::LinearOptions(4, 2)};
 #pragma once
 
 #include <torch/nn/pimpl.h>
@@ -16,11 +17,13 @@ class BlockedImpl : public Impl, public Block {
 
   template <class... Args>
   auto forward(Args&&... args) {
-    return run([this](auto&&... x) { return Impl::forward(std::forward<decltype(x)>(x)...); }, std::forward<Args>(args)...);
+    return run([this](auto&&... x) { return Impl::forward(std::forward<decltype(x)>(x)...); },
+               std::forward<Args>(args)...);
   }
 };
 
-/// Holder in the manner of torch::nn's own: copies share the layer. `Holder` is a torch::nn holder such as torch::nn::Linear.
+/// Holder in the manner of torch::nn's own: copies share the layer. `Holder` is a torch::nn holder such as
+/// torch::nn::Linear.
 template <class Holder>
 class Blocked : public torch::nn::ModuleHolder<BlockedImpl<typename Holder::ContainedType>> {
  public:

@@ -8,10 +8,12 @@
 
 namespace deepspeed::nn {
 
-/// The random state that all dropout sites of one model replica share. The engine sets its step before every micro-batch.
+/// The random state that all dropout sites of one model replica share. The engine sets its step before every
+/// micro-batch.
 using RngPtr = std::shared_ptr<accel::Rng>;
 
-/// One place that drops: the same site at the same step draws the same mask, in forward, backward and recomputation.
+/// One place that drops: the same site at the same step draws the same mask, in forward, backward and
+/// recomputation.
 class DropoutSite {
  public:
   DropoutSite(double p, RngPtr rng, std::string_view name);

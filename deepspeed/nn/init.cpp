@@ -12,9 +12,12 @@ namespace {
 
 float element(const Init& init, accel::RngKey key, uint64_t index) {
   switch (init.kind) {
-    case Init::Kind::kConstant: return static_cast<float>(init.a);
-    case Init::Kind::kNormal: return static_cast<float>(init.a + init.b * accel::normal(key, index));
-    case Init::Kind::kUniform: return static_cast<float>(init.a + (init.b - init.a) * accel::uniform(key, index));
+    case Init::Kind::kConstant:
+      return static_cast<float>(init.a);
+    case Init::Kind::kNormal:
+      return static_cast<float>(init.a + init.b * accel::normal(key, index));
+    case Init::Kind::kUniform:
+      return static_cast<float>(init.a + (init.b - init.a) * accel::uniform(key, index));
   }
   return 0;
 }

@@ -1,5 +1,6 @@
-// Initialisation rules, and filling any slice of a parameter from its counter-based stream: the bits of an element depend
-// on (seed, parameter name, element index) alone, never on who computes it or how many ranks there are.
+// Initialisation rules, and filling any slice of a parameter from its counter-based stream: the bits of an
+// element depend on (seed, parameter name, element index) alone, never on who computes it or how many ranks
+// there are.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -20,8 +21,8 @@ struct Init {
   static Init uniform(double low, double high) { return {Kind::kUniform, low, high}; }
 };
 
-/// Writes elements [begin, begin + slice.numel()) of the parameter that `key` names into `slice` (1-D, contiguous, CPU,
-/// any floating dtype: values are made in fp32 and rounded once).
+/// Writes elements [begin, begin + slice.numel()) of the parameter that `key` names into `slice` (1-D,
+/// contiguous, CPU, any floating dtype: values are made in fp32 and rounded once).
 void fill_init(const Init& init, accel::RngKey key, int64_t begin, at::Tensor slice);
 
 }  // namespace deepspeed::nn

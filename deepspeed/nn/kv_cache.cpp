@@ -6,9 +6,11 @@
 
 namespace deepspeed::nn {
 
-ContiguousKvCache::ContiguousKvCache(size_t layers, int64_t capacity) : capacity_(capacity), buffers_(layers) {}
+ContiguousKvCache::ContiguousKvCache(size_t layers, int64_t capacity)
+    : capacity_(capacity), buffers_(layers) {}
 
-std::pair<at::Tensor, at::Tensor> ContiguousKvCache::append(size_t layer, const at::Tensor& keys, const at::Tensor& values) {
+std::pair<at::Tensor, at::Tensor> ContiguousKvCache::append(size_t layer, const at::Tensor& keys,
+                                                            const at::Tensor& values) {
   auto& [held_keys, held_values] = buffers_.at(layer);
   const int64_t count = keys.size(2), end = length_ + count;
   DS_CHECK(end <= capacity_, "the key-value cache holds {} positions, {} are needed", capacity_, end);

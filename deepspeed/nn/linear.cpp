@@ -13,11 +13,14 @@ void Linear::set_projection(std::unique_ptr<Projection> projection) {
   }
   projection_ = std::move(projection);
   std::vector<at::Tensor> tensors;
-  for (const auto& wanted : projection_->parameters()) tensors.push_back(declare_parameter(wanted.name, wanted.shape, wanted.init));
+  for (const auto& wanted : projection_->parameters())
+    tensors.push_back(declare_parameter(wanted.name, wanted.shape, wanted.init));
   projection_->bind(std::move(tensors));
 }
 
-Embedding::Embedding(int64_t count, int64_t width, Init init) { weight_ = declare_parameter("weight", {count, width}, init); }
+Embedding::Embedding(int64_t count, int64_t width, Init init) {
+  weight_ = declare_parameter("weight", {count, width}, init);
+}
 
 at::Tensor Embedding::compute(const at::Tensor& ids) { return at::embedding(weight_, ids); }
 

@@ -16,7 +16,8 @@ class Linear : public BlockModule<Linear> {
   at::Tensor compute(const at::Tensor& x) { return projection_->apply(x); }
 
   Projection& projection() { return *projection_; }
-  /// Replaces what is multiplied by; the old parameters leave the module, the new ones are declared (unmaterialized).
+  /// Replaces what is multiplied by; the old parameters leave the module, the new ones are declared
+  /// (unmaterialized).
   void set_projection(std::unique_ptr<Projection> projection);
 
  private:

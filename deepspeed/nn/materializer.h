@@ -1,8 +1,9 @@
-// Construction allocates nothing: a model lists its parameters, and a Materializer decides which slice of which parameter
-// lives where; a ParameterSource (initialisation, or weights from files) fills just that.
+// Construction allocates nothing: a model lists its parameters, and a Materializer decides which slice of
+// which parameter lives where; a ParameterSource (initialisation, or weights from files) fills just that.
 //
-// An unmaterialized parameter is a CPU tensor with its shape and an empty storage. (libtorch's meta device cannot serve:
-// Tensor::set_data refuses to turn a meta tensor into a CPU one, and a parameter must keep its identity.)
+// An unmaterialized parameter is a CPU tensor with its shape and an empty storage. (libtorch's meta device
+// cannot serve: Tensor::set_data refuses to turn a meta tensor into a CPU one, and a parameter must keep its
+// identity.)
 #pragma once
 
 #include <torch/nn/module.h>
@@ -17,17 +18,17 @@
 namespace deepspeed::nn {
 
 struct ParameterSpec {
-  std::string name;                   // dotted, within the model; the first of its names when tied
+  std::string name;  // dotted, within the model; the first of its names when tied
   std::vector<int64_t> shape;
   at::ScalarType dtype = at::kFloat;  // what it is to be materialized as
   Init init;
-  std::vector<std::string> aliases;   // further names of the same tensor (tied weights)
-  at::Tensor tensor;                  // the parameter itself
+  std::vector<std::string> aliases;  // further names of the same tensor (tied weights)
+  at::Tensor tensor;                 // the parameter itself
   int64_t numel() const;
 };
 
-/// Every distinct parameter of a model in registration order. Parameters of foreign modules, which libtorch has already
-/// allocated and filled, are listed too; is_materialized() tells them apart.
+/// Every distinct parameter of a model in registration order. Parameters of foreign modules, which libtorch
+/// has already allocated and filled, are listed too; is_materialized() tells them apart.
 std::vector<ParameterSpec> list_parameters(torch::nn::Module& model);
 bool is_materialized(const at::Tensor& parameter);
 /// The specs as sizes for partition::Layout.
@@ -36,7 +37,8 @@ std::vector<partition::ParamSize> sizes_of(const std::vector<ParameterSpec>& spe
 class ParameterSource {
  public:
   virtual ~ParameterSource() = default;
-  /// Writes elements [begin, begin + slice.numel()) of the flattened parameter into `slice` (1-D, contiguous, CPU).
+  /// Writes elements [begin, begin + slice.numel()) of the flattened parameter into `slice` (1-D, contiguous,
+  /// CPU).
   virtual void fill(const ParameterSpec& spec, int64_t begin, at::Tensor slice) const = 0;
 };
 
@@ -62,7 +64,8 @@ class DenseMaterializer : public Materializer {
   void materialize(const std::vector<ParameterSpec>& specs, const ParameterSource& source) override;
 };
 
-/// Only the pieces that `layout` gives to `rank`, in one shard; the parameters themselves stay unmaterialized.
+/// Only the pieces that `layout` gives to `rank`, in one shard; the parameters themselves stay
+/// unmaterialized.
 class ShardMaterializer : public Materializer {
  public:
   ShardMaterializer(partition::Layout layout, int rank, at::ScalarType dtype = at::kFloat);

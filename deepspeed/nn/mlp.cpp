@@ -16,9 +16,12 @@ Mlp::Mlp(const MlpConfig& c) : activation_(c.activation) {
 
 at::Tensor Mlp::compute(const at::Tensor& x) {
   switch (activation_) {
-    case Activation::kSwiGlu: return down_->forward(ops::swiglu(gate_->forward(x), up_->forward(x)));
-    case Activation::kGeluTanh: return down_->forward(ops::gelu(up_->forward(x), ops::GeluKind::kTanh));
-    case Activation::kGeluErf: return down_->forward(ops::gelu(up_->forward(x), ops::GeluKind::kErf));
+    case Activation::kSwiGlu:
+      return down_->forward(ops::swiglu(gate_->forward(x), up_->forward(x)));
+    case Activation::kGeluTanh:
+      return down_->forward(ops::gelu(up_->forward(x), ops::GeluKind::kTanh));
+    case Activation::kGeluErf:
+      return down_->forward(ops::gelu(up_->forward(x), ops::GeluKind::kErf));
   }
   return {};
 }

@@ -11,7 +11,8 @@ Norm::Norm(NormKind kind, int64_t width, double eps) : kind_(kind), eps_(eps) {
 }
 
 at::Tensor Norm::compute(const at::Tensor& x) {
-  return kind_ == NormKind::kLayerNorm ? ops::layer_norm(x, weight_, bias_, eps_) : ops::rms_norm(x, weight_, eps_);
+  return kind_ == NormKind::kLayerNorm ? ops::layer_norm(x, weight_, bias_, eps_)
+                                       : ops::rms_norm(x, weight_, eps_);
 }
 
 }  // namespace deepspeed::nn

@@ -7,8 +7,8 @@ namespace deepspeed::nn {
 
 enum class NormKind { kLayerNorm, kRmsNorm };
 
-/// One class for both, since an architecture names its norm as a value. Parameters: weight [width] and, for layer norm,
-/// bias [width].
+/// One class for both, since an architecture names its norm as a value. Parameters: weight [width] and, for
+/// layer norm, bias [width].
 class Norm : public BlockModule<Norm> {
  public:
   Norm(NormKind kind, int64_t width, double eps);

@@ -22,8 +22,10 @@ void DenseProjection::bind(std::vector<at::Tensor> tensors) {
 }
 
 at::Tensor DenseProjection::apply(const at::Tensor& x) const {
-  DS_CHECK(x.size(-1) == options_.in_features, "a linear layer of {} inputs was given {}", options_.in_features, x.size(-1));
-  if (options_.order == WeightOrder::kOutIn) return at::linear(x, weight_, options_.bias ? std::optional(bias_) : std::nullopt);
+  DS_CHECK(x.size(-1) == options_.in_features, "a linear layer of {} inputs was given {}",
+           options_.in_features, x.size(-1));
+  if (options_.order == WeightOrder::kOutIn)
+    return at::linear(x, weight_, options_.bias ? std::optional(bias_) : std::nullopt);
   auto shape = x.sizes().vec();
   shape.back() = options_.out_features;
   const at::Tensor rows = x.reshape({-1, options_.in_features});

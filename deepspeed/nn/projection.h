@@ -1,5 +1,5 @@
-// What a Linear multiplies by. Tensor parallelism, quantization, pruning, LoRA and packed inference weights replace the
-// projection, never the module around it.
+// What a Linear multiplies by. Tensor parallelism, quantization, pruning, LoRA and packed inference weights
+// replace the projection, never the module around it.
 #pragma once
 
 #include <ATen/core/Tensor.h>

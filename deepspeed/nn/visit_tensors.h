@@ -1,4 +1,5 @@
-// Finds the tensors in what a forward takes and returns: tensors, optionals, pairs, tuples and vectors of them, nested.
+// Finds the tensors in what a forward takes and returns: tensors, optionals, pairs, tuples and vectors of
+// them, nested.
 #pragma once
 
 #include <ATen/core/Tensor.h>

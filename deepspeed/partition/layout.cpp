@@ -11,7 +11,8 @@ int64_t round_up(int64_t value, int64_t multiple) { return (value + multiple - 1
 
 }  // namespace
 
-Layout::Layout(std::vector<ParamSize> params, int world_size) : params_(std::move(params)), world_size_(world_size) {
+Layout::Layout(std::vector<ParamSize> params, int world_size)
+    : params_(std::move(params)), world_size_(world_size) {
   DS_CHECK(world_size >= 1, "a layout needs at least one rank, got {}", world_size);
   for (const auto& param : params_) {
     DS_CHECK(param.numel >= 0, "parameter '{}' has a negative size {}", param.name, param.numel);
@@ -30,8 +31,10 @@ Layout Layout::concatenated(std::vector<ParamSize> params, int world_size) {
     for (int64_t at = offset; at < end;) {
       const int64_t rank = at / layout.shard_numel_;
       const int64_t stop = std::min(end, (rank + 1) * layout.shard_numel_);
-      layout.pieces_[static_cast<size_t>(rank)].push_back(
-          {.param = p, .begin = at - offset, .count = stop - at, .shard_offset = at - rank * layout.shard_numel_});
+      layout.pieces_[static_cast<size_t>(rank)].push_back({.param = p,
+                                                           .begin = at - offset,
+                                                           .count = stop - at,
+                                                           .shard_offset = at - rank * layout.shard_numel_});
       at = stop;
     }
     offset = end;
@@ -60,7 +63,8 @@ std::vector<OwnedPiece> Layout::owners(size_t param) const {
   for (int rank = 0; rank < world_size_; ++rank)
     for (const Piece& piece : pieces(rank))
       if (piece.param == param) found.push_back({rank, piece});
-  std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.piece.begin < b.piece.begin; });
+  std::sort(found.begin(), found.end(),
+            [](const auto& a, const auto& b) { return a.piece.begin < b.piece.begin; });
   return found;
 }
 

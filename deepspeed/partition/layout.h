@@ -18,7 +18,8 @@ struct ParamSize {
   int64_t numel = 0;
 };
 
-/// A run of one parameter's elements, [begin, begin + count) of its flattened form, and where a rank keeps it.
+/// A run of one parameter's elements, [begin, begin + count) of its flattened form, and where a rank keeps
+/// it.
 struct Piece {
   size_t param = 0;          // index into the list the layout was made from
   int64_t begin = 0;         // first element within the parameter

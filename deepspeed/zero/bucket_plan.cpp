@@ -7,7 +7,8 @@
 namespace deepspeed::zero {
 
 std::vector<Bucket> plan_buckets(const partition::Layout& layout, int64_t bucket_elements) {
-  DS_CHECK(bucket_elements > 0, "zero_optimization.reduce_bucket_size must be positive, got {}", bucket_elements);
+  DS_CHECK(bucket_elements > 0, "zero_optimization.reduce_bucket_size must be positive, got {}",
+           bucket_elements);
   std::vector<Bucket> buckets;
   for (size_t p = layout.params().size(); p-- > 0;) {
     const int64_t begin = layout.flat_offset(p), end = begin + layout.params()[p].numel;

@@ -1,4 +1,5 @@
-// Which gradients are reduced together, in which order: a pure function of the layout, the same on every rank.
+// Which gradients are reduced together, in which order: a pure function of the layout, the same on every
+// rank.
 #pragma once
 
 #include <cstdint>
@@ -15,8 +16,8 @@ struct Bucket {
   bool operator==(const Bucket&) const = default;
 };
 
-/// Buckets of at most `bucket_elements` (a larger parameter has its own), in the order in which backward completes them:
-/// the last parameters first. Every parameter is in exactly one.
+/// Buckets of at most `bucket_elements` (a larger parameter has its own), in the order in which backward
+/// completes them: the last parameters first. Every parameter is in exactly one.
 std::vector<Bucket> plan_buckets(const partition::Layout& layout, int64_t bucket_elements);
 
 /// How many of the bucket's elements each rank of a concatenated layout owns; sums to end - begin.

@@ -48,7 +48,8 @@ at::Tensor GradientReducer::slot(size_t param) {
 
 void GradientReducer::add(size_t param, const at::Tensor& grad) {
   DS_CHECK(!arrived_[param] || bucket_of_[param] >= next_bucket_ || !reduces_now(),
-           "a further gradient of '{}' arrived after its bucket had been reduced: the parameter is used by several nested "
+           "a further gradient of '{}' arrived after its bucket had been reduced: the parameter is used by "
+           "several nested "
            "backward passes of one step",
            layout_.params()[param].name);
   at::Tensor target = slot(param).view(grad.sizes());
@@ -95,15 +96,18 @@ void GradientReducer::issue(size_t index) {
   } else {
     pending.received = own;
     if (table_.gradient.sharded) {
-      const int64_t offset = std::max(bucket.begin, group_->rank() * layout_.shard_numel()) - group_->rank() * layout_.shard_numel();
-      pending.received = has_sum_[index] || own.numel() == 0 ? at::empty_like(own) : accumulated_.narrow(0, offset, own.numel());
+      const int64_t offset = std::max(bucket.begin, group_->rank() * layout_.shard_numel()) -
+                             group_->rank() * layout_.shard_numel();
+      pending.received = has_sum_[index] || own.numel() == 0 ? at::empty_like(own)
+                                                             : accumulated_.narrow(0, offset, own.numel());
     }
     pending.work = group_->reduce_scatter_v(pending.received, pending.input, owner_splits(bucket, layout_),
                                             comm::ReduceOp::kSum, /*async=*/true);
   }
   pending_.push_back(std::move(pending));
   const bool must_wait = config_.overlap_comm == false;
-  while (!pending_.empty() && (must_wait || (table_.gradient.sharded && pending_.size() > kBucketsInFlight))) complete_oldest();
+  while (!pending_.empty() && (must_wait || (table_.gradient.sharded && pending_.size() > kBucketsInFlight)))
+    complete_oldest();
 }
 
 void GradientReducer::complete_oldest() {
@@ -133,7 +137,8 @@ void GradientReducer::finish(const std::function<void(size_t)>& on_unused) {
   if (reduces_now()) issue_ready();
   while (!pending_.empty()) complete_oldest();
   std::fill(arrived_.begin(), arrived_.end(), 0);
-  for (size_t b = 0; b < buckets_.size(); ++b) missing_[b] = static_cast<int64_t>(buckets_[b].last_param - buckets_[b].first_param);
+  for (size_t b = 0; b < buckets_.size(); ++b)
+    missing_[b] = static_cast<int64_t>(buckets_[b].last_param - buckets_[b].first_param);
   next_bucket_ = 0;
 }
 

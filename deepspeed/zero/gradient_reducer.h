@@ -1,9 +1,10 @@
-// Gradients of one parameter group: collected as backward produces them, averaged over the data-parallel group in
-// buckets that are issued while backward is still running, accumulated over micro-batches.
+// Gradients of one parameter group: collected as backward produces them, averaged over the data-parallel
+// group in buckets that are issued while backward is still running, accumulated over micro-batches.
 //
-// What the table says decides what is kept: a whole accumulation buffer that is reduced at the accumulation boundary
-// (gradients not sharded), or one bucket at a time, reduced at every micro-batch into this rank's shard (sharded).
-// Mirrors DeepSpeed's runtime/zero/stage_1_and_2.py (reduce_independent_p_g_buckets_and_remove_grads).
+// What the table says decides what is kept: a whole accumulation buffer that is reduced at the accumulation
+// boundary (gradients not sharded), or one bucket at a time, reduced at every micro-batch into this rank's
+// shard (sharded). Mirrors DeepSpeed's runtime/zero/stage_1_and_2.py
+// (reduce_independent_p_g_buckets_and_remove_grads).
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -21,21 +22,21 @@ namespace deepspeed::zero {
 
 class GradientReducer {
  public:
-  /// `layout` is the concatenated layout of the group's parameters over the ranks of `group`; `dtype` is what gradients
-  /// are accumulated and reduced in.
-  GradientReducer(partition::Layout layout, const StateTable& table, const ZeroConfig& config, comm::GroupPtr group,
-                  at::ScalarType dtype);
+  /// `layout` is the concatenated layout of the group's parameters over the ranks of `group`; `dtype` is what
+  /// gradients are accumulated and reduced in.
+  GradientReducer(partition::Layout layout, const StateTable& table, const ZeroConfig& config,
+                  comm::GroupPtr group, at::ScalarType dtype);
 
-  /// Whether the backward that comes next ends an accumulation window. Collective decisions follow from it, so all ranks
-  /// must say the same.
+  /// Whether the backward that comes next ends an accumulation window. Collective decisions follow from it,
+  /// so all ranks must say the same.
   void set_boundary(bool boundary) { boundary_ = boundary; }
 
-  /// Takes the gradient of one parameter; it may be freed afterwards. Issues every bucket that is now complete and next
-  /// in the plan's order.
+  /// Takes the gradient of one parameter; it may be freed afterwards. Issues every bucket that is now
+  /// complete and next in the plan's order.
   void add(size_t param, const at::Tensor& grad);
 
-  /// All gradients of this backward have come. Parameters without one count as zero (`on_unused` sees them); issues the
-  /// rest and waits for everything. Collective: every rank calls it once a micro-batch.
+  /// All gradients of this backward have come. Parameters without one count as zero (`on_unused` sees them);
+  /// issues the rest and waits for everything. Collective: every rank calls it once a micro-batch.
   void finish(const std::function<void(size_t param)>& on_unused = {});
 
   /// This rank's part [shard_numel] of the averaged gradient, after finish() at a boundary. Padding is zero.
@@ -66,17 +67,17 @@ class GradientReducer {
   comm::GroupPtr group_;
   at::ScalarType dtype_;
   std::vector<Bucket> buckets_;
-  std::vector<size_t> bucket_of_;        // by parameter
+  std::vector<size_t> bucket_of_;  // by parameter
 
   bool boundary_ = true;
-  std::vector<char> arrived_;            // in this backward, by parameter
-  std::vector<int64_t> missing_;         // parameters still to come in this backward, by bucket
-  size_t next_bucket_ = 0;               // the next one to issue
+  std::vector<char> arrived_;     // in this backward, by parameter
+  std::vector<int64_t> missing_;  // parameters still to come in this backward, by bucket
+  size_t next_bucket_ = 0;        // the next one to issue
   std::deque<Pending> pending_;
 
-  at::Tensor accumulated_;               // whole [padded_numel] or shard [shard_numel], see the table
-  std::vector<char> has_sum_;            // by parameter (whole) or bucket (shard): earlier micro-batches left a sum
-  std::vector<at::Tensor> open_;         // sharded only: buffers of buckets being filled
+  at::Tensor accumulated_;        // whole [padded_numel] or shard [shard_numel], see the table
+  std::vector<char> has_sum_;     // by parameter (whole) or bucket (shard): earlier micro-batches left a sum
+  std::vector<at::Tensor> open_;  // sharded only: buffers of buckets being filled
 };
 
 }  // namespace deepspeed::zero

@@ -16,8 +16,8 @@ partition::Layout layout_of(const std::vector<NamedParameter>& parameters, int w
 
 }  // namespace
 
-GroupStates::GroupStates(std::vector<NamedParameter> parameters, const ZeroConfig& config, comm::GroupPtr group,
-                         at::ScalarType accumulate_in)
+GroupStates::GroupStates(std::vector<NamedParameter> parameters, const ZeroConfig& config,
+                         comm::GroupPtr group, at::ScalarType accumulate_in)
     : parameters_(std::move(parameters)),
       config_(config),
       table_(state_table(config)),
@@ -41,11 +41,12 @@ void GroupStates::flatten() {
   flat_ = at::zeros({layout_.padded_numel()}, options.requires_grad(false));
   for (size_t i = 0; i < parameters_.size(); ++i) {
     at::Tensor& parameter = parameters_[i].tensor;
-    DS_CHECK(parameter.scalar_type() == flat_.scalar_type(), "parameter '{}' is {} in a group of {}", parameters_[i].name,
-             c10::toString(parameter.scalar_type()), c10::toString(flat_.scalar_type()));
+    DS_CHECK(parameter.scalar_type() == flat_.scalar_type(), "parameter '{}' is {} in a group of {}",
+             parameters_[i].name, c10::toString(parameter.scalar_type()), c10::toString(flat_.scalar_type()));
     at::Tensor view = flat_.narrow(0, layout_.flat_offset(i), parameter.numel()).view(parameter.sizes());
     view.copy_(parameter);
-    // A view of its own version counter: writing through flat_ must not look like an in-place change to autograd.
+    // A view of its own version counter: writing through flat_ must not look like an in-place change to
+    // autograd.
     parameter.set_data(view.detach());
   }
 }
@@ -71,7 +72,8 @@ void GroupStates::publish() {
   const int64_t shard = layout_.shard_numel();
   const at::Tensor own = flat_.narrow(0, group_->rank() * shard, shard);
   if (!config_.allgather_partitions) {
-    for (int root = 0; root < group_->size(); ++root) group_->broadcast(flat_.narrow(0, root * shard, shard), root);
+    for (int root = 0; root < group_->size(); ++root)
+      group_->broadcast(flat_.narrow(0, root * shard, shard), root);
     return;
   }
   const int64_t bucket = config_.allgather_bucket_size;

@@ -1,5 +1,5 @@
-// The model states of one parameter group under a state table: flat parameters, gradients, and the pieces that this
-// rank's optimizer updates.
+// The model states of one parameter group under a state table: flat parameters, gradients, and the pieces
+// that this rank's optimizer updates.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -22,8 +22,9 @@ struct NamedParameter {
 
 class GroupStates {
  public:
-  /// Moves the parameters (materialized, one dtype, trainable) into one flat buffer of which they become views, keeping
-  /// their identity, and makes fp32 master pieces where they are 16-bit. `accumulate_in` is the gradients' dtype.
+  /// Moves the parameters (materialized, one dtype, trainable) into one flat buffer of which they become
+  /// views, keeping their identity, and makes fp32 master pieces where they are 16-bit. `accumulate_in` is
+  /// the gradients' dtype.
   GroupStates(std::vector<NamedParameter> parameters, const ZeroConfig& config, comm::GroupPtr group,
               at::ScalarType accumulate_in);
 
@@ -31,14 +32,16 @@ class GroupStates {
   const partition::Layout& layout() const { return layout_; }
   GradientReducer& gradients() { return gradients_; }
 
-  /// What this rank's optimizer updates, in shard order: one piece a parameter it owns (part of). Views stay valid.
+  /// What this rank's optimizer updates, in shard order: one piece a parameter it owns (part of). Views stay
+  /// valid.
   std::vector<optim::Piece> pieces() const;
   /// The same as places within parameters: pieces()[i] covers owned()[i].
   const std::vector<partition::Piece>& owned() const { return owned_; }
 
   /// After the optimizer stepped: every rank gets every parameter's new value. Collective.
   void publish();
-  /// Writes the 16-bit parameters from the master pieces (after a load), without communication; nothing to do in fp32.
+  /// Writes the 16-bit parameters from the master pieces (after a load), without communication; nothing to do
+  /// in fp32.
   void round_masters();
   /// The opposite: master pieces take the parameters' values (a load of module weights alone).
   void adopt_parameters();
@@ -52,11 +55,11 @@ class GroupStates {
   ZeroConfig config_;
   StateTable table_;
   comm::GroupPtr group_;
-  partition::Layout layout_;       // over the group: who owns which gradients
+  partition::Layout layout_;  // over the group: who owns which gradients
   std::vector<partition::Piece> owned_;
-  int64_t first_ = 0;              // flat offset of shard_offset 0 of owned_
-  at::Tensor flat_;                // [padded_numel], the parameters' dtype
-  at::Tensor master_;              // fp32, as long as what the optimizer owns; in fp32 a view of flat_
+  int64_t first_ = 0;  // flat offset of shard_offset 0 of owned_
+  at::Tensor flat_;    // [padded_numel], the parameters' dtype
+  at::Tensor master_;  // fp32, as long as what the optimizer owns; in fp32 a view of flat_
   GradientReducer gradients_;
 };
 

@@ -1,6 +1,6 @@
-// ZeRO as a table: for each model state, is it sharded over the data-parallel group, and where does it live. Every stage
-// and every offload is a row; the code reads the table, never the stage number.
-// Source: Rajbhandari et al., "ZeRO: Memory Optimizations Toward Training Trillion Parameter Models" (SC20).
+// ZeRO as a table: for each model state, is it sharded over the data-parallel group, and where does it live.
+// Every stage and every offload is a row; the code reads the table, never the stage number. Source:
+// Rajbhandari et al., "ZeRO: Memory Optimizations Toward Training Trillion Parameter Models" (SC20).
 #pragma once
 
 #include "deepspeed/zero/config.h"

@@ -1,5 +1,6 @@
-// A plain torch::nn::Module under DeepSpeed: a small convolutional net learns to tell circles from crosses that it draws
-// itself. Run it alone or, for several ranks with ZeRO-2, as `deepspeed --num_accelerators 2 example_cnn`.
+// A plain torch::nn::Module under DeepSpeed: a small convolutional net learns to tell circles from crosses
+// that it draws itself. Run it alone or, for several ranks with ZeRO-2, as `deepspeed --num_accelerators 2
+// example_cnn`.
 #include <torch/nn/functional.h>
 #include <torch/nn/modules/conv.h>
 #include <torch/nn/modules/linear.h>
@@ -12,12 +13,15 @@ namespace {
 
 constexpr int64_t kSize = 16;
 
-// Sample i: a 1 x 16 x 16 picture of a ring (label 0) or a cross (label 1) at some place, in noise; always the same.
+// Sample i: a 1 x 16 x 16 picture of a ring (label 0) or a cross (label 1) at some place, in noise; always
+// the same.
 class Shapes : public deepspeed::data::Dataset {
  public:
   int64_t size() const override { return 2048; }
   std::vector<at::Tensor> get(int64_t index) const override {
-    auto uniform = [&](uint64_t i) { return deepspeed::accel::uniform({42, static_cast<uint64_t>(index)}, i); };
+    auto uniform = [&](uint64_t i) {
+      return deepspeed::accel::uniform({42, static_cast<uint64_t>(index)}, i);
+    };
     const int64_t label = index % 2;
     const float cx = 5 + 6 * uniform(0), cy = 5 + 6 * uniform(1), r = 2.5f + 2 * uniform(2);
     at::Tensor picture = at::empty({1, kSize, kSize});
@@ -25,15 +29,18 @@ class Shapes : public deepspeed::data::Dataset {
     for (int64_t y = 0; y < kSize; ++y)
       for (int64_t x = 0; x < kSize; ++x) {
         const float dx = static_cast<float>(x) - cx, dy = static_cast<float>(y) - cy, d = std::hypot(dx, dy);
-        const bool ring = std::abs(d - r) < 0.8f, cross = d < r && std::min(std::abs(dx), std::abs(dy)) < 0.8f;
-        out[y * kSize + x] = ((label == 0 ? ring : cross) ? 1.f : 0.f) + 0.6f * uniform(3 + static_cast<uint64_t>(y * kSize + x));
+        const bool ring = std::abs(d - r) < 0.8f,
+                   cross = d < r && std::min(std::abs(dx), std::abs(dy)) < 0.8f;
+        out[y * kSize + x] = ((label == 0 ? ring : cross) ? 1.f : 0.f) +
+                             0.6f * uniform(3 + static_cast<uint64_t>(y * kSize + x));
       }
     return {picture, at::scalar_tensor(label, at::kLong)};
   }
 };
 
 struct Net : torch::nn::Module {
-  torch::nn::Conv2d conv1{torch::nn::Conv2dOptions(1, 8, 3).padding(1)}, conv2{torch::nn::Conv2dOptions(8, 16, 3).padding(1)};
+  torch::nn::Conv2d conv1{torch::nn::Conv2dOptions(1, 8, 3).padding(1)},
+      conv2{torch::nn::Conv2dOptions(8, 16, 3).padding(1)};
   torch::nn::Linear fc{16 * kSize * kSize / 16, 2};
   Net() {
     register_module("conv1", conv1);
@@ -73,7 +80,8 @@ int main(int argc, char** argv) try {
       correct += (logits.argmax(1) == batch[1]).sum().item<double>();
       seen += static_cast<double>(batch[1].numel());
     }
-    if (step % 25 == 0 && engine->group().rank() == 0) std::printf("step %d  loss %.4f\n", step, loss.item<double>());
+    if (step % 25 == 0 && engine->group().rank() == 0)
+      std::printf("step %d  loss %.4f\n", step, loss.item<double>());
   }
   const double accuracy = correct / seen;
   if (engine->group().rank() == 0) std::printf("accuracy over the last 50 steps: %.3f\n", accuracy);

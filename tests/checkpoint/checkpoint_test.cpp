@@ -40,7 +40,10 @@ RankPart part_of(int rank, int world, float value) {
   RankPart part;
   const int64_t cut = world == 1 ? 10 : 4;
   const int64_t begin = rank == 0 ? 0 : cut, end = rank == 0 ? cut : 10;
-  part.pieces.push_back({"w", begin, {{"fp32", at::arange(begin, end, at::kFloat) + value}, {"exp_avg", at::full({end - begin}, value)}}});
+  part.pieces.push_back(
+      {"w",
+       begin,
+       {{"fp32", at::arange(begin, end, at::kFloat) + value}, {"exp_avg", at::full({end - begin}, value)}}});
   if (rank == 0) part.whole["running_mean"] = at::full({2, 2}, value);
   return part;
 }
@@ -64,7 +67,8 @@ TEST_F(Checkpoints, GiveBackAnyRunAcrossRankBoundaries) {
   EXPECT_EQ(reader.state()["value"], 100.0);
   EXPECT_TRUE(reader.has_state("exp_avg", "w"));
   EXPECT_FALSE(reader.has_state("exp_avg_sq", "w"));
-  EXPECT_NE(error_of([&] { reader.read("fp32", "w", 8, out); }).find("lacks elements 10 to 13"), std::string::npos);
+  EXPECT_NE(error_of([&] { reader.read("fp32", "w", 8, out); }).find("lacks elements 10 to 13"),
+            std::string::npos);
   EXPECT_NE(error_of([&] { reader.read("fp32", "v", 0, out); }).find("'v'"), std::string::npos);
 }
 
@@ -76,7 +80,8 @@ TEST_F(Checkpoints, ReplaceAnEarlierOneOfTheSameTagWhole) {
   reader.read("fp32", "w", 0, out);
   EXPECT_EQ(out[9].item<float>(), 11.0f);
   EXPECT_FALSE(fs::exists(folder / "step1" / rank_file_name(1)));
-  EXPECT_EQ(std::distance(fs::directory_iterator(folder), {}), 2);  // step1 and latest: nothing temporary stays
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder), {}),
+            2);  // step1 and latest: nothing temporary stays
 }
 
 // Each write or fsync of the second save fails in turn, on whichever rank it happens to be.
@@ -109,20 +114,24 @@ TEST_F(Checkpoints, LeaveThePreviousOneLoadableWhenAnyWriteFails) {
 TEST_F(Checkpoints, DifferentTagsWarnOrFail) {
   EXPECT_NE(error_of([&] {
               comm::run_ranks(2, [&](comm::GroupPtr group) {
-                save({.folder = folder, .tag = "t" + std::to_string(group->rank()), .tag_validation = TagValidation::kFail},
+                save({.folder = folder,
+                      .tag = "t" + std::to_string(group->rank()),
+                      .tag_validation = TagValidation::kFail},
                      part_of(group->rank(), 2, 1), {}, *group);
               });
             }).find("different checkpoint tags"),
             std::string::npos);
   comm::run_ranks(2, [&](comm::GroupPtr group) {
-    save({.folder = folder, .tag = "t" + std::to_string(group->rank())}, part_of(group->rank(), 2, 1), {}, *group);
+    save({.folder = folder, .tag = "t" + std::to_string(group->rank())}, part_of(group->rank(), 2, 1), {},
+         *group);
   });
   EXPECT_EQ(latest_tag(folder), "t0");
 }
 
 TEST_F(Checkpoints, RefuseTagsThatAreNotPlainNames) {
   for (const char* tag : {"", ".", "..", "a/b", "latest", "a\nb"})
-    EXPECT_NE(error_of([&] { save_all(folder, tag, 1, 1); }).find("checkpoint tag"), std::string::npos) << tag;
+    EXPECT_NE(error_of([&] { save_all(folder, tag, 1, 1); }).find("checkpoint tag"), std::string::npos)
+        << tag;
 }
 
 TEST_F(Checkpoints, DamageIsAnErrorThatNamesTheFile) {

@@ -24,8 +24,8 @@ TEST(NgramBaseline, IsCertainOfARepeatedPatternAndUniformOnNoise) {
   EXPECT_NEAR(uniform.trigram, 16, 0.7);
 }
 
-// A perplexity is only comparable when the probabilities of all tokens sum to one in every context: scoring every token
-// once after the same context must give total probability 1.
+// A perplexity is only comparable when the probabilities of all tokens sum to one in every context: scoring
+// every token once after the same context must give total probability 1.
 TEST(NgramBaseline, DistributesExactlyOneUnitOfProbability) {
   const std::vector<int32_t> training = {0, 1, 2, 0, 1, 3, 0, 1, 2, 4, 4, 0};
   const NgramBaseline baseline(training, 6);
@@ -46,7 +46,8 @@ TEST(NgramBaseline, DistributesExactlyOneUnitOfProbability) {
 
 TEST(NgramBaseline, RefusesForeignTokensAndEmptyHeldOutData) {
   EXPECT_THROW(NgramBaseline(std::vector<int32_t>{7}, 3), base::Error);
-  EXPECT_THROW(NgramBaseline(std::vector<int32_t>{1, 2}, 3).evaluate(std::vector<int32_t>{1}, 4), base::Error);
+  EXPECT_THROW(NgramBaseline(std::vector<int32_t>{1, 2}, 3).evaluate(std::vector<int32_t>{1}, 4),
+               base::Error);
 }
 
 }  // namespace

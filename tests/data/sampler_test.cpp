@@ -18,7 +18,8 @@ TEST(Sampler, FollowsTheDocumentedOrderWithoutShuffling) {
     for (int64_t s = 0; s < 4; ++s)
       for (int64_t g = 0; g < G; ++g)
         for (int64_t j = 0; j < M; ++j)
-          ASSERT_EQ(sampler.batch(s * G + g)[static_cast<size_t>(j)], (((s * G + g) * W + r) * M + j) % samples);
+          ASSERT_EQ(sampler.batch(s * G + g)[static_cast<size_t>(j)],
+                    (((s * G + g) * W + r) * M + j) % samples);
   }
 }
 
@@ -26,7 +27,8 @@ TEST(Sampler, ShufflesEachEpochIntoAnotherPermutationSharedByTheRanks) {
   std::vector<std::vector<int64_t>> epochs(3);
   for (int64_t m = 0; m < 3 * 4; ++m)
     for (int r = 0; r < 3; ++r) {
-      Sampler sampler({.samples = 24, .micro_batch = 2, .rank = r, .world_size = 3, .shuffle = true, .seed = 5});
+      Sampler sampler(
+          {.samples = 24, .micro_batch = 2, .rank = r, .world_size = 3, .shuffle = true, .seed = 5});
       for (int64_t sample : sampler.batch(m)) epochs[static_cast<size_t>(m / 4)].push_back(sample);
     }
   for (const auto& epoch : epochs) EXPECT_EQ(std::set<int64_t>(epoch.begin(), epoch.end()).size(), 24u);
@@ -35,7 +37,8 @@ TEST(Sampler, ShufflesEachEpochIntoAnotherPermutationSharedByTheRanks) {
 }
 
 TEST(Sampler, NeedsNoHistoryToContinueAnywhere) {
-  const Sampler::Options options{.samples = 101, .micro_batch = 3, .rank = 1, .world_size = 2, .shuffle = true, .seed = 9};
+  const Sampler::Options options{
+      .samples = 101, .micro_batch = 3, .rank = 1, .world_size = 2, .shuffle = true, .seed = 9};
   Sampler walked(options), jumped(options);
   for (int64_t m = 0; m < 77; ++m) walked.batch(m);
   EXPECT_EQ(walked.batch(77), jumped.batch(77));

@@ -21,7 +21,8 @@ class TokenFiles : public testing::Test {
   template <class T>
   fs::path write(const char* name, const std::vector<T>& ids) {
     std::ofstream out(folder / name, std::ios::binary);
-    out.write(reinterpret_cast<const char*>(ids.data()), static_cast<std::streamsize>(ids.size() * sizeof(T)));
+    out.write(reinterpret_cast<const char*>(ids.data()),
+              static_cast<std::streamsize>(ids.size() * sizeof(T)));
     return folder / name;
   }
   std::string error_of(const std::function<void()>& action) {
@@ -38,7 +39,8 @@ class TokenFiles : public testing::Test {
 TEST_F(TokenFiles, CutsBothWidthsIntoTheSameSamples) {
   const std::vector<uint16_t> narrow = {1, 2, 3, 4, 5, 6, 7};
   const std::vector<uint32_t> wide(narrow.begin(), narrow.end());
-  const auto a = TokenDataset::from_bin(write("a.bin", narrow), 2, {3, 10}), b = TokenDataset::from_bin(write("b.bin", wide), 4, {3, 10});
+  const auto a = TokenDataset::from_bin(write("a.bin", narrow), 2, {3, 10}),
+             b = TokenDataset::from_bin(write("b.bin", wide), 4, {3, 10});
   ASSERT_EQ(a->size(), 2);
   ASSERT_EQ(b->size(), 2);
   EXPECT_TRUE(at::equal(a->get(1)[0], at::tensor({4, 5, 6}, at::kLong)));
@@ -47,11 +49,26 @@ TEST_F(TokenFiles, CutsBothWidthsIntoTheSameSamples) {
 
 TEST_F(TokenFiles, RefuseShortDataWrongSizesAndForeignIds) {
   const auto path = write("a.bin", std::vector<uint16_t>{1, 2, 3});
-  EXPECT_NE(error_of([&] { TokenDataset::from_bin(path, 2, {4, 10}); }).find("fewer than one sample"), std::string::npos);
-  EXPECT_NE(error_of([&] { TokenDataset::from_bin(path, 4, {2, 10}); }).find("no whole number"), std::string::npos);
-  EXPECT_NE(error_of([&] { TokenDataset::from_bin(path, 2, {2, 3}); }).find("token 3 at position 2"), std::string::npos);
-  EXPECT_NE(error_of([&] { TokenDataset::from_bin(folder / "none.bin", 2, {2, 3}); }).find("none.bin"), std::string::npos);
-  EXPECT_NE(error_of([&] { TokenDataset::from_ids({}, "empty.txt", {2, 3}); }).find("empty.txt"), std::string::npos);
+  EXPECT_NE(error_of([&] {
+              TokenDataset::from_bin(path, 2, {4, 10});
+            }).find("fewer than one sample"),
+            std::string::npos);
+  EXPECT_NE(error_of([&] {
+              TokenDataset::from_bin(path, 4, {2, 10});
+            }).find("no whole number"),
+            std::string::npos);
+  EXPECT_NE(error_of([&] {
+              TokenDataset::from_bin(path, 2, {2, 3});
+            }).find("token 3 at position 2"),
+            std::string::npos);
+  EXPECT_NE(error_of([&] {
+              TokenDataset::from_bin(folder / "none.bin", 2, {2, 3});
+            }).find("none.bin"),
+            std::string::npos);
+  EXPECT_NE(error_of([&] {
+              TokenDataset::from_ids({}, "empty.txt", {2, 3});
+            }).find("empty.txt"),
+            std::string::npos);
 }
 
 TEST_F(TokenFiles, LoaderStacksAndSeeks) {

@@ -20,10 +20,13 @@ struct Plain : torch::nn::Module {
     register_module("norm", norm);
     for (auto& p : frozen->parameters()) p.requires_grad_(false);
   }
-  at::Tensor forward(const at::Tensor& x) { return frozen->forward(norm->forward(used->forward(x))).pow(2).mean(); }
+  at::Tensor forward(const at::Tensor& x) {
+    return frozen->forward(norm->forward(used->forward(x))).pow(2).mean();
+  }
 };
 
-const char* kConfig = R"({"train_micro_batch_size_per_gpu": 2, "optimizer": {"type": "Adam", "params": {"lr": 0.1}},
+const char* kConfig =
+    R"({"train_micro_batch_size_per_gpu": 2, "optimizer": {"type": "Adam", "params": {"lr": 0.1}},
   "zero_optimization": {"stage": 2}})";
 
 TEST(Engine, StartsEveryRankFromRankZerosParametersAndBuffers) {
@@ -46,16 +49,20 @@ TEST(Engine, TrainsAPlainModuleWithFrozenAndUnusedParameters) {
       std::string config = kConfig;
       config.replace(config.find("\"stage\": 2"), 10, fmt::format("\"stage\": {}", stage));
       auto ready = initialize({.model = model, .config = config, .group = group});
-      const at::Tensor unused = model->unused->weight.detach().clone(), frozen = model->frozen->weight.detach().clone();
+      const at::Tensor unused = model->unused->weight.detach().clone(),
+                       frozen = model->frozen->weight.detach().clone();
       const at::Tensor used = model->used->weight.detach().clone();
       for (int i = 0; i < 5; ++i) {
-        ready.engine->backward(ready.engine->forward([&] { return model->forward(at::rand({2, 4}) + group->rank()); }));
+        ready.engine->backward(ready.engine->forward([&] {
+          return model->forward(at::rand({2, 4}) + group->rank());
+        }));
         ready.engine->step();
       }
       EXPECT_TRUE(at::equal(model->unused->weight, unused));
       EXPECT_TRUE(at::equal(model->frozen->weight, frozen));
       EXPECT_FALSE(at::equal(model->used->weight, used));
-      const auto everyones = group->all_gather_object(fmt::format("{}", model->used->weight.sum().item<double>()));
+      const auto everyones =
+          group->all_gather_object(fmt::format("{}", model->used->weight.sum().item<double>()));
       EXPECT_EQ(everyones[0], everyones[1]);
     });
 }
@@ -67,7 +74,8 @@ TEST(Engine, TakesAPlainBackwardOfTheUsersToo) {
     auto b = initialize({.model = twin, .config = kConfig, .group = group});
     {
       at::NoGradGuard no_grad;
-      for (size_t i = 0; i < model->parameters().size(); ++i) twin->parameters()[i].copy_(model->parameters()[i]);
+      for (size_t i = 0; i < model->parameters().size(); ++i)
+        twin->parameters()[i].copy_(model->parameters()[i]);
     }
     const at::Tensor x = at::rand({2, 4});
     a.engine->backward(a.engine->forward([&] { return model->forward(x); }));
@@ -82,13 +90,16 @@ TEST(Engine, ReportsTheUnclippedNormAlsoAtStageZero) {
   for (int stage : {0, 2})
     comm::run_ranks(2, [&](comm::GroupPtr group) {
       auto model = std::make_shared<torch::nn::LinearImpl>(torch::nn::LinearOptions(2, 1).bias(false));
-      auto ready = initialize({.model = model,
-                               .config = fmt::format(R"({{"train_micro_batch_size_per_gpu": 1, "gradient_clipping": 0.5,
-                                   "optimizer": {{"type": "Adam"}}, "zero_optimization": {{"stage": {}}}}})", stage),
-                               .group = group});
+      auto ready = initialize(
+          {.model = model,
+           .config = fmt::format(R"({{"train_micro_batch_size_per_gpu": 1, "gradient_clipping": 0.5,
+                                   "optimizer": {{"type": "Adam"}}, "zero_optimization": {{"stage": {}}}}})",
+                                 stage),
+           .group = group});
       EXPECT_FALSE(ready.engine->get_global_grad_norm());
       // The gradient is x averaged over ranks: (3, 4).
-      ready.engine->backward(model->forward(at::tensor({3.f, group->rank() == 0 ? 5.f : 3.f}).view({1, 2})).sum());
+      ready.engine->backward(
+          model->forward(at::tensor({3.f, group->rank() == 0 ? 5.f : 3.f}).view({1, 2})).sum());
       ready.engine->step();
       ASSERT_TRUE(ready.engine->get_global_grad_norm());
       EXPECT_NEAR(*ready.engine->get_global_grad_norm(), 5.0, 1e-6);
@@ -96,7 +107,9 @@ TEST(Engine, ReportsTheUnclippedNormAlsoAtStageZero) {
 }
 
 TEST(Engine, CountsMicroStepsStepsAndSamples) {
-  TinyRun run(comm::single_group(), R"({"train_batch_size": 6, "train_micro_batch_size_per_gpu": 2, "optimizer": {"type": "AdamW"}})");
+  TinyRun run(
+      comm::single_group(),
+      R"({"train_batch_size": 6, "train_micro_batch_size_per_gpu": 2, "optimizer": {"type": "AdamW"}})");
   Engine& e = run.engine();
   EXPECT_EQ(e.gradient_accumulation_steps(), 3);
   for (int m = 0; m < 7; ++m) {
@@ -112,9 +125,12 @@ TEST(Engine, CountsMicroStepsStepsAndSamples) {
 
 TEST(Engine, GivesParameterGroupsTheirOwnHyperparameters) {
   auto model = std::make_shared<Plain>();
-  auto ready = initialize({.model = model, .config = kConfig, .group = comm::single_group(),
-                           .parameter_groups = {{.parameters = {model->used->weight}, .lr = 0.5},
-                                                {.parameters = {model->used->bias, model->norm->weight}, .weight_decay = 0.0}}});
+  auto ready = initialize(
+      {.model = model,
+       .config = kConfig,
+       .group = comm::single_group(),
+       .parameter_groups = {{.parameters = {model->used->weight}, .lr = 0.5},
+                            {.parameters = {model->used->bias, model->norm->weight}, .weight_decay = 0.0}}});
   EXPECT_EQ(ready.engine->get_lr(), (std::vector<double>{0.5, 0.1}));
 }
 
@@ -122,10 +138,16 @@ TEST(Engine, RefusesWhatCannotWork) {
   auto model = std::make_shared<Plain>();
   const auto group = comm::single_group();
   EXPECT_THROW(initialize({.config = kConfig, .group = group}), base::Error);
-  EXPECT_THROW(initialize({.model = std::make_shared<torch::nn::Module>(), .config = kConfig, .group = group}), base::Error);
-  EXPECT_THROW(initialize({.model = model, .config = R"({"train_batch_size": 2})", .group = group}), base::Error);
-  EXPECT_THROW(initialize({.model = model, .config = kConfig, .group = group,
-                           .parameter_groups = {{.parameters = {model->used->weight}}, {.parameters = {model->used->weight}}}}),
+  EXPECT_THROW(
+      initialize({.model = std::make_shared<torch::nn::Module>(), .config = kConfig, .group = group}),
+      base::Error);
+  EXPECT_THROW(initialize({.model = model, .config = R"({"train_batch_size": 2})", .group = group}),
+               base::Error);
+  EXPECT_THROW(initialize({.model = model,
+                           .config = kConfig,
+                           .group = group,
+                           .parameter_groups = {{.parameters = {model->used->weight}},
+                                                {.parameters = {model->used->weight}}}}),
                base::Error);
   auto ready = initialize({.model = model, .config = kConfig, .group = group});
   EXPECT_THROW(ready.engine->backward(at::ones({2}).requires_grad_(true)), base::Error);
@@ -133,8 +155,10 @@ TEST(Engine, RefusesWhatCannotWork) {
 
 TEST(Engine, NamesTheUnusedParameterWhenAskedTo) {
   auto model = std::make_shared<Plain>();
-  auto ready = initialize({.model = model, .config = R"({"train_micro_batch_size_per_gpu": 2, "optimizer": {"type": "Adam"},
-      "zero_optimization": {"stage": 2, "ignore_unused_parameters": false}})", .group = comm::single_group()});
+  auto ready = initialize({.model = model,
+                           .config = R"({"train_micro_batch_size_per_gpu": 2, "optimizer": {"type": "Adam"},
+      "zero_optimization": {"stage": 2, "ignore_unused_parameters": false}})",
+                           .group = comm::single_group()});
   try {
     ready.engine->backward(model->forward(at::rand({2, 4})));
     FAIL();

@@ -16,16 +16,19 @@ struct Marker : nn::BlockObserver {
 TEST(Overlap, EachLayersBucketIsIssuedBeforeTheBackwardOfTheNextLayerStarts) {
   for (int stage : {0, 1, 2}) {
     comm::FakeLog log;
-    const std::string config = fmt::format(R"({{"train_micro_batch_size_per_gpu": 1, "optimizer": {{"type": "Adam"}},
-      "zero_optimization": {{"stage": {}, "reduce_bucket_size": 1}}}})", stage);
+    const std::string config =
+        fmt::format(R"({{"train_micro_batch_size_per_gpu": 1, "optimizer": {{"type": "Adam"}},
+      "zero_optimization": {{"stage": {}, "reduce_bucket_size": 1}}}})",
+                    stage);
     TinyRun run(comm::fake_group(0, 2, &log), config);
     for (auto& [name, block] : nn::blocks_of(*run.model))
-      if (name.size() == 8 && name.rfind("layers.", 0) == 0) block->add_observer(std::make_shared<Marker>(&log, name));
+      if (name.size() == 8 && name.rfind("layers.", 0) == 0)
+        block->add_observer(std::make_shared<Marker>(&log, name));
     log.clear();
     run.micro_step();
 
-    // Every parameter is a bucket: when a layer's backward starts, those of the final norm (2) and of the layers after it
-    // (12 each) have been issued.
+    // Every parameter is a bucket: when a layer's backward starts, those of the final norm (2) and of the
+    // layers after it (12 each) have been issued.
     const auto names = log.names();
     int reductions = 0, layers = 0;
     for (const auto& name : names) {

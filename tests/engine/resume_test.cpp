@@ -29,7 +29,8 @@ std::string config(int stage, const std::string& precision, int accumulation) {
 }
 
 // The window of 3 makes the dynamic scale move within the run, the first steps overflow.
-const char* kFp16 = R"(, "fp16": {"enabled": true, "initial_scale_power": 24, "loss_scale_window": 3, "hysteresis": 1})";
+const char* kFp16 =
+    R"(, "fp16": {"enabled": true, "initial_scale_power": 24, "loss_scale_window": 3, "hysteresis": 1})";
 
 void expect_resume_is_exact(const fs::path& folder, int world, const std::string& text) {
   comm::run_ranks(world, [&](comm::GroupPtr group) {
@@ -61,11 +62,14 @@ TEST_F(Resume, IsExactWithDropoutAndShuffleAtEveryStage) {
 
 TEST_F(Resume, IsExactInFp16WithADynamicScale) { expect_resume_is_exact(folder, 2, config(2, kFp16, 1)); }
 
-TEST_F(Resume, IsExactInBf16) { expect_resume_is_exact(folder, 3, config(1, R"(, "bf16": {"enabled": true})", 1)); }
+TEST_F(Resume, IsExactInBf16) {
+  expect_resume_is_exact(folder, 3, config(1, R"(, "bf16": {"enabled": true})", 1));
+}
 
 TEST_F(Resume, Fp16SkipsOverflowingStepsAndHalvesTheScale) {
   comm::run_ranks(2, [&](comm::GroupPtr group) {
-    TinyRun run(group, config(2, R"(, "fp16": {"enabled": true, "initial_scale_power": 40, "hysteresis": 1})", 1));
+    TinyRun run(group,
+                config(2, R"(, "fp16": {"enabled": true, "initial_scale_power": 40, "hysteresis": 1})", 1));
     const auto before = run.weights();
     run.steps(1);
     EXPECT_FALSE(run.engine().was_step_applied());
@@ -109,7 +113,8 @@ TEST_F(Resume, LoadsTheModuleAloneOrWithoutOptimizerAndSchedulerStates) {
     EXPECT_EQ(module_only.engine().optimizer().step_count(), 0);
 
     TinyRun no_states(group, config(1, R"(, "bf16": {"enabled": true})", 1));
-    ASSERT_TRUE(no_states.engine().load_checkpoint(folder, {.optimizer_states = false, .lr_scheduler_states = false}));
+    ASSERT_TRUE(no_states.engine().load_checkpoint(
+        folder, {.optimizer_states = false, .lr_scheduler_states = false}));
     EXPECT_TRUE(same_bits(no_states.weights(), want));
     EXPECT_EQ(no_states.engine().global_steps(), 4);
     EXPECT_EQ(no_states.engine().optimizer().step_count(), 0);

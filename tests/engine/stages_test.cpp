@@ -5,10 +5,11 @@ namespace deepspeed::engine {
 namespace {
 
 std::string config(int stage, int accumulation, double clipping, const std::string& more = "") {
-  return fmt::format(R"({{"train_micro_batch_size_per_gpu": 2, "gradient_accumulation_steps": {}, "gradient_clipping": {},
+  return fmt::format(
+      R"({{"train_micro_batch_size_per_gpu": 2, "gradient_accumulation_steps": {}, "gradient_clipping": {},
     "optimizer": {{"type": "AdamW", "params": {{"lr": 1e-2, "weight_decay": 0.1}}}},
     "zero_optimization": {{"stage": {}, "reduce_bucket_size": 3000}}{}}})",
-                     accumulation, clipping, stage, more);
+      accumulation, clipping, stage, more);
 }
 
 struct Outcome {
@@ -38,7 +39,8 @@ TEST(Stages, OneAndTwoEqualZeroBitForBitOnTwoRanksInFp32) {
       EXPECT_LT(zero.losses.back(), zero.losses.front());
       for (int stage : {1, 2}) {
         const Outcome other = train(2, config(stage, 1, clipping), arch);
-        EXPECT_TRUE(same_bits(zero.weights, other.weights)) << arch << " stage " << stage << " clipping " << clipping;
+        EXPECT_TRUE(same_bits(zero.weights, other.weights))
+            << arch << " stage " << stage << " clipping " << clipping;
         EXPECT_EQ(zero.losses, other.losses);
         EXPECT_EQ(zero.norms, other.norms);
       }
@@ -51,7 +53,8 @@ TEST(Stages, EqualZeroClosely_OnOtherWorldsAndWithAccumulation) {
       const Outcome zero = train(world, config(0, accumulation, 1.0), "gpt2", 4);
       for (int stage : {1, 2}) {
         const Outcome other = train(world, config(stage, accumulation, 1.0), "gpt2", 4);
-        for (size_t i = 0; i < zero.losses.size(); ++i) EXPECT_NEAR(other.losses[i] / zero.losses[i], 1, 1e-6);
+        for (size_t i = 0; i < zero.losses.size(); ++i)
+          EXPECT_NEAR(other.losses[i] / zero.losses[i], 1, 1e-6);
         for (size_t i = 0; i < zero.norms.size(); ++i) EXPECT_NEAR(other.norms[i] / zero.norms[i], 1, 1e-5);
       }
     }
@@ -66,9 +69,12 @@ TEST(Stages, EqualEachOtherInBf16) {
 }
 
 TEST(Stages, AccumulatingGivesWhatOneLargeBatchGives) {
-  const std::string large = R"({"train_micro_batch_size_per_gpu": 6, "optimizer": {"type": "Adam", "params": {"lr": 1e-3}}})";
-  const std::string small = R"({"train_micro_batch_size_per_gpu": 2, "gradient_accumulation_steps": 3, "optimizer": {"type": "Adam", "params": {"lr": 1e-3}}})";
-  // Weights are not compared: parameters whose gradient is exactly zero (key biases) get the sign of rounding noise.
+  const std::string large =
+      R"({"train_micro_batch_size_per_gpu": 6, "optimizer": {"type": "Adam", "params": {"lr": 1e-3}}})";
+  const std::string small =
+      R"({"train_micro_batch_size_per_gpu": 2, "gradient_accumulation_steps": 3, "optimizer": {"type": "Adam", "params": {"lr": 1e-3}}})";
+  // Weights are not compared: parameters whose gradient is exactly zero (key biases) get the sign of rounding
+  // noise.
   const Outcome many = train(1, small, "gpt2", 2), one = train(1, large, "gpt2", 2);
   for (size_t step = 0; step < 2; ++step) {
     const double mean = (many.losses[3 * step] + many.losses[3 * step + 1] + many.losses[3 * step + 2]) / 3;

@@ -15,11 +15,13 @@ namespace deepspeed::engine {
 inline models::ArchSpec tiny_spec(const std::string& type = "gpt2", double dropout = 0) {
   nlohmann::json config;
   if (type == "gpt2") {
-    config = {{"model_type", "gpt2"}, {"vocab_size", 61}, {"n_positions", 16}, {"n_embd", 24}, {"n_layer", 3}, {"n_head", 4},
+    config = {{"model_type", "gpt2"},  {"vocab_size", 61},      {"n_positions", 16},
+              {"n_embd", 24},          {"n_layer", 3},          {"n_head", 4},
               {"embd_pdrop", dropout}, {"attn_pdrop", dropout}, {"resid_pdrop", dropout}};
   } else {
-    config = {{"model_type", "llama"}, {"vocab_size", 61}, {"max_position_embeddings", 16}, {"hidden_size", 24}, {"num_hidden_layers", 3},
-              {"num_attention_heads", 4}, {"num_key_value_heads", 2}, {"intermediate_size", 40}};
+    config = {{"model_type", "llama"},    {"vocab_size", 61},       {"max_position_embeddings", 16},
+              {"hidden_size", 24},        {"num_hidden_layers", 3}, {"num_attention_heads", 4},
+              {"num_key_value_heads", 2}, {"intermediate_size", 40}};
   }
   return models::parse_arch_spec(config, "config.json");
 }
@@ -35,11 +37,18 @@ class Pattern : public data::Dataset {
 
 /// One rank's model with its engine, initialised alike on every rank.
 struct TinyRun {
-  explicit TinyRun(comm::GroupPtr group, const std::string& config, models::ArchSpec spec = tiny_spec(), bool shuffle = false)
-      : rng(std::make_shared<accel::Rng>(3, static_cast<uint64_t>(group->rank()))), model(std::make_shared<models::Decoder>(spec, rng)) {
+  explicit TinyRun(comm::GroupPtr group, const std::string& config, models::ArchSpec spec = tiny_spec(),
+                   bool shuffle = false)
+      : rng(std::make_shared<accel::Rng>(3, static_cast<uint64_t>(group->rank()))),
+        model(std::make_shared<models::Decoder>(spec, rng)) {
     nn::DenseMaterializer().materialize(nn::list_parameters(*model), nn::InitSource(5));
-    ready = initialize({.model = model, .config = config, .group = group, .training_data = std::make_shared<Pattern>(), .shuffle = shuffle,
-                        .seed = 11, .rng = rng});
+    ready = initialize({.model = model,
+                        .config = config,
+                        .group = group,
+                        .training_data = std::make_shared<Pattern>(),
+                        .shuffle = shuffle,
+                        .seed = 11,
+                        .rng = rng});
     ready.engine->train();
   }
 
@@ -53,7 +62,8 @@ struct TinyRun {
   std::vector<double> steps(int count) {
     std::vector<double> losses;
     for (int s = 0; s < count; ++s)
-      for (int64_t g = 0; g < ready.engine->gradient_accumulation_steps(); ++g) losses.push_back(micro_step());
+      for (int64_t g = 0; g < ready.engine->gradient_accumulation_steps(); ++g)
+        losses.push_back(micro_step());
     return losses;
   }
   std::vector<at::Tensor> weights() const {

@@ -11,11 +11,26 @@ namespace {
 
 ArchSpec tiny(const std::string& type, double dropout = 0) {
   if (type == "gpt2")
-    return parse_arch_spec({{"model_type", "gpt2"}, {"vocab_size", 31}, {"n_positions", 12}, {"n_embd", 16}, {"n_layer", 2}, {"n_head", 2},
-                            {"embd_pdrop", dropout}, {"attn_pdrop", dropout}, {"resid_pdrop", dropout}, {"initializer_range", 0.4}},
+    return parse_arch_spec({{"model_type", "gpt2"},
+                            {"vocab_size", 31},
+                            {"n_positions", 12},
+                            {"n_embd", 16},
+                            {"n_layer", 2},
+                            {"n_head", 2},
+                            {"embd_pdrop", dropout},
+                            {"attn_pdrop", dropout},
+                            {"resid_pdrop", dropout},
+                            {"initializer_range", 0.4}},
                            "config.json");
-  return parse_arch_spec({{"model_type", "llama"}, {"vocab_size", 31}, {"max_position_embeddings", 12}, {"hidden_size", 16}, {"num_hidden_layers", 2},
-                          {"num_attention_heads", 4}, {"num_key_value_heads", 2}, {"intermediate_size", 24}, {"initializer_range", 0.4}},
+  return parse_arch_spec({{"model_type", "llama"},
+                          {"vocab_size", 31},
+                          {"max_position_embeddings", 12},
+                          {"hidden_size", 16},
+                          {"num_hidden_layers", 2},
+                          {"num_attention_heads", 4},
+                          {"num_key_value_heads", 2},
+                          {"intermediate_size", 24},
+                          {"initializer_range", 0.4}},
                          "config.json");
 }
 
@@ -68,7 +83,8 @@ TEST(Generate, GreedyTokensAreThoseOfAForwardWithoutACache) {
     at::NoGradGuard no_grad;
     for (int i = 0; i < 6; ++i) {
       const at::Tensor input = at::tensor(std::vector<int64_t>(ids.begin(), ids.end())).unsqueeze(0);
-      slow.push_back(static_cast<int32_t>(model->logits(input).select(1, input.size(1) - 1).argmax().item<int64_t>()));
+      slow.push_back(
+          static_cast<int32_t>(model->logits(input).select(1, input.size(1) - 1).argmax().item<int64_t>()));
       ids.push_back(slow.back());
     }
     EXPECT_EQ(fast, slow) << type;
@@ -78,7 +94,8 @@ TEST(Generate, GreedyTokensAreThoseOfAForwardWithoutACache) {
 
 TEST(Generate, StopsAtTheLastPositionAndRepeatsUnderASeed) {
   auto model = made(tiny("gpt2"));
-  const auto a = generate(*model, {1, 2}, {.max_new_tokens = 100, .seed = 4}), b = generate(*model, {1, 2}, {.max_new_tokens = 100, .seed = 4});
+  const auto a = generate(*model, {1, 2}, {.max_new_tokens = 100, .seed = 4}),
+             b = generate(*model, {1, 2}, {.max_new_tokens = 100, .seed = 4});
   EXPECT_EQ(a.size(), 10u);
   EXPECT_EQ(a, b);
   EXPECT_NE(a, generate(*model, {1, 2}, {.max_new_tokens = 100, .seed = 5}));

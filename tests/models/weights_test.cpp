@@ -58,8 +58,9 @@ TEST_F(Weights, ShardsOfAParameterAreReadAlone) {
     nn::ShardMaterializer shard(layout, rank);
     shard.materialize(specs, WeightSource(formats::SafetensorsModel::open(folder / "out"), spec));
     for (const auto& piece : layout.pieces(rank))
-      ASSERT_TRUE(at::equal(shard.shard().narrow(0, piece.shard_offset, piece.count),
-                            specs[piece.param].tensor.detach().view({-1}).narrow(0, piece.begin, piece.count)));
+      ASSERT_TRUE(
+          at::equal(shard.shard().narrow(0, piece.shard_offset, piece.count),
+                    specs[piece.param].tensor.detach().view({-1}).narrow(0, piece.begin, piece.count)));
   }
 }
 
@@ -76,7 +77,11 @@ TEST_F(Weights, MayLackTheFamilysPrefix) {
     std::string name = spec.hugging_face_name(p.name);
     if (name.rfind(spec.name_prefix, 0) == 0) name = name.substr(spec.name_prefix.size());
     kept.push_back(p.tensor.detach().contiguous());
-    views.push_back({name, formats::Dtype::kF32, p.shape, {static_cast<const std::byte*>(kept.back().const_data_ptr()), static_cast<size_t>(kept.back().nbytes())}});
+    views.push_back({name,
+                     formats::Dtype::kF32,
+                     p.shape,
+                     {static_cast<const std::byte*>(kept.back().const_data_ptr()),
+                      static_cast<size_t>(kept.back().nbytes())}});
   }
   fs::create_directories(folder / "bare");
   formats::write_safetensors_model(folder / "bare", views);

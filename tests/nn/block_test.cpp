@@ -13,7 +13,8 @@ namespace {
 
 using at::Tensor;
 
-// Writes "F(name f) B(name b)" style events: > before forward, < after forward, [ before backward, ] after backward.
+// Writes "F(name f) B(name b)" style events: > before forward, < after forward, [ before backward, ] after
+// backward.
 struct Recorder : BlockObserver {
   explicit Recorder(std::string* log, std::string name) : log(log), name(std::move(name)) {}
   void before_forward(Block&) override { *log += ">" + name; }
@@ -26,16 +27,16 @@ struct Recorder : BlockObserver {
 
 class Scale : public BlockModule<Scale> {
  public:
-  Scale() {
-    weight = register_parameter("weight", at::full({1}, 3.0));
-  }
+  Scale() { weight = register_parameter("weight", at::full({1}, 3.0)); }
   Tensor compute(const Tensor& x) { return x * weight; }
   Tensor weight;
 };
 
 struct Recorded {
   std::string log;
-  void watch(Block& block, const std::string& name) { block.add_observer(std::make_shared<Recorder>(&log, name)); }
+  void watch(Block& block, const std::string& name) {
+    block.add_observer(std::make_shared<Recorder>(&log, name));
+  }
   size_t count(const std::string& event) const {
     size_t n = 0;
     for (size_t at = log.find(event); at != std::string::npos; at = log.find(event, at + 1)) ++n;
@@ -139,7 +140,8 @@ struct Recompute : torch::autograd::Function<Recompute> {
     at::NoGradGuard no_grad;
     return block->forward(x);
   }
-  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* ctx, torch::autograd::variable_list grads) {
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* ctx,
+                                                 torch::autograd::variable_list grads) {
     auto* block = reinterpret_cast<Scale*>(ctx->saved_data["block"].toInt());
     Tensor x = ctx->get_saved_variables()[0].detach().requires_grad_(true);
     at::AutoGradMode grad(true);

@@ -11,7 +11,8 @@ namespace deepspeed::nn {
 namespace {
 
 TEST(Linear, BothWeightOrdersMultiplyAlike) {
-  Linear out_in(DenseOptions{.in_features = 5, .out_features = 3}), in_out(DenseOptions{.in_features = 5, .out_features = 3, .order = WeightOrder::kInOut});
+  Linear out_in(DenseOptions{.in_features = 5, .out_features = 3}),
+      in_out(DenseOptions{.in_features = 5, .out_features = 3, .order = WeightOrder::kInOut});
   DenseMaterializer().materialize(list_parameters(out_in), InitSource(1));
   DenseMaterializer().materialize(list_parameters(in_out), InitSource(2));
   at::NoGradGuard no_grad;
@@ -23,8 +24,16 @@ TEST(Linear, BothWeightOrdersMultiplyAlike) {
 }
 
 AttentionConfig attention_config(bool fused, int64_t kv_heads) {
-  return {.layer = 0, .hidden = 24, .heads = 4, .kv_heads = kv_heads, .head_dim = 6, .fused_qkv = fused, .qkv_bias = true,
-          .output_bias = true, .weight_init = Init::normal(0.4), .output_init = Init::normal(0.4)};
+  return {.layer = 0,
+          .hidden = 24,
+          .heads = 4,
+          .kv_heads = kv_heads,
+          .head_dim = 6,
+          .fused_qkv = fused,
+          .qkv_bias = true,
+          .output_bias = true,
+          .weight_init = Init::normal(0.4),
+          .output_init = Init::normal(0.4)};
 }
 
 TEST(Attention, GivesTheSameWithACacheAsWithoutOne) {
@@ -37,11 +46,13 @@ TEST(Attention, GivesTheSameWithACacheAsWithoutOne) {
         const at::Tensor x = at::rand({2, 7, 24});
         auto table = [&](int64_t length, int64_t offset) { return ops::rotary_table(6, length, offset); };
         const auto all = table(7, 0);
-        const at::Tensor whole = attention.forward(x, rotary ? &all : nullptr, static_cast<KvCache*>(nullptr));
+        const at::Tensor whole =
+            attention.forward(x, rotary ? &all : nullptr, static_cast<KvCache*>(nullptr));
         ContiguousKvCache cache(1, 7);
         for (auto [from, count] : std::vector<std::pair<int64_t, int64_t>>{{0, 4}, {4, 1}, {5, 2}}) {
           const auto part = table(count, from);
-          const at::Tensor step = attention.forward(x.narrow(1, from, count), rotary ? &part : nullptr, static_cast<KvCache*>(&cache));
+          const at::Tensor step = attention.forward(x.narrow(1, from, count), rotary ? &part : nullptr,
+                                                    static_cast<KvCache*>(&cache));
           cache.advance(count);
           EXPECT_TRUE(at::allclose(step, whole.narrow(1, from, count), 1e-4, 1e-5));
         }
@@ -56,7 +67,10 @@ TEST(Attention, DropsInTrainingOnlyAndRepeatsTheMaskOfAStep) {
   Attention attention(config, rng);
   DenseMaterializer().materialize(list_parameters(attention), InitSource(3));
   const at::Tensor x = at::rand({1, 9, 24});
-  auto run = [&] { return attention.forward(x, static_cast<const ops::RotaryTable*>(nullptr), static_cast<KvCache*>(nullptr)).detach(); };
+  auto run = [&] {
+    return attention.forward(x, static_cast<const ops::RotaryTable*>(nullptr), static_cast<KvCache*>(nullptr))
+        .detach();
+  };
   rng->set_step(1);
   const at::Tensor first = run();
   EXPECT_TRUE(at::equal(first, run()));
@@ -77,11 +91,16 @@ TEST(KvCache, RefusesMoreThanItsCapacity) {
 }
 
 TEST(Mlp, GatesWithSiluOfTheGate) {
-  Mlp mlp({.hidden = 4, .intermediate = 6, .activation = Activation::kSwiGlu, .weight_init = Init::normal(0.5), .output_init = Init::normal(0.5)});
+  Mlp mlp({.hidden = 4,
+           .intermediate = 6,
+           .activation = Activation::kSwiGlu,
+           .weight_init = Init::normal(0.5),
+           .output_init = Init::normal(0.5)});
   DenseMaterializer().materialize(list_parameters(mlp), InitSource(3));
   auto p = mlp.named_parameters();
   const at::Tensor x = at::rand({3, 4});
-  const at::Tensor want = at::linear(at::silu(at::linear(x, p["gate.weight"])) * at::linear(x, p["up.weight"]), p["down.weight"]);
+  const at::Tensor want =
+      at::linear(at::silu(at::linear(x, p["gate.weight"])) * at::linear(x, p["up.weight"]), p["down.weight"]);
   EXPECT_TRUE(at::allclose(mlp.forward(x), want, 1e-5, 1e-6));
 }
 

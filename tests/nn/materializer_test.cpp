@@ -12,7 +12,8 @@ class Tied : public BlockModule<Tied> {
  public:
   Tied() {
     in = register_module("in", std::make_shared<Embedding>(11, 6, Init::normal(0.5)));
-    fc = register_module("fc", std::make_shared<Linear>(DenseOptions{.in_features = 6, .out_features = 9,
+    fc = register_module("fc", std::make_shared<Linear>(DenseOptions{.in_features = 6,
+                                                                     .out_features = 9,
                                                                      .weight_init = Init::uniform(-1, 1),
                                                                      .bias_init = Init::ones()}));
     out_weight = register_parameter("out_weight", in->weight());
@@ -27,7 +28,8 @@ TEST(Materializer, ListsDistinctParametersWithShapesRulesAndTies) {
   Tied model;
   const auto specs = list_parameters(model);
   ASSERT_EQ(specs.size(), 3u);
-  const auto tied = std::find_if(specs.begin(), specs.end(), [](const auto& s) { return !s.aliases.empty(); });
+  const auto tied =
+      std::find_if(specs.begin(), specs.end(), [](const auto& s) { return !s.aliases.empty(); });
   ASSERT_NE(tied, specs.end());
   EXPECT_EQ(tied->shape, (std::vector<int64_t>{11, 6}));
   for (const auto& spec : specs) EXPECT_FALSE(is_materialized(spec.tensor)) << spec.name;
@@ -58,13 +60,15 @@ TEST(Materializer, AnySliceOnAnyWorldSizeHasTheBitsOfTheWhole) {
   const auto specs = list_parameters(model);
   DenseMaterializer().materialize(specs, InitSource(7));
   for (int world : {1, 2, 3, 5, 16}) {
-    for (const auto& layout : {partition::Layout::concatenated(sizes_of(specs), world), partition::Layout::per_parameter(sizes_of(specs), world)}) {
+    for (const auto& layout : {partition::Layout::concatenated(sizes_of(specs), world),
+                               partition::Layout::per_parameter(sizes_of(specs), world)}) {
       for (int rank = 0; rank < world; ++rank) {
         ShardMaterializer shard(layout, rank);
         shard.materialize(specs, InitSource(7));
         for (const auto& piece : layout.pieces(rank))
-          ASSERT_TRUE(at::equal(shard.shard().narrow(0, piece.shard_offset, piece.count),
-                                specs[piece.param].tensor.detach().view({-1}).narrow(0, piece.begin, piece.count)));
+          ASSERT_TRUE(
+              at::equal(shard.shard().narrow(0, piece.shard_offset, piece.count),
+                        specs[piece.param].tensor.detach().view({-1}).narrow(0, piece.begin, piece.count)));
       }
     }
   }

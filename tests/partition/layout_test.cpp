@@ -13,7 +13,8 @@ namespace {
 std::vector<ParamSize> random_params(std::mt19937& random) {
   std::vector<ParamSize> params(random() % 12);
   for (size_t i = 0; i < params.size(); ++i)
-    params[i] = {"p" + std::to_string(i), static_cast<int64_t>(random() % 5 == 0 ? random() % 3 : random() % 200)};
+    params[i] = {"p" + std::to_string(i),
+                 static_cast<int64_t>(random() % 5 == 0 ? random() % 3 : random() % 200)};
   return params;
 }
 
@@ -28,7 +29,8 @@ void expect_partition(const Layout& layout) {
       ASSERT_GE(piece.shard_offset, free_from);
       free_from = piece.shard_offset + piece.count;
       ASSERT_LE(free_from, layout.shard_numel());
-      for (int64_t i = 0; i < piece.count; ++i) ++owners.at(piece.param).at(static_cast<size_t>(piece.begin + i));
+      for (int64_t i = 0; i < piece.count; ++i)
+        ++owners.at(piece.param).at(static_cast<size_t>(piece.begin + i));
     }
   }
   for (const auto& param : owners)
@@ -46,7 +48,8 @@ TEST(Layout, CoversEveryElementExactlyOnceForRandomParametersAndWorldSizes) {
     ASSERT_EQ(flat.padded_numel() % (2 * world), 0);
     const Layout sharded = Layout::per_parameter(params, world);
     expect_partition(sharded);
-    ASSERT_LT(sharded.padded_numel() - sharded.numel(), std::max<int64_t>(1, world * static_cast<int64_t>(params.size())));
+    ASSERT_LT(sharded.padded_numel() - sharded.numel(),
+              std::max<int64_t>(1, world * static_cast<int64_t>(params.size())));
   }
 }
 

@@ -20,7 +20,8 @@ class BadInput : public testing_support::TrainingFolder {
     std::string text = finished.output;
     while (!text.empty() && text.back() == '\n') text.pop_back();
     EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 0) << "more than one line:\n" << text;
-    for (const auto& word : words) EXPECT_NE(text.find(word), std::string::npos) << "'" << word << "' is not in: " << text;
+    for (const auto& word : words)
+      EXPECT_NE(text.find(word), std::string::npos) << "'" << word << "' is not in: " << text;
   }
   void spoil_weights(const std::function<void(std::string&)>& change) {
     std::string bytes = base::read_text_file(path("model/model.safetensors"));
@@ -38,7 +39,11 @@ class BadInput : public testing_support::TrainingFolder {
   }
 };
 
-TEST_F(BadInput, MissingConfig) { expect_refusal({bin("ds_train"), "--model", path("model"), "--data", path("data.bin"), "--deepspeed_config", path("none.json")}, {"none.json"}); }
+TEST_F(BadInput, MissingConfig) {
+  expect_refusal({bin("ds_train"), "--model", path("model"), "--data", path("data.bin"), "--deepspeed_config",
+                  path("none.json")},
+                 {"none.json"});
+}
 
 TEST_F(BadInput, MalformedConfig) {
   write("ds.json", "{\n  \"train_batch_size\": 2,\n  \"optimizer\": {\"type\" \"Adam\"}\n}");
@@ -51,17 +56,21 @@ TEST_F(BadInput, UnknownKey) {
 }
 
 TEST_F(BadInput, ImpossibleBatchSizes) {
-  write("ds.json", R"({"train_batch_size": 7, "train_micro_batch_size_per_gpu": 2, "gradient_accumulation_steps": 2, "optimizer": {"type": "Adam"}})");
+  write(
+      "ds.json",
+      R"({"train_batch_size": 7, "train_micro_batch_size_per_gpu": 2, "gradient_accumulation_steps": 2, "optimizer": {"type": "Adam"}})");
   expect_refusal(train(), {"7", "2"});
 }
 
 TEST_F(BadInput, WrongEnum) {
-  write("ds.json", R"({"train_batch_size": 2, "optimizer": {"type": "Adam"}, "zero_optimization": {"stage": 7}})");
+  write("ds.json",
+        R"({"train_batch_size": 2, "optimizer": {"type": "Adam"}, "zero_optimization": {"stage": 7}})");
   expect_refusal(train(), {"stage", "7"});
 }
 
 TEST_F(BadInput, NotYetAvailable) {
-  write("ds.json", R"({"train_batch_size": 2, "optimizer": {"type": "Adam"}, "zero_optimization": {"stage": 3}})");
+  write("ds.json",
+        R"({"train_batch_size": 2, "optimizer": {"type": "Adam"}, "zero_optimization": {"stage": 3}})");
   expect_refusal(train(), {"not available yet", "stage"});
   expect_refusal(train({"--objective", "mlm"}), {"mlm", "not available yet"});
 }
@@ -82,7 +91,8 @@ TEST_F(BadInput, OversizedHeaderOfWeights) {
 TEST_F(BadInput, OverlappingWeights) {
   spoil_weights([](std::string& bytes) {
     // The second tensor starts where the first does: "data_offsets":[N, becomes [0,
-    const size_t first = bytes.find("\"data_offsets\":[0,"), second = bytes.find("\"data_offsets\":[", first == std::string::npos ? 0 : first + 10);
+    const size_t first = bytes.find("\"data_offsets\":[0,"),
+                 second = bytes.find("\"data_offsets\":[", first == std::string::npos ? 0 : first + 10);
     ASSERT_NE(second, std::string::npos);
     for (size_t i = second + 16; bytes[i] != ','; ++i) bytes[i] = i == second + 16 ? '0' : ' ';
   });

@@ -15,7 +15,7 @@ extern char** environ;
 namespace deepspeed::testing_support {
 
 struct Finished {
-  int code = -1;  // 128+N for signal N
+  int code = -1;       // 128+N for signal N
   std::string output;  // both streams
 };
 
@@ -37,7 +37,8 @@ inline Finished run(const std::vector<std::string>& command) {
   Finished finished;
   if (status_spawn == 0) {
     std::array<char, 4096> buffer{};
-    for (ssize_t n; (n = ::read(pipe_ends[0], buffer.data(), buffer.size())) > 0;) finished.output.append(buffer.data(), static_cast<size_t>(n));
+    for (ssize_t n; (n = ::read(pipe_ends[0], buffer.data(), buffer.size())) > 0;)
+      finished.output.append(buffer.data(), static_cast<size_t>(n));
     int status = 0;
     ::waitpid(child, &status, 0);
     finished.code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);

@@ -29,7 +29,8 @@ TEST_F(DsTrain, WritesTheDocumentedLogOnTwoRanks) {
   EXPECT_EQ(finished.output, "");
   const auto lines = log_lines(path("log.jsonl"));
   ASSERT_EQ(lines.size(), 2u);
-  for (const char* key : {"step", "loss", "lr", "grad_norm", "loss_scale", "skipped", "tokens", "tokens_per_s", "step_ms", "rss_bytes", "device_bytes"})
+  for (const char* key : {"step", "loss", "lr", "grad_norm", "loss_scale", "skipped", "tokens",
+                          "tokens_per_s", "step_ms", "rss_bytes", "device_bytes"})
     EXPECT_TRUE(lines[1].contains(key)) << key;
   EXPECT_GT(lines[0]["start_s"].get<double>(), 0);
   EXPECT_FALSE(lines[1].contains("start_s"));
@@ -39,8 +40,12 @@ TEST_F(DsTrain, WritesTheDocumentedLogOnTwoRanks) {
 
 TEST_F(DsTrain, ResumesToTheSameLossesAsAnUninterruptedRun) {
   ASSERT_EQ(run(launched(2, {"--steps", "6", "--log-jsonl", path("whole.jsonl"), "-q"})).code, 0);
-  ASSERT_EQ(run(launched(2, {"--steps", "3", "--log-jsonl", path("parts.jsonl"), "--save", path("ckpt"), "-q"})).code, 0);
-  const Finished second = run(launched(2, {"--steps", "6", "--log-jsonl", path("parts.jsonl"), "--save", path("ckpt"), "--load", path("ckpt"), "-q"}));
+  ASSERT_EQ(
+      run(launched(2, {"--steps", "3", "--log-jsonl", path("parts.jsonl"), "--save", path("ckpt"), "-q"}))
+          .code,
+      0);
+  const Finished second = run(launched(2, {"--steps", "6", "--log-jsonl", path("parts.jsonl"), "--save",
+                                           path("ckpt"), "--load", path("ckpt"), "-q"}));
   ASSERT_EQ(second.code, 0) << second.output;
   const auto whole = log_lines(path("whole.jsonl")), parts = log_lines(path("parts.jsonl"));
   ASSERT_EQ(parts.size(), 6u);
@@ -69,7 +74,8 @@ TEST_F(DsTrain, InitialisesFromTheSeedWithoutWeights) {
 }
 
 TEST_F(DsTrain, AKilledRankTakesTheOthersDownWithItsSignal) {
-  // The rank kills itself through a configuration that only a shell wrapper gives: sh runs ds_train for rank 0, dies for rank 1.
+  // The rank kills itself through a configuration that only a shell wrapper gives: sh runs ds_train for rank
+  // 0, dies for rank 1.
   write("rank.sh", "#!/bin/sh\n[ \"$RANK\" = 1 ] && sleep 1 && kill -KILL $$\nexec \"$@\"\n");
   fs::permissions(folder / "rank.sh", fs::perms::owner_all);
   auto command = launched(2, {"--steps", "1000000", "-q"});

@@ -23,7 +23,8 @@ ZeroConfig config(int stage, int64_t bucket, bool scatter = true) {
 
 // A gradient that depends on parameter, rank and micro-batch; sums of it are exact in fp32.
 at::Tensor gradient(size_t param, int rank, int micro) {
-  return at::arange(kParams[param].numel, at::kFloat) * (rank + 1) + static_cast<double>(16 * param) + 4.0 * micro;
+  return at::arange(kParams[param].numel, at::kFloat) * (rank + 1) + static_cast<double>(16 * param) +
+         4.0 * micro;
 }
 
 at::Tensor expected(const Layout& layout, int world, int micros) {
@@ -56,16 +57,18 @@ TEST_P(Reducers, AverageEveryGradientOverRanksAndMicroBatches) {
         for (size_t p = kParams.size(); p-- > 0;) reducer.add(p, gradient(p, group->rank(), micro));
         reducer.finish();
       }
-      const at::Tensor want = expected(layout, c.world, micros).narrow(0, group->rank() * layout.shard_numel(), layout.shard_numel());
+      const at::Tensor want = expected(layout, c.world, micros)
+                                  .narrow(0, group->rank() * layout.shard_numel(), layout.shard_numel());
       EXPECT_TRUE(at::allclose(reducer.shard(), want, 1e-6, 1e-6)) << reducer.shard() << want;
     }
   });
 }
 
 INSTANTIATE_TEST_SUITE_P(StagesWorldsAndBuckets, Reducers,
-                         testing::Values(Case{0, 1, 100, true}, Case{0, 2, 6, true}, Case{1, 2, 6, true}, Case{2, 2, 6, true},
-                                         Case{1, 2, 1000, true}, Case{2, 2, 1000, true}, Case{2, 3, 1, true}, Case{1, 3, 9, true},
-                                         Case{2, 2, 6, false}, Case{1, 3, 6, false},
+                         testing::Values(Case{0, 1, 100, true}, Case{0, 2, 6, true}, Case{1, 2, 6, true},
+                                         Case{2, 2, 6, true}, Case{1, 2, 1000, true}, Case{2, 2, 1000, true},
+                                         Case{2, 3, 1, true}, Case{1, 3, 9, true}, Case{2, 2, 6, false},
+                                         Case{1, 3, 6, false},
                                          Case{2, 30, 8, true}));  // more ranks than elements of any parameter
 
 TEST(GradientReducer, TreatsUnusedParametersAsZeroAndNamesThem) {
@@ -77,7 +80,8 @@ TEST(GradientReducer, TreatsUnusedParametersAsZeroAndNamesThem) {
     reducer.add(2, at::ones({12}));
     reducer.finish([&](size_t p) { unused.push_back(p); });
     EXPECT_EQ(unused, (std::vector<size_t>{0, 1, 3, 4}));
-    EXPECT_EQ(reducer.shard().sum().item<double>(), group->rank() == 0 ? 6 : 6);  // c is [8, 20), the cut is at 14 of 28
+    EXPECT_EQ(reducer.shard().sum().item<double>(),
+              group->rank() == 0 ? 6 : 6);  // c is [8, 20), the cut is at 14 of 28
   });
 }
 

@@ -10,7 +10,8 @@ namespace {
 
 std::vector<NamedParameter> parameters(at::ScalarType dtype, double offset = 0) {
   auto make = [&](std::string name, at::IntArrayRef shape, double start) {
-    at::Tensor t = (at::arange(c10::multiply_integers(shape), at::kFloat) / 8 + start + offset).view(shape).to(dtype);
+    at::Tensor t =
+        (at::arange(c10::multiply_integers(shape), at::kFloat) / 8 + start + offset).view(shape).to(dtype);
     return NamedParameter{std::move(name), t.requires_grad_(true)};
   };
   return {make("a", {3, 5}, 1), make("b", {1}, 2), make("c", {4, 2}, 3)};
@@ -52,7 +53,8 @@ void expect_update_reaches_everyone(int world, const ZeroConfig& zero, at::Scala
       if (piece.low_precision_copy.defined()) piece.low_precision_copy.copy_(piece.param);
     }
     states.publish();
-    for (size_t i = 0; i < named.size(); ++i) EXPECT_TRUE(at::equal(named[i].tensor, before[i] + 1)) << named[i].name;
+    for (size_t i = 0; i < named.size(); ++i)
+      EXPECT_TRUE(at::equal(named[i].tensor, before[i] + 1)) << named[i].name;
   });
 }
 
@@ -90,7 +92,8 @@ TEST(GroupStates, BroadcastsRankZerosParameters) {
     EXPECT_TRUE(at::equal(named[0].tensor, parameters(at::kBFloat16)[0].tensor));
     for (size_t i = 0; i < states.owned().size(); ++i) {
       const auto& owned = states.owned()[i];
-      const auto want = parameters(at::kBFloat16)[owned.param].tensor.detach().view({-1}).narrow(0, owned.begin, owned.count);
+      const auto want = parameters(at::kBFloat16)[owned.param].tensor.detach().view({-1}).narrow(
+          0, owned.begin, owned.count);
       EXPECT_TRUE(at::equal(states.pieces()[i].param, want.to(at::kFloat)));
     }
   });

@@ -22,31 +22,51 @@ void check_objective(const std::string& objective) {
   if (objective == "clm") return;
   for (const char* later : {"mlm", "sequence-classification", "token-classification", "question-answering"})
     DS_CHECK(objective != later, "--objective {} is not available yet (clm is)", objective);
-  deepspeed::base::fail("--objective '{}' is unknown (clm, mlm, sequence-classification, token-classification, question-answering)", objective);
+  deepspeed::base::fail(
+      "--objective '{}' is unknown (clm, mlm, sequence-classification, token-classification, "
+      "question-answering)",
+      objective);
 }
 
 void add_options(CLI::App& app, TrainOptions& o, std::string& objective, bool& no_shuffle) {
-  app.add_option("--model", o.model, "Hugging Face folder: config.json, tokenizer.json, *.safetensors when present (else initialised from --seed)")->required();
+  app.add_option("--model", o.model,
+                 "Hugging Face folder: config.json, tokenizer.json, *.safetensors when present (else "
+                 "initialised from --seed)")
+      ->required();
   app.add_option("--data", o.data, ".txt, .jsonl, or .bin of little-endian token ids")->required();
-  app.add_option("--deepspeed_config", o.config, "DeepSpeed configuration: a file, its text, or that in base64")->required();
+  app.add_option("--deepspeed_config", o.config,
+                 "DeepSpeed configuration: a file, its text, or that in base64")
+      ->required();
   app.add_option("--data-dtype", o.data_dtype, "of .bin data: u16 or u32")->capture_default_str();
-  app.add_option("--text-field", o.text_field, "field of .jsonl lines that holds the text")->capture_default_str();
-  app.add_option("--objective", objective, "clm; mlm, sequence-classification, token-classification and question-answering are not available yet")->capture_default_str();
-  app.add_option("--seq-length", o.seq_length, "tokens of a sample")->capture_default_str()->check(CLI::Range(2, 1 << 24));
-  auto* steps = app.add_option("--steps", o.steps, "optimizer steps to reach, those of a resumed run included")->check(CLI::Range(int64_t{1}, int64_t{1} << 50));
+  app.add_option("--text-field", o.text_field, "field of .jsonl lines that holds the text")
+      ->capture_default_str();
+  app.add_option("--objective", objective,
+                 "clm; mlm, sequence-classification, token-classification and question-answering are not "
+                 "available yet")
+      ->capture_default_str();
+  app.add_option("--seq-length", o.seq_length, "tokens of a sample")
+      ->capture_default_str()
+      ->check(CLI::Range(2, 1 << 24));
+  auto* steps =
+      app.add_option("--steps", o.steps, "optimizer steps to reach, those of a resumed run included")
+          ->check(CLI::Range(int64_t{1}, int64_t{1} << 50));
   app.add_option("--epochs", o.epochs, "instead of --steps")->excludes(steps)->check(CLI::Range(1, 1 << 30));
-  app.add_option("--seed", o.seed, "of initialisation, dropout, shuffling and sampling")->capture_default_str();
+  app.add_option("--seed", o.seed, "of initialisation, dropout, shuffling and sampling")
+      ->capture_default_str();
   app.add_flag("--no-shuffle", no_shuffle, "take the samples in file order");
   app.add_option("--eval-data", o.eval_data, "held-out data of the same kind: perplexity at the end");
   app.add_option("--eval-every", o.eval_every, "and every so many steps")->check(CLI::NonNegativeNumber);
-  app.add_flag("--eval-baselines", o.eval_baselines, "beside the perplexity, those of a unigram and a trigram model of the training data");
+  app.add_flag("--eval-baselines", o.eval_baselines,
+               "beside the perplexity, those of a unigram and a trigram model of the training data");
   app.add_option("--save", o.save, "checkpoint folder, written at the end");
   app.add_option("--save-every", o.save_every, "and every so many steps")->check(CLI::NonNegativeNumber);
   app.add_option("--load", o.load, "checkpoint folder to resume from");
   app.add_option("--load-tag", o.load_tag, "checkpoint within it (default: what its file 'latest' names)");
   app.add_option("--export", o.export_to, "write the trained model as a Hugging Face folder");
   app.add_option("--generate", o.generate, "prompt to continue at the end");
-  app.add_option("--generate-tokens", o.generate_tokens, "how far")->capture_default_str()->check(CLI::Range(1, 1 << 20));
+  app.add_option("--generate-tokens", o.generate_tokens, "how far")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1 << 20));
   app.add_option("--log-jsonl", o.log_jsonl, "one JSON line a step");
   app.add_flag("-q,--quiet", o.quiet, "no progress, no notes");
 }
@@ -59,21 +79,26 @@ std::string one_line(std::string text) {
 
 int failed(const std::string& what) {
   const auto rank = deepspeed::base::env("RANK");
-  std::fprintf(stderr, "ds_train%s: %s\n", rank ? (" [rank " + *rank + "]").c_str() : "", one_line(what).c_str());
+  std::fprintf(stderr, "ds_train%s: %s\n", rank ? (" [rank " + *rank + "]").c_str() : "",
+               one_line(what).c_str());
   return 1;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app("Trains a language model under a DeepSpeed configuration; one process a rank (see `deepspeed`), or alone.", "ds_train");
+  CLI::App app(
+      "Trains a language model under a DeepSpeed configuration; one process a rank (see `deepspeed`), or "
+      "alone.",
+      "ds_train");
   TrainOptions options;
   std::string objective = "clm";
   bool no_shuffle = false;
   int local_rank = 0;  // the launcher passes it to every program; the environment says the same
   app.set_version_flag("--version", fmt::format("ds_train (deepspeed.cpp) {}", deepspeed::base::version()));
   app.footer(kExamples);
-  app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);  // scripts append their overrides
+  app.option_defaults()->multi_option_policy(
+      CLI::MultiOptionPolicy::TakeLast);  // scripts append their overrides
   add_options(app, options, objective, no_shuffle);
   app.add_option("--local_rank", local_rank)->group("");
   app.add_flag("--deepspeed")->group("");  // scripts written for DeepSpeed pass it

@@ -8,7 +8,8 @@
 int main() {
   auto net = std::make_shared<torch::nn::LinearImpl>(4, 1);
   auto ready = deepspeed::initialize(
-      {.model = net, .config = R"({"train_batch_size": 8, "optimizer": {"type": "Adam", "params": {"lr": 0.05}}})"});
+      {.model = net,
+       .config = R"({"train_batch_size": 8, "optimizer": {"type": "Adam", "params": {"lr": 0.05}}})"});
   double first = 0, last = 0;
   for (int step = 0; step < 50; ++step) {
     const at::Tensor x = at::rand({8, 4});
