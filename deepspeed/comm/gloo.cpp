@@ -1,5 +1,6 @@
 // The only file that includes ProcessGroupGloo.hpp: gloo's headers come from another release than the library
 // inside libtorch, so nothing of gloo's own may be instantiated here (tests/comm/symbols_test.cpp).
+#include <signal.h>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 
 #include "deepspeed/base/env.h"
@@ -21,10 +22,18 @@ void switch_off_flight_recorder() {
   (void)done;
 }
 
+// Gloo writes to sockets without MSG_NOSIGNAL, so a peer that dies at the wrong moment would kill this
+// process instead of failing the operation. A handler of the program's own is left alone.
+void ignore_broken_pipes() {
+  struct sigaction current {};
+  if (sigaction(SIGPIPE, nullptr, &current) == 0 && current.sa_handler == SIG_DFL) signal(SIGPIPE, SIG_IGN);
+}
+
 }  // namespace
 
 Connect connect_gloo(const std::string& local_address) {
   switch_off_flight_recorder();
+  ignore_broken_pipes();
   return [local_address](const StorePtr& store, int rank, int size,
                          std::chrono::milliseconds timeout) -> BackendPtr {
     auto options = c10d::ProcessGroupGloo::Options::create(timeout);
