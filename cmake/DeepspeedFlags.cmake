@@ -24,9 +24,10 @@ if(DEEPSPEED_MOLD AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
 endif()
 find_program(DEEPSPEED_CCACHE ccache)
 if(DEEPSPEED_CCACHE)
-  # Precompiled headers are cached only with these; see ccache(1), "PRECOMPILED HEADERS".
+  # Precompiled headers are cached only with this sloppiness (ccache(1), "PRECOMPILED HEADERS"); the base folder lets
+  # clones in different places share results.
   foreach(language C CXX)
-    set(CMAKE_${language}_COMPILER_LAUNCHER env CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime ${DEEPSPEED_CCACHE})
+    set(CMAKE_${language}_COMPILER_LAUNCHER env CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime CCACHE_BASEDIR=${CMAKE_SOURCE_DIR} CCACHE_NOHASHDIR=1 ${DEEPSPEED_CCACHE})
   endforeach()
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-fpch-preprocess>)
