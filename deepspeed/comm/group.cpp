@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "deepspeed/base/error.h"
+#include "deepspeed/comm/check_in.h"
 #include "deepspeed/comm/group_state.h"
 #include "deepspeed/comm/pending_work.h"
 
@@ -80,12 +81,7 @@ GroupPtr Group::new_group(const std::vector<int>& ranks, std::string name) {
     // Disjoint groups made by one call share its number, so the first member tells their keys apart.
     const auto prefix = fmt::format("g{}.{}", number, ranks.front());
     if (state_->store) child->store = c10::make_intrusive<c10d::PrefixStore>(prefix, state_->store);
-    try {
-      child->backend = child->connect(child->store, child->rank, child->size, child->timeout);
-    } catch (...) {
-      base::fail("group '{}' could not be connected on rank {} within {} s: {}", child->name, child->rank,
-                 std::chrono::duration<double>(child->timeout).count(), reason_of(std::current_exception()));
-    }
+    connect_group(*child, child->store);
   } else {
     child->policy = policy_for("gloo");  // whose constructions touch no backend when there are no peers
   }

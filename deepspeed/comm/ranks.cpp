@@ -11,6 +11,7 @@
 
 #include "deepspeed/base/error.h"
 #include "deepspeed/comm/backends.h"
+#include "deepspeed/comm/check_in.h"
 
 namespace deepspeed::comm {
 namespace {
@@ -61,8 +62,7 @@ std::shared_ptr<GroupState> join_world(const StorePtr& store, const Connect& con
   std::iota(state->global_ranks.begin(), state->global_ranks.end(), 0);
   state->store = store;
   state->connect = connect;
-  const auto names = c10::make_intrusive<c10d::PrefixStore>("backend", state->store);
-  state->backend = state->connect(names, rank, size, timeout);
+  connect_group(*state, c10::make_intrusive<c10d::PrefixStore>("backend", state->store));
   return state;
 }
 

@@ -143,13 +143,7 @@ GroupPtr init_world(const Rendezvous& r, Backend backend) {
   meet(r, state->store);
   if (!nccl)
     state->connect = connect_gloo(r.rank == 0 ? address : local_address_towards(address, r.master_port));
-  try {
-    const auto store = c10::make_intrusive<c10d::PrefixStore>("backend", state->store);
-    state->backend = state->connect(store, r.rank, r.world_size, r.timeout);
-  } catch (...) {
-    base::fail("rank {} could not connect to the other ranks within {:.1f} s: {}", r.rank, seconds(r.timeout),
-               reason_of(std::current_exception()));
-  }
+  connect_group(*state, c10::make_intrusive<c10d::PrefixStore>("backend", state->store));
   return std::make_shared<Group>(state);
 }
 

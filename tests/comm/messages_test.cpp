@@ -120,6 +120,12 @@ TEST(Groups, SubgroupsNumberTheirMembersInTheGivenOrder) {
   });
 }
 
+TEST(Groups, ARankMayLeaveWithoutHavingSaidAnything) {
+  for (int i = 0; i < 20; ++i) {
+    run_ranks(3, [](GroupPtr world) { world->new_group({2, 0}); });
+  }
+}
+
 TEST(Groups, DisjointGroupsMayBeMadeByOneCallEach) {
   run_ranks(4, [](GroupPtr world) {
     // Each rank names only its own half, as DeepSpeed's users do when every rank computes its own list.

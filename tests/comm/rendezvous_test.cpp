@@ -183,7 +183,7 @@ TEST(Rendezvous, RanksThatDisagreeAboutTheWorldAreTold) {
   const int fd = listen_on("127.0.0.1", 0);
   const int port = listening_port(fd);
   std::array<std::string, 2> texts;
-  std::vector<std::thread> threads;
+  std::vector<std::jthread> threads;
   for (int rank = 0; rank < 2; ++rank) {
     threads.emplace_back([&texts, rank, port, fd] {
       auto r = local(rank, rank == 0 ? 2 : 3, port, fd);
@@ -202,7 +202,7 @@ TEST(Rendezvous, ARankThatExistsTwiceIsTold) {
   const int fd = listen_on("127.0.0.1", 0);
   const int port = listening_port(fd);
   std::array<std::string, 2> texts;
-  std::vector<std::thread> threads;
+  std::vector<std::jthread> threads;
   for (auto& text : texts) {
     threads.emplace_back([&text, port] {
       try {
@@ -245,7 +245,7 @@ std::vector<std::string> listening_addresses() {
 TEST(Rendezvous, ListensOnLoopbackAloneWhenTheJobIsLocal) {
   const int fd = listen_on("127.0.0.1", 0);
   const int port = listening_port(fd);
-  std::vector<std::thread> threads;
+  std::vector<std::jthread> threads;
   for (int rank = 0; rank < 2; ++rank) {
     threads.emplace_back([=] {
       auto world = init_world(local(rank, 2, port, fd), Backend::kGloo);
@@ -274,7 +274,7 @@ TEST(Rendezvous, ThePatternOfAnOpenSocketIsNoticed) {
 
 TEST(Rendezvous, AHostNameIsAsGoodAsAnAddress) {
   const int port = free_port();
-  std::vector<std::thread> threads;
+  std::vector<std::jthread> threads;
   for (int rank = 0; rank < 2; ++rank) {
     threads.emplace_back([=] {
       auto r = local(rank, 2, port);
