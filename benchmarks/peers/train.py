@@ -32,10 +32,10 @@ LOSS_TOLERANCE = 1e-4  # relative, fp32
 def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--stages", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--pairs", type=int, default=3, help="runs of each side and stage")
+    parser.add_argument("--pairs", type=int, default=3, help="runs of each side and stage; 0: none")
     parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--warmup", type=int, default=3, help="first steps of a run that do not count")
-    parser.add_argument("--starts", type=int, default=5, help="warm starts of each side; one more is made and discarded")
+    parser.add_argument("--starts", type=int, default=5, help="warm starts of each side, and one more that is discarded; 0: none")
     parser.add_argument("--accumulation", type=int, default=1)
     parser.add_argument("--bin", type=pathlib.Path, default=ROOT / "build/release/bin")
     parser.add_argument("--json", action="store_true", help="one JSON object a row")
@@ -185,7 +185,7 @@ def main():
     if options.starts:
         for row in measure_starts(options, sides, inputs):
             show(row, options.json)
-    for stage in options.stages:
+    for stage in options.stages if options.pairs else []:
         for row in measure_stage(options, sides, inputs, stage):
             show(row, options.json)
 
