@@ -115,7 +115,9 @@ TEST(Groups, SubgroupsNumberTheirMembersInTheGivenOrder) {
       EXPECT_EQ(nested != nullptr, world->rank() == 2);
     }
     EXPECT_EQ(lone != nullptr, world->rank() == 2);
-    if (lone) EXPECT_EQ(lone->all_gather_object("x").size(), 1u);
+    if (lone) {
+      EXPECT_EQ(lone->all_gather_object("x").size(), 1u);
+    }
     world->barrier();
   });
 }
