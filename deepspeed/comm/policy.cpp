@@ -8,9 +8,9 @@
 namespace deepspeed::comm {
 namespace {
 
-// Gloo, 64 MB of fp32 between 2 local processes, milliseconds: all_gather native 76, broadcasts 22, exchange 22
-// (3 ranks, busy machine: 335, 69, 116); reduce_scatter native 105, all_to_all + sum 43, exchange + sum 24;
-// all_reduce native 49, exchanges 54. Gloo has no all_to_all of lists and no gathers of uneven sizes.
+// Gloo, 64 MB of fp32 between 2 local processes, milliseconds: all_gather native 76, broadcasts 22, exchange
+// 22 (3 ranks, busy machine: 335, 69, 116); reduce_scatter native 105, all_to_all + sum 43, exchange + sum
+// 24; all_reduce native 49, exchanges 54. Gloo has no all_to_all of lists and no gathers of uneven sizes.
 constexpr Policy kGloo{Construction::kBroadcasts, Construction::kExchange, Construction::kExchange, false};
 constexpr Policy kNative{};
 constexpr std::array<std::pair<std::string_view, const Policy*>, 3> kTable{
