@@ -126,6 +126,10 @@ void Engine::begin_forward() {
   if (parts_.rng) parts_.rng->set_step(static_cast<uint64_t>(micro_steps_));
 }
 
+double Engine::loss_factor() const {
+  return scaler_.scale() / static_cast<double>(gradient_accumulation_steps());
+}
+
 void Engine::on_gradient(size_t group, size_t index, const at::Tensor& parameter) {
   at::NoGradGuard no_grad;
   if (!backward_open_) {

@@ -23,6 +23,7 @@
 #include "deepspeed/comm/group.h"
 #include "deepspeed/engine/config.h"
 #include "deepspeed/nn/grad_hooks.h"
+#include "deepspeed/ops/linear_cross_entropy.h"
 #include "deepspeed/optim/loss_scaler.h"
 #include "deepspeed/optim/norm.h"
 #include "deepspeed/optim/scheduler.h"
@@ -81,6 +82,7 @@ class Engine {
   template <class Compute>
   auto forward(Compute&& compute) {
     begin_forward();
+    const ops::LossFactor factor(loss_factor());
     return compute();
   }
   /// Gradients of a scalar loss, divided by the accumulation steps and multiplied by the loss scale; reduces
@@ -138,6 +140,8 @@ class Engine {
   void make_optimizer();
   void listen_to_gradients();
   void begin_forward();
+  // What backward() multiplies a micro-batch's loss by.
+  double loss_factor() const;
   void on_gradient(size_t group, size_t index, const at::Tensor& parameter);
   void end_backward();
   Decision judge_gradients();

@@ -33,7 +33,7 @@ class Batch {
         labels_(in.labels.const_data_ptr<int64_t>()),
         n_(hidden_.size(0)),
         vocabulary_(weight_.size(0)),
-        divisor_(type_ == at::kFloat ? static_cast<double>(n_) : 1.0),
+        scale_(in.factor / static_cast<double>(n_)),
         plan_(plan_cross_entropy(n_, vocabulary_, want_hidden || want_weight)),
         gradients_(want_hidden || want_weight) {
     if (want_hidden) result_.hidden = empty_huge(hidden_.sizes(), at::kFloat);
@@ -52,10 +52,6 @@ class Batch {
       const int64_t rows = std::min(plan_.rows, n_ - first);
       forward_tile(first, rows);
       if (gradients_) backward_tile(first, rows);
-    }
-    if (divisor_ != static_cast<double>(n_)) {
-      if (result_.hidden.defined()) result_.hidden.mul_(1.0 / static_cast<double>(n_));
-      if (result_.weight.defined()) result_.weight.mul_(1.0 / static_cast<double>(n_));
     }
     return result_;
   }
@@ -82,9 +78,10 @@ class Batch {
       float* values = logits.data_ptr<float>();
       for (int64_t row = 0; row < rows; ++row) {
         const int64_t at = labels_[first + row] - word;
-        if (at >= 0 && at < words) label_logit_[static_cast<size_t>(row)] = values[at * rows + row];
+        if (at >= 0 && at < words) label_logit_[static_cast<size_t>(row)] = logit(values[at * rows + row]);
       }
-      const cpu::ExpBlock block{words, rows, values, row_max_.data(), row_sum_.data(), block_max(word)};
+      const cpu::ExpBlock block{
+          words, rows, type_ == at::kBFloat16, values, row_max_.data(), row_sum_.data(), block_max(word)};
       at::parallel_for(0, ceil_div(rows, kRowsPerThread), 1, [&](int64_t begin, int64_t end) {
         kernels_.exp_block(block, begin * kRowsPerThread, std::min(rows, end * kRowsPerThread));
       });
@@ -94,7 +91,12 @@ class Batch {
                       static_cast<double>(label_logit_[row]);
   }
 
-  // Leaves (softmax - onehot) / divisor of a block where the next products read it.
+  // A logit as the softmax kernel takes it.
+  float logit(float value) const {
+    return type_ == at::kBFloat16 ? static_cast<float>(at::BFloat16(value)) : value;
+  }
+
+  // Leaves (softmax - onehot) * scale of a block where the next products read it.
   at::Tensor logit_gradients(int64_t first, int64_t rows, int64_t word, int64_t words,
                              const std::vector<float>& scale) {
     const at::Tensor exps = logits_block(word, words, rows);
@@ -121,8 +123,7 @@ class Batch {
   // expm1 keeps what p - 1 would cancel when the model is sure.
   float label_gradient(size_t row) const {
     const double log_sum = static_cast<double>(row_max_[row]) + std::log(static_cast<double>(row_sum_[row]));
-    return static_cast<float>(std::expm1(static_cast<double>(label_logit_[row]) - log_sum) /
-                              divisor_);
+    return static_cast<float>(std::expm1(static_cast<double>(label_logit_[row]) - log_sum) * scale_);
   }
 
   static void set(const at::Tensor& t, int64_t index, float value) {
@@ -135,7 +136,7 @@ class Batch {
   void backward_tile(int64_t first, int64_t rows) {
     std::vector<float> scale(static_cast<size_t>(rows));
     for (size_t row = 0; row < scale.size(); ++row)
-      scale[row] = static_cast<float>(1.0 / (divisor_ * static_cast<double>(row_sum_[row])));
+      scale[row] = static_cast<float>(scale_ / static_cast<double>(row_sum_[row]));
     const at::Tensor hidden = hidden_.narrow(0, first, rows);
     for (int64_t word = 0; word < vocabulary_; word += plan_.words) {
       const int64_t words = std::min(plan_.words, vocabulary_ - word);
@@ -153,9 +154,7 @@ class Batch {
   at::Tensor hidden_, weight_;
   const int64_t* labels_;
   int64_t n_, vocabulary_;
-  // What the gradients of the logits are divided by before the products: N, but not in 16 bits, where (p - 1) / N, nearly
-  // the same number in every row of an unsure model, is rounded the same way everywhere and biases all gradients.
-  double divisor_;
+  double scale_;  // of the gradients of the logits: factor / N
   CrossEntropyPlan plan_;
   bool gradients_;
   at::Tensor logits_;   // transposed blocks one after the other: [words, rows] each

@@ -23,14 +23,17 @@ struct CrossEntropyInputs {
   at::Tensor hidden;  // [N, C]; no row of it is ignored
   at::Tensor weight;  // [V, C]
   at::Tensor labels;  // [N] int64 in [0, V), contiguous
+  double factor = 1;  // what the loss is to be multiplied by: the gradients are those of factor x loss / N
 };
 
 struct CrossEntropyResult {
-  double loss = 0;    // sum over rows
-  at::Tensor hidden;  // [N, C] fp32: gradient of loss / N, undefined where not wanted
+  double loss = 0;    // sum over rows, without the factor
+  at::Tensor hidden;  // [N, C] fp32: gradient, undefined where not wanted
   at::Tensor weight;  // [V, C] fp32, likewise
 };
 
+/// Two bf16 inputs are treated as transformers treats them: logits are rounded to bf16 before the softmax,
+/// which is fp32, and the gradients of the logits, factor and 1 / N included, after it.
 CrossEntropyResult cross_entropy(const cpu::SoftmaxKernels& kernels, const CrossEntropyInputs& in,
                                  bool want_hidden, bool want_weight);
 

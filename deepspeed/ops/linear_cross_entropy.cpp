@@ -4,7 +4,9 @@
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/csrc/autograd/graph_task.h>
 
+#include <cmath>
 #include <limits>
+#include <utility>
 #include <vector>
 
 #include "deepspeed/base/error.h"
@@ -19,6 +21,8 @@ using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
 constexpr const char* kOp = "linear_cross_entropy";
+
+thread_local double current_factor = 1;
 
 const cpu::SoftmaxKernels& kernels() {
   static const cpu::SoftmaxKernels& chosen =
@@ -77,7 +81,7 @@ Outcome compute(const at::Tensor& hidden, const at::Tensor& weight, const at::Te
   const bool some = n < hidden.size(0);
   const at::Tensor index = some ? at::tensor(rows) : at::Tensor();
   const CrossEntropyInputs in{some ? hidden.index_select(0, index) : hidden, weight,
-                              some ? all.index_select(0, index) : all};
+                              some ? all.index_select(0, index) : all, LossFactor::current()};
   CrossEntropyResult result = cross_entropy(kernels(), in, want_hidden, want_weight);
   out.loss = at::full({}, static_cast<float>(result.loss / static_cast<double>(n)), options);
   if (some && want_hidden)
@@ -95,19 +99,20 @@ struct LinearCrossEntropy : torch::autograd::Function<LinearCrossEntropy> {
     ctx->save_for_backward({out.hidden, out.weight});
     ctx->saved_data["hidden_type"] = hidden.scalar_type();
     ctx->saved_data["weight_type"] = weight.scalar_type();
+    ctx->saved_data["factor"] = LossFactor::current();
     return out.loss;
   }
 
   static variable_list backward(AutogradContext* ctx, const variable_list& upstream) {
     refuse_second_derivative(kOp);
     const variable_list saved = ctx->get_saved_variables();
-    const float factor = upstream[0].item<float>();
+    const double factor = upstream[0].item<double>() / ctx->saved_data["factor"].toDouble();
     // Without retain_graph nobody will read what was kept again, so that it may become the gradient itself.
     const bool last = !torch::autograd::get_current_graph_task_keep_graph();
     auto gradient = [&](size_t i, const char* type) {
       if (!saved[i].defined() || !ctx->needs_input_grad(i)) return at::Tensor();
       at::Tensor g = last ? saved[i] : saved[i].clone();
-      if (factor != 1.0f) g.mul_(factor);
+      if (std::abs(factor - 1) > 1e-7) g.mul_(factor);  // the incoming gradient is a rounded product
       return g.to(ctx->saved_data[type].toScalarType());
     };
     return {gradient(0, "hidden_type"), gradient(1, "weight_type"), at::Tensor(), at::Tensor()};
@@ -115,6 +120,10 @@ struct LinearCrossEntropy : torch::autograd::Function<LinearCrossEntropy> {
 };
 
 }  // namespace
+
+LossFactor::LossFactor(double factor) : outer_(std::exchange(current_factor, factor)) {}
+LossFactor::~LossFactor() { current_factor = outer_; }
+double LossFactor::current() { return current_factor; }
 
 at::Tensor linear_cross_entropy(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& labels,
                                 int64_t ignore_index) {

@@ -121,6 +121,25 @@ TEST(LinearCrossEntropy, TakesBf16AndHalf) {
               reference::linear_cross_entropy(hidden, weight, labels, -100).item<double>(), 1e-5);
 }
 
+// In an unsure model (p - 1) / N is nearly the same number in every row, so that its rounding to bf16 does
+// not average out: whether a third is taken before or after it shows in the norm of the gradient.
+TEST(LinearCrossEntropy, RoundsBf16GradientsAsIfTheLossFactorWereApplied) {
+  const at::Tensor hidden = values({94, 16}, at::kBFloat16, 0.02) + 1, labels = labels_for(94, 257);
+  const at::Tensor weight = leaf(values({257, 16}, at::kBFloat16, 0.02, 2));
+  auto norm = [&](const at::Tensor& loss) {
+    return torch::autograd::grad({loss / 3}, {weight})[0].to(at::kDouble).norm().item<double>();
+  };
+  const double want = norm(reference::linear_cross_entropy(hidden, weight, labels, -100));
+  EXPECT_GT(std::abs(norm(linear_cross_entropy(hidden, weight, labels)) / want - 1), 5e-4);
+  const LossFactor third(1.0 / 3);
+  EXPECT_LT(std::abs(norm(linear_cross_entropy(hidden, weight, labels)) / want - 1), 1e-4);
+  {
+    const LossFactor inner(2);
+    EXPECT_EQ(LossFactor::current(), 2);
+  }
+  EXPECT_EQ(LossFactor::current(), 1.0 / 3);
+}
+
 TEST(LinearCrossEntropy, LeavesIgnoredRowsOut) {
   for (int64_t ignore : {-100, 3}) {
     at::Tensor labels = labels_for(50, 33);

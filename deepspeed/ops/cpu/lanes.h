@@ -70,5 +70,14 @@ DS_INLINE void with_element(Element element, Body&& body) {
   }
 }
 
+/// x as storing it as T and loading it again leaves it.
+template <class V, class T>
+DS_INLINE typename V::F rounded(typename V::F x) {
+  if constexpr (sizeof(T) == sizeof(float)) return x;
+  T lanes[V::kWidth];
+  V::store(lanes, x);
+  return V::load(lanes);
+}
+
 }  // namespace
 }  // namespace deepspeed::ops::cpu

@@ -7,6 +7,14 @@
 namespace deepspeed::ops::cpu {
 namespace {
 
+// transformers multiplies by an RMS norm's weight in the type of x, and so rounds n and g; layer norm is one
+// op.
+template <class V, bool kCentred, class T>
+DS_INLINE typename V::F scalable(typename V::F x) {
+  if constexpr (kCentred) return x;
+  return rounded<V, T>(x);
+}
+
 template <class V, bool kCentred, class T>
 void norm_row(const NormForward& a, int64_t row) {
   using F = typename V::F;
@@ -28,7 +36,8 @@ void norm_row(const NormForward& a, int64_t row) {
   const float rstd = 1.0f / __builtin_sqrtf(V::sum(squares) / cols + a.eps);
   const F inverse = V::set1(rstd);
   for_lanes<V>(a.cols, [&](int64_t i, auto part) {
-    const F normal = (load<V>(x + i, part) - centre) * inverse, w = load<V>(a.weight + i, part);
+    const F normal = scalable<V, kCentred, T>((load<V>(x + i, part) - centre) * inverse);
+    const F w = load<V>(a.weight + i, part);
     store<V>(y + i, a.bias ? V::fma(normal, w, load<V>(a.bias + i, part)) : normal * w, part);
   });
   if (kCentred && a.mean) a.mean[row] = mean;
@@ -48,7 +57,7 @@ void norm_backward_row(const NormBackward& a, int64_t row) {
   if (dx) {
     for_lanes<V>(a.cols, [&](int64_t i, auto part) {
       const F n = (load<V>(x + i, part) - centre) * rstd;
-      const F g = load<V>(dy + i, part) * load<V>(a.weight + i, part);
+      const F g = scalable<V, kCentred, T>(load<V>(dy + i, part) * load<V>(a.weight + i, part));
       if constexpr (kCentred) mean_g = mean_g + g;
       mean_gn = V::fma(g, n, mean_gn);
     });
@@ -58,9 +67,13 @@ void norm_backward_row(const NormBackward& a, int64_t row) {
   }
   for_lanes<V>(a.cols, [&](int64_t i, auto part) {
     const F n = (load<V>(x + i, part) - centre) * rstd, d = load<V>(dy + i, part);
-    if (a.dweight) store<V>(a.dweight + i, V::fma(d, n, load<V>(a.dweight + i, part)), part);
+    if (a.dweight)
+      store<V>(a.dweight + i, V::fma(d, scalable<V, kCentred, T>(n), load<V>(a.dweight + i, part)), part);
     if (a.dbias) store<V>(a.dbias + i, load<V>(a.dbias + i, part) + d, part);
-    if (dx) store<V>(dx + i, (d * load<V>(a.weight + i, part) - mean_g - n * mean_gn) * rstd, part);
+    if (dx) {
+      const F g = scalable<V, kCentred, T>(d * load<V>(a.weight + i, part));
+      store<V>(dx + i, (g - mean_g - n * mean_gn) * rstd, part);
+    }
   });
 }
 

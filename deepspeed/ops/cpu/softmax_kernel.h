@@ -10,9 +10,11 @@
 namespace deepspeed::ops::cpu {
 
 /// Logits become exp(logit - m), where m[row] is the largest logit so far; row_max becomes m, row_sum the sum
-/// of exp(logit - m) so far, and block_max keeps m as it was for this block.
+/// of exp(logit - m) so far, and block_max keeps m as it was for this block. With `bf16` the logits are
+/// rounded to bf16 first.
 struct ExpBlock {
   int64_t vocabulary, rows;
+  bool bf16;
   float* logits;     // [vocabulary, rows]
   float* row_max;    // [rows], -infinity before the first block
   float* row_sum;    // [rows], 0 before the first block

@@ -9,14 +9,18 @@ namespace deepspeed::ops::cpu {
 namespace {
 
 // kVectors neighbouring vectors go down the vocabulary together: whole cache lines, and independent sums.
-template <class V, int kVectors, class Part>
+template <class V, int kVectors, bool kBf16, class Part>
 void exp_columns(const ExpBlock& a, int64_t column, Part part) {
   using F = typename V::F;
   F old[kVectors], top[kVectors], sum[kVectors], base[kVectors];
   for (int k = 0; k < kVectors; ++k) top[k] = old[k] = load<V>(a.row_max + column + k * V::kWidth, part);
   for (int64_t v = 0; v < a.vocabulary; ++v)
-    for (int k = 0; k < kVectors; ++k)
-      top[k] = V::max(top[k], load<V>(a.logits + v * a.rows + column + k * V::kWidth, part));
+    for (int k = 0; k < kVectors; ++k) {
+      float* p = a.logits + v * a.rows + column + k * V::kWidth;
+      F logit = load<V>(p, part);
+      if constexpr (kBf16) store<V>(p, logit = rounded<V, uint16_t>(logit), part);
+      top[k] = V::max(top[k], logit);
+    }
   for (int k = 0; k < kVectors; ++k) {
     // While all logits are -infinity their exponentials are 0, not NaN.
     base[k] = V::max(top[k], V::set1(-3.4e38f));
@@ -36,11 +40,16 @@ void exp_columns(const ExpBlock& a, int64_t column, Part part) {
   }
 }
 
+template <class V, bool kBf16>
+void exp_rows_as(const ExpBlock& a, int64_t begin, int64_t end) {
+  int64_t column = begin;
+  for (; column + 4 * V::kWidth <= end; column += 4 * V::kWidth) exp_columns<V, 4, kBf16>(a, column, Whole{});
+  for_lanes<V>(end - column, [&](int64_t i, auto part) { exp_columns<V, 1, kBf16>(a, column + i, part); });
+}
+
 template <class V>
 void exp_rows(const ExpBlock& a, int64_t begin, int64_t end) {
-  int64_t column = begin;
-  for (; column + 4 * V::kWidth <= end; column += 4 * V::kWidth) exp_columns<V, 4>(a, column, Whole{});
-  for_lanes<V>(end - column, [&](int64_t i, auto part) { exp_columns<V, 1>(a, column + i, part); });
+  a.bf16 ? exp_rows_as<V, true>(a, begin, end) : exp_rows_as<V, false>(a, begin, end);
 }
 
 template <class V, int kVectors, class T, class Part>

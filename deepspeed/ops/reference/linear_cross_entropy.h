@@ -8,7 +8,8 @@
 namespace deepspeed::ops::reference {
 
 /// As ops::linear_cross_entropy, with all logits at once, composed of ATen ops in fp64, differentiable by
-/// autograd; the result is fp64.
+/// autograd; the result is fp64. Of bf16 inputs the logits and their gradients are rounded to bf16, as
+/// transformers rounds them.
 at::Tensor linear_cross_entropy(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& labels,
                                 int64_t ignore_index);
 

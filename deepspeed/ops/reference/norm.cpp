@@ -12,7 +12,9 @@ at::Tensor layer_norm(const at::Tensor& x, const at::Tensor& weight, const at::T
 
 at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps) {
   const at::Tensor wide = x.to(at::kDouble);
-  return wide / at::sqrt((wide * wide).mean(-1, true) + eps) * weight.to(at::kDouble);
+  const at::Tensor normal = wide / at::sqrt((wide * wide).mean(-1, true) + eps);
+  const bool rounds = x.scalar_type() != at::kFloat;
+  return (rounds ? normal.to(x.scalar_type()).to(at::kDouble) : normal) * weight.to(at::kDouble);
 }
 
 }  // namespace deepspeed::ops::reference
