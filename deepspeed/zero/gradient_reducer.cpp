@@ -26,6 +26,7 @@ GradientReducer::GradientReducer(partition::Layout layout, const StateTable& tab
       dtype_(dtype),
       buckets_(plan_buckets(layout_, config.reduce_bucket_size)),
       bucket_of_(layout_.params().size()),
+      sums_first_(!table.optimizer.sharded && dtype != at::kFloat),
       arrived_(layout_.params().size(), 0),
       open_(buckets_.size()) {
   for (size_t b = 0; b < buckets_.size(); ++b) {
@@ -46,6 +47,11 @@ at::Tensor GradientReducer::slot(size_t param) {
   return buffer.narrow(0, offset - bucket.begin, count);
 }
 
+// What gradients are multiplied by on their way into a bucket: whole sums once, as their window closes.
+double GradientReducer::factor_now() const {
+  return reduces_now() && !sums_first_ ? 1.0 / group_->size() : 1.0;
+}
+
 void GradientReducer::add(size_t param, const at::Tensor& grad) {
   DS_CHECK(!arrived_[param] || bucket_of_[param] >= next_bucket_ || !reduces_now(),
            "a further gradient of '{}' arrived after its bucket had been reduced: the parameter is used by "
@@ -53,16 +59,20 @@ void GradientReducer::add(size_t param, const at::Tensor& grad) {
            "backward passes of one step",
            layout_.params()[param].name);
   at::Tensor target = slot(param).view(grad.sizes());
-  const double average = 1.0 / group_->size();
-  const bool add_to_sum = arrived_[param] || (!table_.gradient.sharded && has_sum_[param]);
-  if (add_to_sum) {
-    target.add_(grad, average);
-  } else if (grad.scalar_type() == dtype_) {
-    // A wrapped number keeps its precision: as a 16-bit tensor 1/3 would be off by 0.2 %.
-    at::mul_out(target, grad, at::native::wrapped_scalar_tensor(average));
+  const double factor = factor_now();
+  // A wrapped number keeps its precision: in 16 bits, as a tensor or as the alpha of add_, 1/3 would be off
+  // by 0.2 %.
+  const at::Tensor share = at::native::wrapped_scalar_tensor(factor);
+  if (arrived_[param]) {
+    target.add_(factor == 1 ? grad : grad.mul(share));
+  } else if (!table_.gradient.sharded && has_sum_[param]) {
+    target.add_(grad);
+    if (factor != 1) target.mul_(share);
+  } else if (grad.scalar_type() == dtype_ && factor != 1) {
+    at::mul_out(target, grad, share);
   } else {
     target.copy_(grad);
-    if (group_->size() > 1) target.mul_(average);
+    if (factor != 1) target.mul_(share);
   }
   if (!table_.gradient.sharded) has_sum_[param] = 1;
   if (arrived_[param]) return;
@@ -114,6 +124,7 @@ void GradientReducer::complete_oldest() {
   Pending pending = std::move(pending_.front());
   pending_.pop_front();
   pending.work->wait();
+  if (sums_first_) pending.input.mul_(at::native::wrapped_scalar_tensor(1.0 / group_->size()));
   if (!table_.gradient.sharded) return;
   const Bucket& bucket = buckets_[pending.bucket];
   const int64_t first = group_->rank() * layout_.shard_numel();
@@ -131,7 +142,10 @@ void GradientReducer::finish(const std::function<void(size_t)>& on_unused) {
   for (size_t p = 0; p < arrived_.size(); ++p) {
     if (arrived_[p]) continue;
     if (on_unused) on_unused(p);
-    if (table_.gradient.sharded || !has_sum_[p]) slot(p).zero_();
+    if (table_.gradient.sharded || !has_sum_[p])
+      slot(p).zero_();
+    else if (const double factor = factor_now(); factor != 1)
+      slot(p).mul_(at::native::wrapped_scalar_tensor(factor));
     --missing_[bucket_of_[p]];
   }
   if (reduces_now()) issue_ready();

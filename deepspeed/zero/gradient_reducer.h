@@ -55,6 +55,7 @@ class GradientReducer {
   };
 
   bool reduces_now() const { return table_.gradient.sharded || boundary_; }
+  double factor_now() const;
   at::Tensor slot(size_t param);
   void issue_ready();
   void issue(size_t bucket);
@@ -68,6 +69,10 @@ class GradientReducer {
   at::ScalarType dtype_;
   std::vector<Bucket> buckets_;
   std::vector<size_t> bucket_of_;  // by parameter
+  // Whether the average is taken after the sum over ranks, as DeepSpeed without ZeRO does (its stages 1 and 2
+  // divide before). It decides what overflows in 16 bits; fp32 always divides on the way into the bucket,
+  // where it costs nothing.
+  bool sums_first_;
 
   bool boundary_ = true;
   std::vector<char> arrived_;     // in this backward, by parameter

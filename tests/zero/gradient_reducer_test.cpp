@@ -136,13 +136,21 @@ TEST(GradientReducer, AccumulatesSixteenBitGradientsInTheAskedPrecision) {
 TEST(GradientReducer, AveragesSixteenBitGradientsOfThreeRanksWithoutBias) {
   comm::run_ranks(3, [&](comm::GroupPtr group) {
     const Layout layout = Layout::concatenated({{"a", 3000}}, 3);
-    const ZeroConfig zero = config(2, 4000);
-    GradientReducer reducer(layout, state_table(zero), zero, group, at::kBFloat16);
     const at::Tensor g = at::linspace(1, 2, 3000).to(at::kBFloat16);
-    reducer.add(0, g);
-    reducer.finish();
     const at::Tensor want = g.to(at::kDouble).narrow(0, group->rank() * 1000, 1000);
-    EXPECT_NEAR((reducer.shard().to(at::kDouble) / want).mean().item<double>(), 1.0, 2e-4);
+    for (int stage : {0, 1, 2})
+      for (int micro_batches : {1, 2}) {
+        const ZeroConfig zero = config(stage, 4000);
+        GradientReducer reducer(layout, state_table(zero), zero, group, at::kBFloat16);
+        for (int m = 1; m <= micro_batches; ++m) {
+          reducer.set_boundary(m == micro_batches);
+          reducer.add(0, g);
+          reducer.finish();
+        }
+        const double mean = (reducer.shard().to(at::kDouble) / want).mean().item<double>();
+        EXPECT_NEAR(mean / micro_batches, 1.0, 2e-4)
+            << "stage " << stage << ", micro-batches " << micro_batches;
+      }
   });
 }
 
