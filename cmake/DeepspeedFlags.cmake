@@ -14,6 +14,7 @@ set(CMAKE_CXX_FLAGS_DEBUG "-O0 -g1 -D_GLIBCXX_ASSERTIONS")
 
 add_compile_options(-Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers)
 if(DEEPSPEED_SANITIZE)
+  string(REPLACE -O0 -O1 CMAKE_CXX_FLAGS_DEBUG "${CMAKE_CXX_FLAGS_DEBUG}")  # kernels are unbearably slow otherwise
   add_compile_options(-fsanitize=${DEEPSPEED_SANITIZE} -fno-omit-frame-pointer -g1)
   add_link_options(-fsanitize=${DEEPSPEED_SANITIZE})
 endif()

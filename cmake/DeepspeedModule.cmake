@@ -79,9 +79,9 @@ function(_ds_add_isa_sources name sources)
   endforeach()
 endfunction()
 
-# ds_add_tool(NAME SOURCES main.cpp DEPS launcher ... [TORCH]): one command in bin/.
+# ds_add_tool(NAME SOURCES main.cpp DEPS launcher ... [TORCH] [NOT_INSTALLED]): one command in bin/.
 function(ds_add_tool name)
-  cmake_parse_arguments(A "TORCH" "" "SOURCES;DEPS;LIBS" ${ARGN})
+  cmake_parse_arguments(A "TORCH;NOT_INSTALLED" "" "SOURCES;DEPS;LIBS" ${ARGN})
   if(DEEPSPEED_FUZZ)
     return()
   endif()
@@ -93,14 +93,18 @@ function(ds_add_tool name)
   if(A_TORCH)
     _ds_use_torch(${name})
   endif()
-  set_property(GLOBAL APPEND PROPERTY DS_TOOLS ${name})
+  if(NOT A_NOT_INSTALLED)
+    set_property(GLOBAL APPEND PROPERTY DS_TOOLS ${name})
+  endif()
 endfunction()
 
 # ds_add_test(NAME SOURCES a_test.cpp ... DEPS module ... [TORCH] [LABELS fast|slow ...]): one GoogleTest program, one
 # ctest entry: loading libtorch for each case alone would take longer than most cases. Run the program itself with
 # --gtest_filter for one case. DS_SOURCE_DIR and DS_BIN_DIR name the repository and the built commands.
+# SANITIZED: of the set that CI also runs under ASan and UBSan (./dev test --asan --ci-set): the torch-free layers and some
+# multi-rank programs.
 function(ds_add_test name)
-  cmake_parse_arguments(A "TORCH" "TIMEOUT" "SOURCES;DEPS;LIBS;LABELS;NEEDS" ${ARGN})
+  cmake_parse_arguments(A "TORCH;SANITIZED" "TIMEOUT" "SOURCES;DEPS;LIBS;LABELS;NEEDS" ${ARGN})
   find_package(GTest REQUIRED)
   add_executable(${name} ${A_SOURCES})
   foreach(dep ${A_DEPS})
@@ -120,6 +124,13 @@ function(ds_add_test name)
   endif()
   if(NOT A_LABELS)
     set(A_LABELS fast)
+  endif()
+  if(A_SANITIZED)
+    list(APPEND A_LABELS sanitized)
+    if(NOT TARGET sanitized_tests)
+      add_custom_target(sanitized_tests)
+    endif()
+    add_dependencies(sanitized_tests ${name})
   endif()
   if(NOT A_TIMEOUT)
     set(A_TIMEOUT 300)
