@@ -5,8 +5,8 @@
 
 namespace deepspeed::optim {
 
-/// DeepSpeed's FusedAdam (ops/adam/fused_adam.py) with fp32 moments, 8 B an element, zero at the start and made
-/// when first used. The step that bias correction sees is step_count() of the whole optimizer.
+/// DeepSpeed's FusedAdam (ops/adam/fused_adam.py) with fp32 moments, 8 B an element, zero at the start and
+/// made when first used. The step that bias correction sees is step_count() of the whole optimizer.
 class Adam : public Optimizer {
  public:
   Adam(std::vector<ParamGroup> groups, bool decoupled_weight_decay, std::string type);

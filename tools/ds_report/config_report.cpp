@@ -25,7 +25,8 @@ Json in_force(const config::Table& table, const Json& given) {
     const Json* value = find_given(given, field);
     const bool is_block = field.table && !field.is_list;
     if (value == nullptr && (field.deprecated || !field.feature.empty())) continue;
-    if (value == nullptr && field.initial.is_object() && !is_block) continue;  // a mapping of the user's own names
+    if (value == nullptr && field.initial.is_object() && !is_block)
+      continue;  // a mapping of the user's own names
     if (!is_block || (value != nullptr && !value->is_object())) {
       out[field.key] = value != nullptr ? *value : field.initial;
       continue;
