@@ -58,8 +58,9 @@ DecoderLayer::DecoderLayer(const ArchSpec& s, size_t index, const nn::RngPtr& rn
   mlp_ = register_module("mlp", std::make_shared<nn::Mlp>(mlp_config(s)));
 }
 
-at::Tensor DecoderLayer::compute(const at::Tensor& x, const ops::RotaryTable* rotary, nn::KvCache* cache) {
-  const at::Tensor attended = attention_->forward(norm1_->forward(x), rotary, cache);
+at::Tensor DecoderLayer::compute(const at::Tensor& x, const ops::RotaryTable* rotary, nn::KvCache* cache,
+                                 const std::optional<at::Tensor>& starts) {
+  const at::Tensor attended = attention_->forward(norm1_->forward(x), rotary, cache, starts);
   const at::Tensor middle =
       ops::dropout_add(x, attended, attention_dropout_.p(is_training()), attention_dropout_.key());
   const at::Tensor fed = mlp_->forward(norm2_->forward(middle));
@@ -85,40 +86,52 @@ Decoder::Decoder(ArchSpec spec, nn::RngPtr rng)
 
 const at::Tensor& Decoder::head_weight() const { return head_ ? head_->weight() : embedding_->weight(); }
 
-at::Tensor Decoder::hidden_states(const at::Tensor& ids, nn::KvCache* cache) {
+at::Tensor Decoder::positions_of(const at::Tensor& ids, int64_t offset,
+                                 const std::optional<at::Tensor>& starts) const {
+  const at::Tensor positions = at::arange(offset, offset + ids.size(1), ids.options());
+  return starts ? positions - *starts : positions;
+}
+
+at::Tensor Decoder::hidden_states(const at::Tensor& ids, nn::KvCache* cache,
+                                  const std::optional<at::Tensor>& starts) {
   DS_CHECK(ids.dim() == 2 && ids.scalar_type() == at::kLong,
            "token ids must be an int64 tensor [batch, length]");
   const int64_t length = ids.size(1), offset = cache != nullptr ? cache->length() : 0;
   DS_CHECK(offset + length <= spec_.max_positions,
            "a sequence of {} tokens is longer than the model's {} positions", offset + length,
            spec_.max_positions);
+  DS_CHECK(!starts || (cache == nullptr && starts->sizes() == ids.sizes()),
+           "documents start within rows that have the shape of the token ids, and not with a cache");
   at::Tensor x = embedding_->forward(ids);
   std::optional<ops::RotaryTable> rotary;
   if (positions_) {
-    x = x + positions_->forward(at::arange(offset, offset + length, ids.options()));
+    x = x + positions_->forward(positions_of(ids, offset, starts));
   } else {
     ops::RotaryOptions options;
     options.theta = spec_.rope_theta;
     rotary = ops::rotary_table(spec_.head_dim, length, offset, options);
+    if (starts) rotary = ops::rotary_at(*rotary, positions_of(ids, offset, starts));
   }
   x = ops::dropout(x, embedding_dropout_.p(is_training()), embedding_dropout_.key());
-  for (const auto& layer : layers_) x = layer->forward(x, rotary ? &*rotary : nullptr, cache);
+  for (const auto& layer : layers_) x = layer->forward(x, rotary ? &*rotary : nullptr, cache, starts);
   if (cache != nullptr) cache->advance(length);
   return norm_->forward(x);
 }
 
-at::Tensor Decoder::compute(const at::Tensor& ids, const at::Tensor& labels) {
+at::Tensor Decoder::compute(const at::Tensor& ids, const at::Tensor& labels,
+                            const std::optional<at::Tensor>& starts) {
   DS_CHECK(labels.sizes() == ids.sizes(), "labels must have the shape of the token ids");
   // Shifting the labels instead of slicing the hidden states saves a copy of those and of their gradient.
   at::Tensor shifted = at::full_like(labels, kIgnored);
   shifted.narrow(1, 0, labels.size(1) - 1).copy_(labels.narrow(1, 1, labels.size(1) - 1));
-  const at::Tensor hidden = hidden_states(ids);
+  const at::Tensor hidden = hidden_states(ids, nullptr, starts);
   return ops::linear_cross_entropy(hidden.view({-1, spec_.hidden}), head_weight(), shifted.view({-1}),
                                    kIgnored);
 }
 
-at::Tensor Decoder::logits(const at::Tensor& ids, nn::KvCache* cache) {
-  return at::linear(hidden_states(ids, cache), head_weight());
+at::Tensor Decoder::logits(const at::Tensor& ids, nn::KvCache* cache,
+                           const std::optional<at::Tensor>& starts) {
+  return at::linear(hidden_states(ids, cache, starts), head_weight());
 }
 
 }  // namespace deepspeed::models

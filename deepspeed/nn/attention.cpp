@@ -37,11 +37,13 @@ Attention::Heads Attention::project(const at::Tensor& x) {
   return {parts[0], parts[1], parts[2]};
 }
 
-at::Tensor Attention::compute(const at::Tensor& x, const ops::RotaryTable* rotary, KvCache* cache) {
+at::Tensor Attention::compute(const at::Tensor& x, const ops::RotaryTable* rotary, KvCache* cache,
+                              const std::optional<at::Tensor>& first_key) {
   ops::AttentionOptions options;
   options.window = config_.window;
   options.dropout_p = dropout_.p(is_training());
   options.rng = dropout_.key();
+  if (first_key) options.first_key = *first_key;
   const bool plain_fused =
       config_.fused_qkv && config_.heads == config_.kv_heads && rotary == nullptr && cache == nullptr;
   if (plain_fused) return output_->forward(ops::attention_fused(qkv_->forward(x), config_.heads, options));

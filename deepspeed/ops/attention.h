@@ -17,6 +17,7 @@ struct AttentionOptions {
   double dropout_p = 0;         // of the probabilities, in [0, 1]
   accel::RngKey rng{};          // the stream of the dropout mask; unused when dropout_p is 0
   int64_t window = 0;           // 0: every key; else only keys less than `window` positions away
+  at::Tensor first_key{};       // int32 [B,T], the first key each query may see; undefined: key 0
 };
 
 /// softmax(scale * q k^T) v, query head h reading key head h / (H / Hkv).
@@ -27,6 +28,10 @@ struct AttentionOptions {
 /// for all three; sums are float32 always. Strides are free where the last one is 1 (slices of a fused
 /// [B,T,3,H,D] projection are read in place). Returns [B,H,T,D] of q's dtype over memory laid out as
 /// [B,T,H,D]: transpose(1, 2).reshape({B, T, H*D}) copies nothing.
+///
+/// Documents packed into one row see only themselves by `first_key` (causal only): query (b, t) sees no key
+/// before first_key[b, t], which must not fall along t nor pass t's own position. Tiles of hidden keys are
+/// not computed, so that the time falls with the documents' length.
 ///
 /// Dropout: probability (b, h, t, s) is kept where accel::uniform(rng, attention_mask_index(...)) >=
 /// dropout_p and then divided by 1 - dropout_p; dropout_p = 1 gives zeros. The mask is computed again in

@@ -21,7 +21,28 @@ struct Case {
 };
 
 AttentionOptions with(bool causal, int64_t window = 0, double p = 0, std::optional<double> scale = {}) {
-  return {causal, scale, p, {0x123456789abcdefull, 77}, window};
+  return {causal, scale, p, {0x123456789abcdefull, 77}, window, {}};
+}
+
+/// Rows of packed documents: the first key of every query, each batch row cut into documents of its own.
+at::Tensor documents(int64_t batch, int64_t length, const std::vector<int64_t>& lengths) {
+  at::Tensor first = at::empty({batch, length}, at::kInt);
+  auto key = first.accessor<int32_t, 2>();
+  for (int64_t b = 0; b < batch; ++b) {
+    size_t next = static_cast<size_t>(b);
+    for (int64_t t = 0, end = 0, start = 0; t < length; ++t) {
+      if (t == end) start = t, end += lengths[next++ % lengths.size()];
+      key[b][t] = static_cast<int32_t>(start);
+    }
+  }
+  return first;
+}
+
+AttentionOptions packed(int64_t batch, int64_t length, const std::vector<int64_t>& lengths,
+                        int64_t window = 0, double p = 0) {
+  AttentionOptions options = with(true, window, p);
+  options.first_key = documents(batch, length, lengths);
+  return options;
 }
 
 /// Deterministic normal numbers; the values of a parameter of that name.
@@ -106,6 +127,16 @@ INSTANTIATE_TEST_SUITE_P(Shapes, AttentionCases,
                                          Case{"negative_scale", 1, 2, 2, 50, 50, 64, with(true, 0, 0, -0.1)}),
                          [](const auto& info) { return info.param.name; });
 
+INSTANTIATE_TEST_SUITE_P(
+    Packed, AttentionCases,
+    testing::Values(Case{"several", 3, 2, 2, 300, 300, 64, packed(3, 300, {7, 40, 1, 100})},
+                    Case{"blocks", 2, 2, 1, 900, 900, 20, packed(2, 900, {500, 130, 3})},
+                    Case{"singles", 1, 2, 2, 130, 130, 16, packed(1, 130, {1})},
+                    Case{"thin", 2, 2, 2, 4, 4, 64, packed(2, 4, {3, 1})},
+                    Case{"window", 2, 2, 2, 310, 310, 64, packed(2, 310, {90, 20}, 30)},
+                    Case{"dropout", 2, 4, 2, 200, 200, 64, packed(2, 200, {33, 90}, 0, 0.2)}),
+    [](const auto& info) { return info.param.name; });
+
 TEST(Attention, HalfPrecisionGoesThroughFloat32) {
   const Case c{"", 1, 2, 2, 60, 60, 64, with(true)};
   const Results got = forward_and_backward(attention, c, at::kHalf);
@@ -137,6 +168,38 @@ TEST(Attention, FusedFormHasTheSameBitsAndOneGradient) {
     EXPECT_TRUE(fused.equal(merged));
     EXPECT_TRUE(fused_grad.equal(torch::autograd::grad({merged}, {qkv}, {grad})[0]));
   }
+}
+
+TEST(Attention, PackedDocumentsAreAsEachAlone) {
+  const at::Tensor qkv = values({1, 210, 3 * 2 * 16}, 9);
+  const AttentionOptions options = packed(1, 210, {96, 14, 100});
+  const at::Tensor all = attention_fused(qkv, 2, options);
+  for (auto [start, length] : std::vector<std::pair<int64_t, int64_t>>{{0, 96}, {96, 14}, {110, 100}})
+    EXPECT_LT(largest_difference(all.narrow(1, start, length),
+                                 attention_fused(qkv.narrow(1, start, length), 2, with(true))),
+              1e-6);
+}
+
+TEST(Attention, RefusesFirstKeysThatFallOrHideAQueryFromItself) {
+  const at::Tensor q = at::zeros({1, 2, 4, 8});
+  const auto error = [&](const at::Tensor& first, bool causal = true) -> std::string {
+    AttentionOptions options = with(causal);
+    options.first_key = first;
+    try {
+      attention(q, q, q, options);
+    } catch (const base::Error& e) {
+      return e.what();
+    }
+    return "none";
+  };
+  EXPECT_EQ(error(at::tensor({0, 1, 1, 3}, at::kInt).unsqueeze(0)), "none");
+  EXPECT_THAT(error(at::tensor({0, 1, 0, 3}, at::kInt).unsqueeze(0)),
+              testing::HasSubstr("first_key[0,2] is 0"));
+  EXPECT_THAT(error(at::tensor({0, 2, 2, 3}, at::kInt).unsqueeze(0)),
+              testing::HasSubstr("first_key[0,1] is 2"));
+  EXPECT_THAT(error(at::tensor({0, 1, 1, 3}, at::kLong).unsqueeze(0)), testing::HasSubstr("int32 [1,4]"));
+  EXPECT_THAT(error(at::tensor({0, 1, 1}, at::kInt).unsqueeze(0)), testing::HasSubstr("int32 [1,4]"));
+  EXPECT_THAT(error(at::tensor({0, 1, 1, 3}, at::kInt).unsqueeze(0), false), testing::HasSubstr("causal"));
 }
 
 TEST(Attention, FractionOfDroppedProbabilitiesIsThatAskedFor) {

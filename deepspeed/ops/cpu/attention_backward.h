@@ -38,7 +38,7 @@ struct BackwardScratch {
 template <class V, class T>
 struct Backward {
   const AttentionArgs& args;
-  const Visible visible{args};
+  Visible visible{args};
   const int64_t padded = round_up(args.dim, V::kWidth);
   const int vectors = static_cast<int>(padded / V::kWidth);
   const BackwardScratch s;
@@ -159,10 +159,11 @@ struct Backward {
     }
   }
 
-  void run(int64_t begin, int64_t end) const {
+  void run(int64_t begin, int64_t end) {
     const int64_t group = args.heads / args.kv_heads;
     for (int64_t item = begin; item < end; ++item) {
       const int64_t b = item / args.kv_heads, kv = item % args.kv_heads;
+      visible.enter_row(args, b);
       pack_keys(b, kv);
       for (int64_t h = kv * group; h < (kv + 1) * group; ++h) {
         for (int64_t first = 0; first < args.queries; first += kQueryTile) {

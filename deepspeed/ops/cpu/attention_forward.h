@@ -65,7 +65,7 @@ DS_INLINE float softmax_row(const AttentionArgs& args, int64_t lo, int64_t hi, i
 template <class V, class T>
 struct Forward {
   const AttentionArgs& args;
-  const Visible visible{args};
+  Visible visible{args};
   const int64_t padded = round_up(args.dim, V::kWidth);
   const ForwardScratch s;
 
@@ -187,10 +187,11 @@ struct Forward {
     }
   }
 
-  void run(int64_t begin, int64_t end) const {
+  void run(int64_t begin, int64_t end) {
     int64_t packed = -1;
     for (int64_t item = begin; item < end; ++item) {
       const int64_t b = item / args.heads, h = item % args.heads, kv = h / (args.heads / args.kv_heads);
+      visible.enter_row(args, b);
       if (args.queries > kThinQueries && packed != b * args.kv_heads + kv) {
         pack_keys(b, kv);
         packed = b * args.kv_heads + kv;
