@@ -31,7 +31,6 @@ std::vector<NotYetRow> not_yet_block_rows() {
       {"gradient_predivide_factor", "number>0", "1.0", "=", "scaling gradients before their reduction"},
       {"gradient_allreduce_op", "mean|sum", "\"mean\"", "=",
        "summing gradients over ranks without averaging"},
-      {"dataloader_drop_last", "bool", "false", "=", "dropping the last incomplete batch"},
       {"use_data_before_expert_parallelism", "bool", "false", "", "mixture-of-experts training"},
       {"wall_clock_breakdown", "bool", "false", "=", "timing of forward, backward and step"},
       {"memory_breakdown", "bool", "false", "=", "memory reports"},

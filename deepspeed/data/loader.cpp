@@ -14,18 +14,27 @@ Sampler::Options with_size(Sampler::Options options, const Dataset& dataset) {
 
 }  // namespace
 
-Loader::Loader(std::shared_ptr<const Dataset> dataset, const Sampler::Options& options)
-    : dataset_(std::move(dataset)), sampler_(with_size(options, *dataset_)) {}
-
-std::vector<at::Tensor> Loader::next() {
+std::vector<at::Tensor> collate(const Dataset& dataset, const std::vector<int64_t>& samples) {
   std::vector<std::vector<at::Tensor>> columns;
-  for (int64_t index : sampler_.batch(position_)) {
-    const auto sample = dataset_->get(index);
+  for (const int64_t index : samples) {
+    const auto sample = dataset.get(index);
     columns.resize(sample.size());
     for (size_t c = 0; c < sample.size(); ++c) columns[c].push_back(sample[c]);
   }
   std::vector<at::Tensor> batch;
   for (const auto& column : columns) batch.push_back(at::stack(column));
+  return batch;
+}
+
+Loader::Loader(std::shared_ptr<const Dataset> dataset, const Sampler::Options& options, int workers)
+    : dataset_(std::move(dataset)), sampler_(with_size(options, *dataset_)) {
+  DS_CHECK(workers >= 0 && workers <= 256, "a loader has 0 to 256 workers, not {}", workers);
+  if (workers > 0)
+    prefetcher_.emplace([this](int64_t step) { return collate(*dataset_, sampler_.batch(step)); }, workers);
+}
+
+std::vector<at::Tensor> Loader::next() {
+  auto batch = prefetcher_ ? prefetcher_->take(position_) : collate(*dataset_, sampler_.batch(position_));
   ++position_;
   return batch;
 }

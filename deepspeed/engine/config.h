@@ -28,6 +28,8 @@ struct EngineConfig {
   double gradient_clipping = 1.0;
   /// A progress line every so many steps on rank 0; nothing: none.
   std::optional<int64_t> steps_per_print;
+  /// Whether an epoch ends with its last full micro-batch; else that goes on with the next epoch's samples.
+  bool dataloader_drop_last = false;
   /// data_types.grad_accum_dtype. Nothing: the model's own format.
   std::optional<config::DataType> grad_accum_dtype;
   /// Lets ZeRO run with an optimizer of the caller's that it does not know.

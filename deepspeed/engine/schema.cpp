@@ -36,6 +36,10 @@ config::Schema<EngineConfig> engine_schema() {
   s.field("steps_per_print", &EngineConfig::steps_per_print)
       .above(0)
       .doc("Rank 0 prints a line on progress every so many steps.");
+  s.field("dataloader_drop_last", &EngineConfig::dataloader_drop_last)
+      .doc(
+          "Leave out what does not fill an epoch's last micro-batch; false: it is filled from the next "
+          "epoch.");
   s.field("zero_allow_untested_optimizer", &EngineConfig::zero_allow_untested_optimizer)
       .doc("Let ZeRO run with an optimizer of the program's own that it does not know.");
   s.custom("log_level", "debug | info | warning | error | critical | null", nullptr,

@@ -65,7 +65,6 @@ INSTANTIATE_TEST_SUITE_P(
         Switch{R"("gradient_predivide_factor": 1)", R"("gradient_predivide_factor": 2.0)"},
         Switch{R"("gradient_allreduce_op": "mean")", R"("gradient_allreduce_op": "sum")"},
         Switch{R"("managed_gradient_accumulation": true)", R"("managed_gradient_accumulation": false)"},
-        Switch{R"("dataloader_drop_last": false)", R"("dataloader_drop_last": true)"},
         Switch{R"("wall_clock_breakdown": false)", R"("wall_clock_breakdown": true)"},
         Switch{R"("sequence_parallel_size": 1)", R"("sequence_parallel_size": 2)"},
         Switch{R"("data_types": {"keep_in_fp32_modules": "auto"})",

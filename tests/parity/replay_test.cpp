@@ -73,9 +73,9 @@ std::vector<Row> replay(const Json& run, const std::string& config, int steps) {
   comm::run_ranks(run["world_size"].get<int>(), [&](comm::GroupPtr group) {
     const bool bf16 = run["factors"]["precision"] == "bf16";
     auto model = load(kGoldens / run["model"].get<std::string>(), bf16 ? at::kBFloat16 : at::kFloat);
-    auto data =
-        data::TokenDataset::from_bin(kGoldens / run["data"].get<std::string>(), 2,
-                                     {.sequence_length = run["seq_length"], .vocab = model->spec().vocab});
+    auto data = std::make_shared<data::TokenDataset>(
+        data::map_token_file(kGoldens / run["data"].get<std::string>(), 2),
+        data::SampleOptions{.sequence_length = run["seq_length"], .vocab = model->spec().vocab});
     auto ready = initialize(
         {.model = model, .config = config, .group = group, .training_data = data, .shuffle = false});
     if (bf16 && run["factors"]["stage"] == 0) take_deepspeeds_extra_step(*ready.engine, *model);
