@@ -88,7 +88,7 @@ TEST_F(OpenTokens, MegatronDataIsFoundByItsIndexUnderAnyOfItsNames) {
 
 TEST_F(OpenTokens, HalvesAndForeignFilesAreExplained) {
   fs::copy(golden("u16.idx"), folder_ / "half.idx");
-  EXPECT_THAT(error_of(folder_ / "half.idx"), HasSubstr("half.bin' are missing"));
+  EXPECT_THAT(error_of(folder_ / "half.idx"), HasSubstr("half.bin', are missing"));
   fs::copy(golden("u16.idx"), folder_ / "index.bin");
   EXPECT_THAT(error_of(folder_ / "index.bin"), HasSubstr("name it .idx"));
   write("other.idx", "something else");

@@ -13,6 +13,7 @@ namespace {
 using testing_support::Finished;
 using testing_support::run;
 using Json = nlohmann::json;
+namespace fs = std::filesystem;
 
 class TrainingData : public testing_support::TrainingFolder {
  protected:
