@@ -19,6 +19,7 @@ class DecoderLayer : public nn::BlockModule<DecoderLayer> {
   at::Tensor compute(const at::Tensor& x, const ops::RotaryTable* rotary, nn::KvCache* cache);
 
  private:
+  bool parallel_residual_;
   nn::DropoutSite attention_dropout_, mlp_dropout_;
   std::shared_ptr<nn::Norm> norm1_, norm2_;
   std::shared_ptr<nn::Attention> attention_;
@@ -45,12 +46,14 @@ class Decoder : public nn::BlockModule<Decoder> {
 
  private:
   const at::Tensor& head_weight() const;
+  /// Token (and learned position) embeddings of the positions after `offset`, before dropout.
+  at::Tensor embed(const at::Tensor& ids, int64_t offset);
 
   ArchSpec spec_;
   nn::DropoutSite embedding_dropout_;
   std::shared_ptr<nn::Embedding> embedding_, positions_, head_;
   std::vector<std::shared_ptr<DecoderLayer>> layers_;
-  std::shared_ptr<nn::Norm> norm_;
+  std::shared_ptr<nn::Norm> embedding_norm_, norm_;
 };
 
 }  // namespace deepspeed::models

@@ -41,6 +41,11 @@ void check(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const 
   DS_CHECK(options.dropout_p >= 0 && options.dropout_p <= 1, "attention: dropout_p {} is outside [0, 1]",
            options.dropout_p);
   DS_CHECK(options.window >= 0, "attention: window {} is negative; 0 means none", options.window);
+  const at::Tensor& slopes = options.alibi_slopes;
+  DS_CHECK(!slopes.defined() || (slopes.dim() == 1 && slopes.size(0) == q.size(1) && slopes.is_contiguous() &&
+                                 slopes.scalar_type() == at::kFloat && slopes.is_cpu()),
+           "attention: alibi_slopes must be contiguous float32 [{}] on the CPU, one slope a query head",
+           q.size(1));
 }
 
 cpu::AttentionKernel kernel() {
@@ -79,6 +84,7 @@ cpu::AttentionArgs arguments(const at::Tensor& q, const at::Tensor& k, const at:
   a.bf16 = q.scalar_type() == at::kBFloat16;
   a.causal = options.causal;
   a.window = options.window;
+  a.alibi_slopes = options.alibi_slopes.defined() ? options.alibi_slopes.const_data_ptr<float>() : nullptr;
   a.scale = static_cast<float>(options.scale.value_or(1.0 / std::sqrt(static_cast<double>(a.dim))));
   a.q = view(q);
   a.k = view(k);
@@ -147,6 +153,7 @@ void save_options(AutogradContext* context, const AttentionOptions& options) {
   data["seed"] = static_cast<int64_t>(options.rng.seed);
   data["stream"] = static_cast<int64_t>(options.rng.stream);
   data["window"] = options.window;
+  if (options.alibi_slopes.defined()) data["alibi_slopes"] = options.alibi_slopes;
 }
 
 AttentionOptions saved_options(AutogradContext* context) {
@@ -157,6 +164,8 @@ AttentionOptions saved_options(AutogradContext* context) {
   options.dropout_p = data["p"].toDouble();
   options.rng = {static_cast<uint64_t>(data["seed"].toInt()), static_cast<uint64_t>(data["stream"].toInt())};
   options.window = data["window"].toInt();
+  if (const auto slopes = data.find("alibi_slopes"); slopes != data.end())
+    options.alibi_slopes = slopes->second.toTensor();
   return options;
 }
 
@@ -217,6 +226,21 @@ struct FusedAttention : torch::autograd::Function<FusedAttention> {
 bool needs_gradient(const at::Tensor& t) { return at::GradMode::is_enabled() && t.requires_grad(); }
 
 }  // namespace
+
+at::Tensor alibi_slopes(int64_t heads) {
+  DS_CHECK(heads > 0, "alibi_slopes: {} heads", heads);
+  int64_t power = 1;
+  while (power * 2 <= heads) power *= 2;
+  at::Tensor slopes = at::empty({heads}, at::kFloat);
+  float* slope = slopes.mutable_data_ptr<float>();
+  for (int64_t i = 0; i < heads; ++i) {
+    const auto n = static_cast<double>(power);
+    const auto exponent =
+        i < power ? static_cast<double>(i + 1) / n : static_cast<double>(2 * (i - power) + 1) / (2 * n);
+    slope[i] = static_cast<float>(std::exp2(-8 * exponent));
+  }
+  return slopes;
+}
 
 at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                      const AttentionOptions& options) {

@@ -20,6 +20,7 @@ struct Visible {
 
   explicit Visible(const AttentionArgs& a)
       : offset(a.keys - a.queries), keys(a.keys), window(a.window), causal(a.causal) {}
+  int64_t position(int64_t i) const { return offset + i; }
   int64_t lo(int64_t i) const { return window > 0 ? max64(0, offset + i - window + 1) : 0; }
   int64_t hi(int64_t i) const {
     if (causal) return offset + i + 1;
@@ -96,6 +97,20 @@ void tile_scores(const Visible& visible, const Tile& tile, int64_t dim, const fl
           {const_cast<float*>(panels) + base * padded + from, kPanel<V>},
           {out + r * kScoreStride + base - tile.key + from, kScoreStride});
     }
+  }
+}
+
+/// scores[c] += slope * log2(e) * (first + c) for columns [from, to), multiples of the vector width: `first`
+/// is the distance from the query to the key of column 0.
+template <class V>
+DS_INLINE void add_alibi(float slope, int64_t first, int64_t from, int64_t to, float* scores) {
+  constexpr int64_t kW = V::kWidth;
+  alignas(64) float steps[kW];
+  for (int64_t i = 0; i < kW; ++i) steps[i] = slope * kLog2E * static_cast<float>(i);
+  const auto step = V::load(steps);
+  for (int64_t c = from; c < to; c += kW) {
+    const auto start = V::set1(slope * kLog2E * static_cast<float>(first + c));
+    V::store(scores + c, V::add(V::load(scores + c), V::add(start, step)));
   }
 }
 
