@@ -163,9 +163,9 @@ TEST(Attention, FusedFormKnowsLinearBiases) {
 }
 
 TEST(Attention, SlopesAreBlooms) {
-  EXPECT_TRUE(alibi_slopes(8).allclose(at::pow(0.5, at::arange(1, 9))));
+  EXPECT_TRUE(alibi_slopes(8).equal(at::pow(0.5, at::arange(1, 9, at::kFloat))));
   // transformers' _get_alibi_slopes(6)
-  EXPECT_TRUE(alibi_slopes(6).allclose(at::tensor({0.25, 0.0625, 0.015625, 0.00390625, 0.5, 0.125})));
+  EXPECT_TRUE(alibi_slopes(6).equal(at::tensor({0.25f, 0.0625f, 0.015625f, 0.00390625f, 0.5f, 0.125f})));
   EXPECT_EQ(alibi_slopes(1).item<float>(), 0.00390625f);
 }
 
