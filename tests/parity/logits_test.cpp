@@ -28,7 +28,8 @@ const fs::path kGoldens = fs::path(DS_SOURCE_DIR) / "tests/parity/goldens";
 
 std::vector<std::string> families() {
   std::vector<std::string> names;
-  for (const auto& entry : Json::parse(base::read_text_file(kGoldens / "manifest.json"))["logits"])
+  const Json manifest = Json::parse(base::read_text_file(kGoldens / "manifest.json"));
+  for (const auto& entry : manifest["logits"])
     names.push_back(fs::path(entry["expected"].get<std::string>()).stem());
   return names;
 }
@@ -163,7 +164,7 @@ TEST(Transformers, LogitsShowEveryOption) {
     change.apply(spec);
     const auto expected = golden(change.family);
     const at::Tensor logits = load(folder_of(change.family), spec)->logits(tensor_of(expected, "input_ids"));
-    EXPECT_GT(largest_difference(logits, tensor_of(expected, "logits")), 1e-2)
+    EXPECT_GT(largest_difference(logits, tensor_of(expected, "logits")), 5e-4)
         << change.family << ": " << change.what;
   }
 }
