@@ -7,25 +7,11 @@
 #include <cmath>
 #include <unordered_map>
 
+#include "deepspeed/accel/dtype.h"
 #include "deepspeed/base/error.h"
 #include "deepspeed/base/log.h"
 
 namespace deepspeed::engine {
-namespace {
-
-at::ScalarType torch_dtype(config::DataType type) {
-  switch (type) {
-    case config::DataType::kFp16:
-      return at::kHalf;
-    case config::DataType::kBf16:
-      return at::kBFloat16;
-    default:
-      return at::kFloat;
-  }
-}
-
-}  // namespace
-
 Engine::Engine(EngineParts parts) : parts_(std::move(parts)), scaler_(parts_.config.fp16) {
   DS_CHECK(parts_.model != nullptr, "initialize needs a model");
   DS_CHECK(parts_.group != nullptr, "the engine needs a process group");
@@ -45,7 +31,7 @@ Engine::~Engine() = default;
 
 // Parameters take the configured format; buffers keep theirs (data_types.buffer_dtype is null).
 void Engine::cast_model() {
-  const at::ScalarType dtype = torch_dtype(config().model_dtype());
+  const at::ScalarType dtype = accel::scalar_type(config().model_dtype());
   for (auto& parameter : parts_.model->parameters())
     if (parameter.is_floating_point() && parameter.scalar_type() != dtype)
       parameter.set_data(parameter.detach().to(dtype));
@@ -64,7 +50,8 @@ void Engine::make_states() {
   for (const auto& entry : parts_.model->named_buffers()) frozen_.push_back({entry.key(), entry.value()});
   DS_CHECK(!in_order.empty(), "the model has no trainable parameter");
 
-  const auto accumulate = torch_dtype(config().engine.grad_accum_dtype.value_or(config().model_dtype()));
+  const auto accumulate =
+      accel::scalar_type(config().engine.grad_accum_dtype.value_or(config().model_dtype()));
   auto add = [&](std::vector<zero::NamedParameter> members) {
     states_.push_back(
         std::make_unique<zero::GroupStates>(std::move(members), config().zero, parts_.group, accumulate));

@@ -111,6 +111,8 @@ config::Schema<ParseTarget> schema() {
   using T = ParseTarget;
   inline_fields<GivenBatch>(s, batch_schema(), [](T& t) -> GivenBatch& { return t.batch; });
   inline_fields<EngineConfig>(s, engine_schema(), [](T& t) -> EngineConfig& { return t.config.engine; });
+  inline_fields<zero::ReductionConfig>(
+      s, zero::reduction_schema(), [](T& t) -> zero::ReductionConfig& { return t.config.zero.reduction; });
   add_keys_without_effect(s);
   add_block<optim::OptimizerConfig>(s, "optimizer", optim::optimizer_schema(),
                                     [](T& t) -> optim::OptimizerConfig& { return t.config.optimizer; });

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstdio>
 
+#include "deepspeed/accel/dtype.h"
 #include "deepspeed/accel/memory.h"
 #include "deepspeed/accel/threads.h"
 #include "deepspeed/base/env.h"
@@ -62,17 +63,11 @@ class Training {
   std::string saved_tag_;
 };
 
-at::ScalarType torch_dtype(config::DataType type) {
-  return type == config::DataType::kBf16   ? at::kBFloat16
-         : type == config::DataType::kFp16 ? at::kHalf
-                                           : at::kFloat;
-}
-
 Training::Training(const TrainOptions& options) : options_(options) {
   const auto rendezvous = comm::rendezvous_from_env();
   accel::set_compute_threads(rendezvous.local_world_size);
   group_ = comm::init_world(rendezvous);
-  dtype_ = torch_dtype(parse_config(options.config, group_->size()).model_dtype());
+  dtype_ = accel::scalar_type(parse_config(options.config, group_->size()).model_dtype());
   spec_ = models::read_arch_spec(options.model / "config.json");
   training_data_ = open_data(options.data);
   if (!options.eval_data.empty()) eval_data_ = open_data(options.eval_data);

@@ -74,6 +74,24 @@ void check(const Node& block, ZeroConfig& zero, Warnings&) {
 
 }  // namespace
 
+config::Schema<ReductionConfig> reduction_schema() {
+  config::Schema<ReductionConfig> s("");
+  s.field("prescale_gradients", &ReductionConfig::prescale_gradients)
+      .doc("Divide gradients by the world size before they are summed over the ranks, not after.");
+  s.field("gradient_predivide_factor", &ReductionConfig::gradient_predivide_factor)
+      .above(0)
+      .doc("Divide gradients by this before the sum, and by the rest of the world size after it.");
+  s.choice<GradientOp>("gradient_allreduce_op", &ReductionConfig::gradient_allreduce_op,
+                       {{"mean", GradientOp::kMean}, {"sum", GradientOp::kSum}})
+      .doc("Average gradients over the ranks, or leave their sum.");
+  s.choice<config::DataType>("communication_data_type", &ReductionConfig::communication_data_type,
+                             {{"fp16", config::DataType::kFp16},
+                              {"fp32", config::DataType::kFp32},
+                              {"bf16", config::DataType::kBf16}})
+      .doc("Format in which gradients travel; null: the one they are accumulated in.");
+  return s;
+}
+
 config::Schema<ZeroConfig> schema() {
   config::Schema<ZeroConfig> s("How model states are sharded over the data-parallel ranks (ZeRO).");
   s.strict();

@@ -119,8 +119,21 @@ TEST(ParseConfig, ZeroTakesOtherSpellingsOf2020) {
   EXPECT_THAT(
       error_in(R"("zero_optimization": {"cpu_offload": true, "offload_optimizer": {"device": "cpu"}})"),
       HasSubstr("both are given, keep 'offload_optimizer'"));
-  EXPECT_THAT(error_in(R"("fp32_allreduce": true)"), HasSubstr("communication_data_type = \"fp32\""));
-  EXPECT_EQ(error_in(R"("fp32_allreduce": false)"), "");
+  EXPECT_EQ(parse(R"("fp32_allreduce": true)").zero.reduction.communication_data_type,
+            config::DataType::kFp32);
+  EXPECT_EQ(parse(R"("fp32_allreduce": false)").zero.reduction.communication_data_type, std::nullopt);
+}
+
+TEST(ParseConfig, TakesTheKeysOnGradientReductions) {
+  const auto given = parse(R"("prescale_gradients": true, "gradient_predivide_factor": 2,
+                              "gradient_allreduce_op": "sum", "communication_data_type": "BF16")")
+                         .zero.reduction;
+  EXPECT_TRUE(given.prescale_gradients);
+  EXPECT_EQ(given.gradient_predivide_factor, 2);
+  EXPECT_EQ(given.gradient_allreduce_op, zero::GradientOp::kSum);
+  EXPECT_EQ(given.communication_data_type, config::DataType::kBf16);
+  EXPECT_NE(error_in(R"("gradient_predivide_factor": 0)"), "");
+  EXPECT_NE(error_in(R"("communication_data_type": "int8")"), "");
 }
 
 TEST(ParseConfig, StageThreeKeysAreHarmlessBelowStageThree) {
