@@ -20,7 +20,6 @@ constexpr const char* kComms = "the log of collectives";
 
 std::vector<NotYetRow> not_yet_block_rows() {
   return {
-      {"managed_gradient_accumulation", "bool", "true", "=", "accumulation boundaries set by the caller"},
       {"sequence_parallel_size", "int>0|null", "null", "null|1", "sequence parallelism"},
       {"data_parallel_size", "int>0|null", "null", "", "sequence parallelism"},
       {"zero_force_ds_cpu_optimizer", "bool", "true", "", kOffload},

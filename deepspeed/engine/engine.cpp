@@ -12,6 +12,21 @@
 #include "deepspeed/base/log.h"
 
 namespace deepspeed::engine {
+namespace {
+
+class Raised {
+ public:
+  explicit Raised(bool& flag) : flag_(flag) { flag_ = true; }
+  ~Raised() { flag_ = false; }
+  Raised(const Raised&) = delete;
+  Raised& operator=(const Raised&) = delete;
+
+ private:
+  bool& flag_;
+};
+
+}  // namespace
+
 Engine::Engine(EngineParts parts) : parts_(std::move(parts)), scaler_(parts_.config.fp16) {
   DS_CHECK(parts_.model != nullptr, "initialize needs a model");
   DS_CHECK(parts_.group != nullptr, "the engine needs a process group");
@@ -110,7 +125,8 @@ void Engine::listen_to_gradients() {
 }
 
 void Engine::begin_forward() {
-  if (parts_.rng) parts_.rng->set_step(static_cast<uint64_t>(micro_steps_));
+  if (parts_.rng) parts_.rng->set_step(static_cast<uint64_t>(forward_passes_));
+  if (parts_.model->is_training()) ++forward_passes_;
 }
 
 double Engine::loss_factor() const {
@@ -120,8 +136,7 @@ double Engine::loss_factor() const {
 void Engine::on_gradient(size_t group, size_t index, const at::Tensor& parameter) {
   at::NoGradGuard no_grad;
   if (!backward_open_) {
-    backward_open_ = true;
-    for (auto& states : states_) states->gradients().set_boundary(is_gradient_accumulation_boundary());
+    open_backward();
     // A plain loss.backward() of the user's: nobody else will say when it is over.
     if (!backward_is_ours_)
       torch::autograd::Engine::get_default_engine().queue_callback([this] { end_backward(); });
@@ -130,14 +145,25 @@ void Engine::on_gradient(size_t group, size_t index, const at::Tensor& parameter
   parameter.mutable_grad().reset();  // the accumulation lives in the reducer
 }
 
-at::Tensor Engine::backward(const at::Tensor& loss) {
-  DS_CHECK(loss.numel() == 1, "backward needs a scalar loss, got {} elements", loss.numel());
-  const at::Tensor shared =
-      gradient_accumulation_steps() == 1 ? loss : loss / static_cast<double>(gradient_accumulation_steps());
-  backward_is_ours_ = true;
-  (scaler_.scale() == 1 ? shared : shared * scaler_.scale()).backward();
-  backward_is_ours_ = false;
-  for (auto& states : states_) states->gradients().set_boundary(is_gradient_accumulation_boundary());
+void Engine::open_backward() {
+  backward_open_ = true;
+  const bool reduces = is_gradient_accumulation_boundary() && !in_no_sync_;
+  for (auto& states : states_) states->gradients().set_boundary(reduces);
+}
+
+at::Tensor Engine::scale(const at::Tensor& loss) const {
+  DS_CHECK(loss.numel() == 1, "a loss is a scalar, got {} elements", loss.numel());
+  return scaler_.scale() == 1 ? loss : loss * scaler_.scale();
+}
+
+at::Tensor Engine::backward(const at::Tensor& loss, const BackwardOptions& options) {
+  const bool divides = options.scale_wrt_gas && gradient_accumulation_steps() > 1;
+  const at::Tensor shared = divides ? loss / static_cast<double>(gradient_accumulation_steps()) : loss;
+  open_backward();
+  {
+    const Raised ours(backward_is_ours_);
+    scale(shared).backward({}, options.retain_graph);
+  }
   end_backward();
   return shared.detach();
 }
@@ -145,6 +171,7 @@ at::Tensor Engine::backward(const at::Tensor& loss) {
 void Engine::end_backward() {
   at::NoGradGuard no_grad;
   backward_open_ = false;
+  ++backward_passes_;
   for (auto& states : states_) {
     states->gradients().finish([&](size_t index) {
       DS_CHECK(config().zero.ignore_unused_parameters || config().zero.stage != 2,
@@ -154,8 +181,38 @@ void Engine::end_backward() {
   }
 }
 
+Engine::NoSync::NoSync(Engine& engine) : engine_(engine) {
+  DS_CHECK(!engine.states_.front()->table().gradient.sharded,
+           "no_sync keeps whole gradients on each rank, which zero_optimization.stage {} does not have",
+           engine.config().zero.stage);
+  DS_CHECK(!engine.in_no_sync_, "no_sync is active already");
+  engine.in_no_sync_ = true;
+}
+
 bool Engine::is_gradient_accumulation_boundary() const {
-  return (micro_steps_ + 1) % gradient_accumulation_steps() == 0;
+  if (!config().engine.managed_gradient_accumulation) return in_step_;
+  return boundary_.value_or((micro_steps_ + 1) % gradient_accumulation_steps() == 0);
+}
+
+void Engine::set_gradient_accumulation_boundary(bool boundary) {
+  DS_CHECK(config().engine.managed_gradient_accumulation,
+           "with managed_gradient_accumulation false every step() is the boundary: there is none to set");
+  boundary_ = boundary;
+}
+
+void Engine::set_train_batch_size(int64_t samples) {
+  const int64_t unit = train_micro_batch_size_per_gpu() * parts_.group->size();
+  DS_CHECK(samples > 0 && samples % unit == 0,
+           "train batch size {} is not a multiple of {} (micro-batch {} times {} ranks)", samples, unit,
+           train_micro_batch_size_per_gpu(), parts_.group->size());
+  parts_.config.engine.train_batch_size = samples;
+  parts_.config.engine.gradient_accumulation_steps = samples / unit;
+}
+
+void Engine::set_train_micro_batch_size(int64_t samples) {
+  DS_CHECK(samples > 0, "a micro-batch of {} samples", samples);
+  parts_.config.engine.train_micro_batch_size_per_gpu = samples;
+  parts_.config.engine.train_batch_size = samples * gradient_accumulation_steps() * parts_.group->size();
 }
 
 void Engine::zero_grad() {
@@ -164,17 +221,24 @@ void Engine::zero_grad() {
 }
 
 void Engine::step() {
+  DS_CHECK(!in_no_sync_, "step() inside no_sync: leave it first");
   at::NoGradGuard no_grad;
+  in_step_ = true;
   const bool boundary = is_gradient_accumulation_boundary();
+  in_step_ = false;
   ++micro_steps_;
   step_applied_ = false;
   if (!boundary) return;
+  for (auto& states : states_) states->gradients().flush();
   apply_step(judge_gradients());
   for (auto& states : states_) states->gradients().clear();
   if (config().engine.steps_per_print && (global_steps_ + 1) % *config().engine.steps_per_print == 0)
     print_progress();
   ++global_steps_;
-  global_samples_ += train_batch_size();
+  global_samples_ += config().engine.managed_gradient_accumulation
+                         ? train_batch_size()
+                         : backward_passes_ * train_batch_size() / gradient_accumulation_steps();
+  backward_passes_ = 0;
 }
 
 // Every rank looks at its own part of the gradient, whatever the stage: the same sums in the same order, so

@@ -49,6 +49,7 @@ ordered_json Engine::state_json(const SaveOptions& options, const std::string& t
                         {"global_steps", global_steps_},
                         {"global_samples", global_samples_},
                         {"micro_steps", micro_steps_},
+                        {"forward_passes", forward_passes_},
                         {"skipped_steps", skipped_steps_},
                         {"dp_world_size", parts_.group->size()},
                         {"zero_stage", config().zero.stage},
@@ -130,8 +131,9 @@ void Engine::load_counters(const ordered_json& state, const LoadOptions& options
   global_samples_ = state.at("global_samples").get<int64_t>();
   skipped_steps_ = state.at("skipped_steps").get<int64_t>();
   // Gradients of an unfinished window are not saved: it starts anew.
-  micro_steps_ =
-      state.at("micro_steps").get<int64_t>() / gradient_accumulation_steps() * gradient_accumulation_steps();
+  const int64_t saved = state.at("micro_steps").get<int64_t>();
+  micro_steps_ = saved / gradient_accumulation_steps() * gradient_accumulation_steps();
+  forward_passes_ = state.value("forward_passes", saved) - (saved - micro_steps_);
   const std::string where = "state.json";
   if (options.optimizer_states) {
     DS_CHECK(state.at("optimizer").at("type") == optimizer_->type(),

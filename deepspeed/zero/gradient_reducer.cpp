@@ -168,10 +168,17 @@ void GradientReducer::finish(const std::function<void(size_t)>& on_unused) {
   }
   if (reduces_now()) issue_ready();
   while (!pending_.empty()) complete_oldest();
+  unreduced_ = !reduces_now();
   std::fill(arrived_.begin(), arrived_.end(), 0);
   for (size_t b = 0; b < buckets_.size(); ++b)
     missing_[b] = static_cast<int64_t>(buckets_[b].last_param - buckets_[b].first_param);
   next_bucket_ = 0;
+}
+
+void GradientReducer::flush() {
+  if (!unreduced_) return;
+  boundary_ = true;
+  finish();
 }
 
 at::Tensor GradientReducer::shard() const {
@@ -184,6 +191,9 @@ at::Tensor GradientReducer::whole() const {
   return accumulated_;
 }
 
-void GradientReducer::clear() { std::fill(has_sum_.begin(), has_sum_.end(), 0); }
+void GradientReducer::clear() {
+  std::fill(has_sum_.begin(), has_sum_.end(), 0);
+  unreduced_ = false;
+}
 
 }  // namespace deepspeed::zero

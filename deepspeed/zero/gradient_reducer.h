@@ -40,6 +40,10 @@ class GradientReducer {
   /// issues the rest and waits for everything. Collective: every rank calls it once a micro-batch.
   void finish(const std::function<void(size_t param)>& on_unused = {});
 
+  /// Reduces whole sums that the last backward left alone, because it was no boundary; else nothing.
+  /// Collective.
+  void flush();
+
   /// This rank's part [shard_numel] of the averaged gradient, after finish() at a boundary. Padding is zero.
   at::Tensor shard() const;
   /// The whole averaged gradient [padded_numel], where gradients are not sharded.
@@ -77,6 +81,7 @@ class GradientReducer {
   std::vector<size_t> bucket_of_;  // by parameter
 
   bool boundary_ = true;
+  bool unreduced_ = false;        // whole sums have grown since they were last reduced
   std::vector<char> arrived_;     // in this backward, by parameter
   std::vector<int64_t> missing_;  // parameters still to come in this backward, by bucket
   size_t next_bucket_ = 0;        // the next one to issue

@@ -60,7 +60,6 @@ INSTANTIATE_TEST_SUITE_P(
         Switch{R"("bf16": {"bf16_optimizer_states": false})", R"("bf16": {"bf16_optimizer_states": true})"},
         Switch{R"("torch_autocast": {"enabled": false, "dtype": "bf16"})",
                R"("torch_autocast": {"enabled": true})"},
-        Switch{R"("managed_gradient_accumulation": true)", R"("managed_gradient_accumulation": false)"},
         Switch{R"("dataloader_drop_last": false)", R"("dataloader_drop_last": true)"},
         Switch{R"("wall_clock_breakdown": false)", R"("wall_clock_breakdown": true)"},
         Switch{R"("sequence_parallel_size": 1)", R"("sequence_parallel_size": 2)"},
