@@ -110,10 +110,27 @@ void Engine::make_optimizer() {
              "the configuration has no 'optimizer' and initialize was given none");
     optimizer_ = optim::make_optimizer(config().optimizer, std::move(groups));
   }
+  if (config().model_dtype() != config::DataType::kFp32 && !states_.front()->table().optimizer.sharded)
+    take_first_step();
   if (parts_.scheduler)
     scheduler_ = parts_.scheduler(*optimizer_);
   else if (!std::holds_alternative<std::monostate>(config().scheduler.schedule))
     scheduler_ = optim::make_scheduler(config().scheduler, *optimizer_);
+}
+
+// DeepSpeed's wrapper of 16-bit training without ZeRO makes its optimizer's states by a step on zero
+// gradients (runtime/fp16/fused_optimizer.py, initialize_optimizer_states): masters decay once and bias
+// correction counts one step more than at other stages. Only the masters move; the 16-bit parameters follow
+// at the first real step.
+void Engine::take_first_step() {
+  at::NoGradGuard no_grad;
+  std::vector<at::Tensor> values;
+  for (const auto& states : states_)
+    for (const auto& p : states->parameters()) values.push_back(p.tensor.detach().clone());
+  optimizer_->step();
+  auto value = values.begin();
+  for (const auto& states : states_)
+    for (const auto& p : states->parameters()) p.tensor.detach().copy_(*value++);
 }
 
 void Engine::listen_to_gradients() {
@@ -136,6 +153,9 @@ double Engine::loss_factor() const {
 void Engine::on_gradient(size_t group, size_t index, const at::Tensor& parameter) {
   at::NoGradGuard no_grad;
   if (!backward_open_) {
+    DS_CHECK(backward_is_ours_ || scaled_ || !config().fp16.enabled,
+             "loss.backward() under fp16 without the loss scale: call engine.backward(loss), or "
+             "engine.scale(loss).backward()");
     open_backward();
     // A plain loss.backward() of the user's: nobody else will say when it is over.
     if (!backward_is_ours_)
@@ -151,8 +171,9 @@ void Engine::open_backward() {
   for (auto& states : states_) states->gradients().set_boundary(reduces);
 }
 
-at::Tensor Engine::scale(const at::Tensor& loss) const {
+at::Tensor Engine::scale(const at::Tensor& loss) {
   DS_CHECK(loss.numel() == 1, "a loss is a scalar, got {} elements", loss.numel());
+  scaled_ = true;
   return scaler_.scale() == 1 ? loss : loss * scaler_.scale();
 }
 
@@ -171,6 +192,7 @@ at::Tensor Engine::backward(const at::Tensor& loss, const BackwardOptions& optio
 void Engine::end_backward() {
   at::NoGradGuard no_grad;
   backward_open_ = false;
+  scaled_ = false;
   ++backward_passes_;
   for (auto& states : states_) {
     states->gradients().finish([&](size_t index) {

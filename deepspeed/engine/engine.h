@@ -95,7 +95,7 @@ class Engine {
   /// over the ranks as the ZeRO stage wants. Returns the loss divided by the accumulation steps.
   at::Tensor backward(const at::Tensor& loss, const BackwardOptions& options = {});
   /// The loss times the loss scale, for callers that run `loss.backward()` themselves.
-  at::Tensor scale(const at::Tensor& loss) const;
+  at::Tensor scale(const at::Tensor& loss);
   /// Counts a micro-batch; at the accumulation boundary clips, updates the parameters (unless the gradients
   /// overflowed) and advances the schedule. Gradients that no backward has reduced yet are reduced first.
   void step();
@@ -169,6 +169,7 @@ class Engine {
   void make_states();
   void cast_model();
   void make_optimizer();
+  void take_first_step();
   void listen_to_gradients();
   void begin_forward();
   // What backward() multiplies a micro-batch's loss by.
@@ -196,6 +197,7 @@ class Engine {
       false;  // backward() runs and will end it; else libtorch's end-of-backward callback does
   std::optional<bool> boundary_;  // set_gradient_accumulation_boundary
   bool in_no_sync_ = false, in_step_ = false;
+  bool scaled_ = false;  // scale() was called for the backward that comes
   bool step_applied_ = false;
   std::optional<double> grad_norm_;
   int64_t global_steps_ = 0, global_samples_ = 0, micro_steps_ = 0, skipped_steps_ = 0;

@@ -37,7 +37,7 @@ struct ZeroConfig {
   bool allgather_partitions = true;
   /// Elements of one all-gather of updated parameters, an even number >= 0 (0: each partition in one piece).
   int64_t allgather_bucket_size = 500'000'000;
-  /// Nothing given means "true at stage 3 only"; overlaps() answers it.
+  /// False: wait for each reduction before the next; else they overlap with backward, at every stage.
   std::optional<bool> overlap_comm;
   bool round_robin_gradients = false;
   /// Stage 2: false makes a parameter that got no gradient an error.
@@ -50,8 +50,6 @@ struct ZeroConfig {
   bool load_from_fp32_weights = true;
 
   ReductionConfig reduction;
-
-  bool overlaps() const { return overlap_comm.value_or(stage == 3); }
 };
 
 }  // namespace deepspeed::zero
