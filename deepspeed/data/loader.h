@@ -22,12 +22,17 @@ class Dataset {
 /// Gives micro-batch after micro-batch: each tensor of the samples stacked along a new first dimension.
 class Loader {
  public:
+  /// base::Error where one micro-batch cannot fit into memory.
   Loader(std::shared_ptr<const Dataset> dataset, const Sampler::Options& options);
   /// The micro-batch at the current position; moves on by one.
   std::vector<at::Tensor> next();
   int64_t position() const { return position_; }
-  /// Continue at this micro-step (resuming).
+  /// Continue at this micro-batch of the rank. After a resume, perhaps on another number of ranks, that is
+  /// engine.global_samples() / (micro-batch * ranks): see seek_samples().
   void seek(int64_t micro_step) { position_ = micro_step; }
+  /// Continue where all ranks together have taken so many samples (rounded down to a whole micro-batch of
+  /// each).
+  void seek_samples(int64_t samples) { position_ = samples / sampler_.samples_per_micro_step(); }
   Sampler& sampler() { return sampler_; }
 
  private:

@@ -51,22 +51,6 @@ struct Row {
   std::optional<double> norm;
 };
 
-// DeepSpeed's wrapper of 16-bit training without ZeRO makes its optimizer states by a step on zero gradients
-// with the configuration's learning rate (runtime/fp16/fused_optimizer.py, initialize_optimizer_states), so
-// that its bias correction runs one step ahead; its ZeRO stages do not. Ours counts right at every stage
-// (docs/differences.md): to compare with those goldens the test takes the same extra step.
-void take_deepspeeds_extra_step(engine::Engine& engine, models::Decoder& model) {
-  at::NoGradGuard no_grad;
-  std::vector<at::Tensor> values;
-  for (const auto& p : model.parameters()) values.push_back(p.detach().clone());
-  auto& group = engine.optimizer().groups()[0];
-  const double lr = std::exchange(group.lr, engine.config().optimizer.lr);
-  engine.optimizer().step();
-  group.lr = lr;
-  for (size_t i = 0; i < values.size(); ++i)
-    model.parameters()[i].detach().copy_(values[i]);  // only the masters moved
-}
-
 std::vector<Row> replay(const Json& run, const std::string& config, int steps) {
   std::vector<Row> rows;
   comm::run_ranks(run["world_size"].get<int>(), [&](comm::GroupPtr group) {
@@ -77,7 +61,6 @@ std::vector<Row> replay(const Json& run, const std::string& config, int steps) {
                                      {.sequence_length = run["seq_length"], .vocab = model->spec().vocab});
     auto ready = initialize(
         {.model = model, .config = config, .group = group, .training_data = data, .shuffle = false});
-    if (bf16 && run["factors"]["stage"] == 0) take_deepspeeds_extra_step(*ready.engine, *model);
     for (int s = 0; s < steps; ++s) {
       at::Tensor mean = at::zeros({1}, at::kDouble);
       for (int64_t g = 0; g < ready.engine->gradient_accumulation_steps(); ++g) {
