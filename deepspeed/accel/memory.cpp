@@ -1,6 +1,7 @@
 #include "deepspeed/accel/memory.h"
 
 #include <malloc.h>
+#include <unistd.h>
 
 #include <fstream>
 #include <string>
@@ -19,6 +20,10 @@ int64_t status_kilobytes(const std::string& field) {
 
 int64_t resident_bytes() { return status_kilobytes("VmRSS") * 1024; }
 int64_t peak_resident_bytes() { return status_kilobytes("VmHWM") * 1024; }
+
+int64_t physical_memory_bytes() {
+  return static_cast<int64_t>(::sysconf(_SC_PHYS_PAGES)) * static_cast<int64_t>(::sysconf(_SC_PAGE_SIZE));
+}
 
 void keep_freed_memory() {
   ::mallopt(M_MMAP_MAX, 0);

@@ -27,7 +27,8 @@ int injected_fault() {
 std::string reason(int error) { return std::strerror(error); }
 
 int open_for_reading(const std::filesystem::path& path, size_t* size) {
-  int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  // Without O_NONBLOCK a FIFO that nobody writes to would block here for ever.
+  int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   DS_CHECK(fd >= 0, "cannot open '{}': {}", path.string(), reason(errno));
   struct stat info {};
   int error = ::fstat(fd, &info) != 0  ? errno
@@ -80,7 +81,23 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   return *this;
 }
 
-AtomicFile::AtomicFile(std::filesystem::path path) : path_(std::move(path)) {
+namespace {
+
+// What a rename has to replace: the file that a symbolic link stands for, and nothing that is no file.
+std::filesystem::path file_behind(const std::filesystem::path& path) {
+  std::error_code error;
+  const auto status = std::filesystem::status(path, error);
+  DS_CHECK(!std::filesystem::exists(status) || std::filesystem::is_regular_file(status) ||
+               std::filesystem::is_directory(status),
+           "cannot write '{}': it is not a regular file", path.string());
+  if (!std::filesystem::is_symlink(std::filesystem::symlink_status(path, error))) return path;
+  const auto target = std::filesystem::weakly_canonical(path, error);
+  return error ? path : target;
+}
+
+}  // namespace
+
+AtomicFile::AtomicFile(std::filesystem::path path) : path_(file_behind(path)) {
   static std::atomic<unsigned> counter{0};
   temporary_ = path_;
   temporary_ += ".tmp." + std::to_string(::getpid()) + "." + std::to_string(counter++);

@@ -30,7 +30,8 @@ class MappedFile {
 };
 
 /// Replaces a file atomically: bytes go to "<path>.tmp.<pid>.<n>", commit() fsyncs it, renames it over `path`
-/// and fsyncs the folder. Without commit() the destructor removes the temporary file and `path` is untouched.
+/// and fsyncs the folder. A symbolic link stays and what it names is replaced; a device or FIFO is an Error.
+/// Without commit() the destructor removes the temporary file and `path` is untouched.
 class AtomicFile {
  public:
   explicit AtomicFile(std::filesystem::path path);

@@ -109,6 +109,9 @@ void Reader::read(const std::string& state, const std::string& parameter, int64_
   DS_CHECK(found != runs_.end(), "'{}' holds no '{}' of parameter '{}'", path_.string(), state, parameter);
   int64_t next = begin;
   for (const Run& run : found->second) {
+    DS_CHECK(at::isFloatingType(dtype_of(run.info->dtype, files_[run.file].path().string())),
+             "'{}': '{}' holds {}, which is no type of a state", files_[run.file].path().string(),
+             run.info->name, formats::dtype_name(run.info->dtype));
     const int64_t run_end = run.begin + run.info->shape[0];
     if (run_end <= next || run.begin >= end) continue;
     if (run.begin > next) break;

@@ -10,8 +10,6 @@ namespace deepspeed::comm {
 /// Makes Gloo backends that listen on this numeric local address alone.
 Connect connect_gloo(const std::string& local_address);
 
-/// Whether NCCL was compiled in and a CUDA device is present.
-bool nccl_available();
 /// Makes NCCL backends on CUDA device `device`. Throws where NCCL was not compiled in.
 Connect connect_nccl(int device);
 

@@ -1,13 +1,10 @@
 #include <torch/csrc/distributed/c10d/ProcessGroupNCCL.hpp>
 
-#include <c10/cuda/CUDAFunctions.h>
 #include <c10/cuda/CUDAGuard.h>
 
 #include "deepspeed/comm/backends.h"
 
 namespace deepspeed::comm {
-
-bool nccl_available() { return c10::cuda::device_count() > 0; }
 
 Connect connect_nccl(int device) {
   return

@@ -3,8 +3,6 @@
 
 namespace deepspeed::comm {
 
-bool nccl_available() { return false; }
-
 Connect connect_nccl(int) {
   base::fail(
       "the NCCL backend is not available in this build: configure with -DDEEPSPEED_CUDA=ON, or use gloo");

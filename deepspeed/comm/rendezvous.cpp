@@ -125,7 +125,6 @@ Rendezvous rendezvous_from_env() {
 
 GroupPtr init_world(const Rendezvous& r, Backend backend) {
   validate(r);
-  if (backend == Backend::kAuto) backend = nccl_available() ? Backend::kNccl : Backend::kGloo;
   const bool nccl = backend == Backend::kNccl;
   if (r.world_size == 1 && !nccl) return single_group();
   auto state = std::make_shared<GroupState>();

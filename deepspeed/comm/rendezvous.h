@@ -32,8 +32,8 @@ struct Rendezvous {
 Rendezvous rendezvous_from_env();
 
 /// Joins the world; collective over all its ranks. Listening sockets are bound to the address by which this
-/// host reaches MASTER_ADDR (on rank 0's host: MASTER_ADDR itself), never to all interfaces. kAuto is Gloo,
-/// or NCCL where CUDA was compiled in and a device is present. A world of one opens no socket.
+/// host reaches MASTER_ADDR (on rank 0's host: MASTER_ADDR itself), never to all interfaces. kAuto is Gloo
+/// while engine and models compute on the CPU. A world of one opens no socket.
 /// With Gloo, SIGPIPE is ignored from then on unless the program handles it: a dead peer must be an Error.
 GroupPtr init_world(const Rendezvous& rendezvous, Backend backend = Backend::kAuto);
 

@@ -27,7 +27,8 @@ std::vector<at::Tensor> collate(const Dataset& dataset, const std::vector<int64_
 /// Gives micro-batch after micro-batch.
 class Loader {
  public:
-  /// `workers` threads make micro-batches ahead; 0: next() makes them. The batches are the same.
+  /// `workers` threads make micro-batches ahead; 0: next() makes them. The batches are the same. base::Error
+  /// where one micro-batch cannot fit into memory.
   Loader(std::shared_ptr<const Dataset> dataset, const Sampler::Options& options, int workers = 0);
   Loader(const Loader&) = delete;
   Loader& operator=(const Loader&) = delete;
@@ -35,8 +36,12 @@ class Loader {
   /// that it concerns.
   std::vector<at::Tensor> next();
   int64_t position() const { return position_; }
-  /// Continue at this micro-step (resuming).
+  /// Continue at this micro-batch of the rank. After a resume, perhaps on another number of ranks, that is
+  /// engine.global_samples() / (micro-batch * ranks): see seek_samples().
   void seek(int64_t micro_step) { position_ = micro_step; }
+  /// Continue where all ranks together have taken so many samples (rounded down to a whole micro-batch of
+  /// each).
+  void seek_samples(int64_t samples) { position_ = samples / sampler_.samples_per_micro_step(); }
   const Sampler& sampler() const { return sampler_; }
 
  private:

@@ -31,6 +31,8 @@ class Sampler {
 
   /// The samples of one micro-batch, each in [0, samples).
   std::vector<int64_t> batch(int64_t micro_step) const;
+  /// Of all ranks together.
+  int64_t samples_per_micro_step() const { return options_.micro_batch * options_.world_size; }
   /// Optimizer steps of `accumulation` micro-batches that one epoch fills, at least 1.
   int64_t steps_per_epoch(int64_t accumulation) const;
 

@@ -5,6 +5,9 @@
 namespace deepspeed::engine {
 namespace {
 
+// More is a slip of the pen; it also keeps products of two counts within 63 bits.
+constexpr int64_t kMostSamples = (int64_t{1} << 31) - 1;
+
 int64_t product(int64_t micro, int64_t accumulation, int64_t world) {
   int64_t out = 0;
   bool overflow =
@@ -49,6 +52,9 @@ BatchSizes resolve_batch(const GivenBatch& given, int64_t world) {
            sizes.train, sizes.micro, given.micro ? "" : " (computed)", sizes.accumulation,
            given.accumulation ? "" : " (computed)", world, sizes.train, sizes.micro, sizes.accumulation,
            world);
+  DS_CHECK(sizes.train <= kMostSamples,
+           "train_batch_size {}{}: a step of more than {} samples would never end", sizes.train,
+           given.train ? "" : " (computed)", kMostSamples);
   return sizes;
 }
 

@@ -24,6 +24,8 @@ struct EngineConfig {
   int64_t train_micro_batch_size_per_gpu = 0;
   /// Micro-batches of one optimizer step.
   int64_t gradient_accumulation_steps = 1;
+  /// False: the caller's step() says where a window of accumulation ends.
+  bool managed_gradient_accumulation = true;
   /// Largest global L2 norm of the gradients; 0 switches clipping off.
   double gradient_clipping = 1.0;
   /// A progress line every so many steps on rank 0; nothing: none.

@@ -7,22 +7,23 @@
 #include <cmath>
 #include <unordered_map>
 
+#include "deepspeed/accel/dtype.h"
 #include "deepspeed/base/error.h"
 #include "deepspeed/base/log.h"
 
 namespace deepspeed::engine {
 namespace {
 
-at::ScalarType torch_dtype(config::DataType type) {
-  switch (type) {
-    case config::DataType::kFp16:
-      return at::kHalf;
-    case config::DataType::kBf16:
-      return at::kBFloat16;
-    default:
-      return at::kFloat;
-  }
-}
+class Raised {
+ public:
+  explicit Raised(bool& flag) : flag_(flag) { flag_ = true; }
+  ~Raised() { flag_ = false; }
+  Raised(const Raised&) = delete;
+  Raised& operator=(const Raised&) = delete;
+
+ private:
+  bool& flag_;
+};
 
 }  // namespace
 
@@ -45,7 +46,7 @@ Engine::~Engine() = default;
 
 // Parameters take the configured format; buffers keep theirs (data_types.buffer_dtype is null).
 void Engine::cast_model() {
-  const at::ScalarType dtype = torch_dtype(config().model_dtype());
+  const at::ScalarType dtype = accel::scalar_type(config().model_dtype());
   for (auto& parameter : parts_.model->parameters())
     if (parameter.is_floating_point() && parameter.scalar_type() != dtype)
       parameter.set_data(parameter.detach().to(dtype));
@@ -64,7 +65,8 @@ void Engine::make_states() {
   for (const auto& entry : parts_.model->named_buffers()) frozen_.push_back({entry.key(), entry.value()});
   DS_CHECK(!in_order.empty(), "the model has no trainable parameter");
 
-  const auto accumulate = torch_dtype(config().engine.grad_accum_dtype.value_or(config().model_dtype()));
+  const auto accumulate =
+      accel::scalar_type(config().engine.grad_accum_dtype.value_or(config().model_dtype()));
   auto add = [&](std::vector<zero::NamedParameter> members) {
     states_.push_back(
         std::make_unique<zero::GroupStates>(std::move(members), config().zero, parts_.group, accumulate));
@@ -108,10 +110,27 @@ void Engine::make_optimizer() {
              "the configuration has no 'optimizer' and initialize was given none");
     optimizer_ = optim::make_optimizer(config().optimizer, std::move(groups));
   }
+  if (config().model_dtype() != config::DataType::kFp32 && !states_.front()->table().optimizer.sharded)
+    take_first_step();
   if (parts_.scheduler)
     scheduler_ = parts_.scheduler(*optimizer_);
   else if (!std::holds_alternative<std::monostate>(config().scheduler.schedule))
     scheduler_ = optim::make_scheduler(config().scheduler, *optimizer_);
+}
+
+// DeepSpeed's wrapper of 16-bit training without ZeRO makes its optimizer's states by a step on zero
+// gradients (runtime/fp16/fused_optimizer.py, initialize_optimizer_states): masters decay once and bias
+// correction counts one step more than at other stages. Only the masters move; the 16-bit parameters follow
+// at the first real step.
+void Engine::take_first_step() {
+  at::NoGradGuard no_grad;
+  std::vector<at::Tensor> values;
+  for (const auto& states : states_)
+    for (const auto& p : states->parameters()) values.push_back(p.tensor.detach().clone());
+  optimizer_->step();
+  auto value = values.begin();
+  for (const auto& states : states_)
+    for (const auto& p : states->parameters()) p.tensor.detach().copy_(*value++);
 }
 
 void Engine::listen_to_gradients() {
@@ -123,7 +142,8 @@ void Engine::listen_to_gradients() {
 }
 
 void Engine::begin_forward() {
-  if (parts_.rng) parts_.rng->set_step(static_cast<uint64_t>(micro_steps_));
+  if (parts_.rng) parts_.rng->set_step(static_cast<uint64_t>(forward_passes_));
+  if (parts_.model->is_training()) ++forward_passes_;
 }
 
 double Engine::loss_factor() const {
@@ -133,8 +153,10 @@ double Engine::loss_factor() const {
 void Engine::on_gradient(size_t group, size_t index, const at::Tensor& parameter) {
   at::NoGradGuard no_grad;
   if (!backward_open_) {
-    backward_open_ = true;
-    for (auto& states : states_) states->gradients().set_boundary(is_gradient_accumulation_boundary());
+    DS_CHECK(backward_is_ours_ || scaled_ || !config().fp16.enabled,
+             "loss.backward() under fp16 without the loss scale: call engine.backward(loss), or "
+             "engine.scale(loss).backward()");
+    open_backward();
     // A plain loss.backward() of the user's: nobody else will say when it is over.
     if (!backward_is_ours_)
       torch::autograd::Engine::get_default_engine().queue_callback([this] { end_backward(); });
@@ -143,14 +165,26 @@ void Engine::on_gradient(size_t group, size_t index, const at::Tensor& parameter
   parameter.mutable_grad().reset();  // the accumulation lives in the reducer
 }
 
-at::Tensor Engine::backward(const at::Tensor& loss) {
-  DS_CHECK(loss.numel() == 1, "backward needs a scalar loss, got {} elements", loss.numel());
-  const at::Tensor shared =
-      gradient_accumulation_steps() == 1 ? loss : loss / static_cast<double>(gradient_accumulation_steps());
-  backward_is_ours_ = true;
-  (scaler_.scale() == 1 ? shared : shared * scaler_.scale()).backward();
-  backward_is_ours_ = false;
-  for (auto& states : states_) states->gradients().set_boundary(is_gradient_accumulation_boundary());
+void Engine::open_backward() {
+  backward_open_ = true;
+  const bool reduces = is_gradient_accumulation_boundary() && !in_no_sync_;
+  for (auto& states : states_) states->gradients().set_boundary(reduces);
+}
+
+at::Tensor Engine::scale(const at::Tensor& loss) {
+  DS_CHECK(loss.numel() == 1, "a loss is a scalar, got {} elements", loss.numel());
+  scaled_ = true;
+  return scaler_.scale() == 1 ? loss : loss * scaler_.scale();
+}
+
+at::Tensor Engine::backward(const at::Tensor& loss, const BackwardOptions& options) {
+  const bool divides = options.scale_wrt_gas && gradient_accumulation_steps() > 1;
+  const at::Tensor shared = divides ? loss / static_cast<double>(gradient_accumulation_steps()) : loss;
+  open_backward();
+  {
+    const Raised ours(backward_is_ours_);
+    scale(shared).backward({}, options.retain_graph);
+  }
   end_backward();
   return shared.detach();
 }
@@ -158,6 +192,8 @@ at::Tensor Engine::backward(const at::Tensor& loss) {
 void Engine::end_backward() {
   at::NoGradGuard no_grad;
   backward_open_ = false;
+  scaled_ = false;
+  ++backward_passes_;
   for (auto& states : states_) {
     states->gradients().finish([&](size_t index) {
       DS_CHECK(config().zero.ignore_unused_parameters || config().zero.stage != 2,
@@ -167,8 +203,38 @@ void Engine::end_backward() {
   }
 }
 
+Engine::NoSync::NoSync(Engine& engine) : engine_(engine) {
+  DS_CHECK(!engine.states_.front()->table().gradient.sharded,
+           "no_sync keeps whole gradients on each rank, which zero_optimization.stage {} does not have",
+           engine.config().zero.stage);
+  DS_CHECK(!engine.in_no_sync_, "no_sync is active already");
+  engine.in_no_sync_ = true;
+}
+
 bool Engine::is_gradient_accumulation_boundary() const {
-  return (micro_steps_ + 1) % gradient_accumulation_steps() == 0;
+  if (!config().engine.managed_gradient_accumulation) return in_step_;
+  return boundary_.value_or((micro_steps_ + 1) % gradient_accumulation_steps() == 0);
+}
+
+void Engine::set_gradient_accumulation_boundary(bool boundary) {
+  DS_CHECK(config().engine.managed_gradient_accumulation,
+           "with managed_gradient_accumulation false every step() is the boundary: there is none to set");
+  boundary_ = boundary;
+}
+
+void Engine::set_train_batch_size(int64_t samples) {
+  const int64_t unit = train_micro_batch_size_per_gpu() * parts_.group->size();
+  DS_CHECK(samples > 0 && samples % unit == 0,
+           "train batch size {} is not a multiple of {} (micro-batch {} times {} ranks)", samples, unit,
+           train_micro_batch_size_per_gpu(), parts_.group->size());
+  parts_.config.engine.train_batch_size = samples;
+  parts_.config.engine.gradient_accumulation_steps = samples / unit;
+}
+
+void Engine::set_train_micro_batch_size(int64_t samples) {
+  DS_CHECK(samples > 0, "a micro-batch of {} samples", samples);
+  parts_.config.engine.train_micro_batch_size_per_gpu = samples;
+  parts_.config.engine.train_batch_size = samples * gradient_accumulation_steps() * parts_.group->size();
 }
 
 void Engine::zero_grad() {
@@ -177,17 +243,24 @@ void Engine::zero_grad() {
 }
 
 void Engine::step() {
+  DS_CHECK(!in_no_sync_, "step() inside no_sync: leave it first");
   at::NoGradGuard no_grad;
+  in_step_ = true;
   const bool boundary = is_gradient_accumulation_boundary();
+  in_step_ = false;
   ++micro_steps_;
   step_applied_ = false;
   if (!boundary) return;
+  for (auto& states : states_) states->gradients().flush();
   apply_step(judge_gradients());
   for (auto& states : states_) states->gradients().clear();
   if (config().engine.steps_per_print && (global_steps_ + 1) % *config().engine.steps_per_print == 0)
     print_progress();
   ++global_steps_;
-  global_samples_ += train_batch_size();
+  global_samples_ += config().engine.managed_gradient_accumulation
+                         ? train_batch_size()
+                         : backward_passes_ * train_batch_size() / gradient_accumulation_steps();
+  backward_passes_ = 0;
 }
 
 // Every rank looks at its own part of the gradient, whatever the stage: the same sums in the same order, so

@@ -63,13 +63,19 @@ struct LoadOptions {
   bool module_only = false;
 };
 
+struct BackwardOptions {
+  bool retain_graph = false;
+  /// Divide the loss by the accumulation steps.
+  bool scale_wrt_gas = true;
+};
+
 struct Loaded {
   std::filesystem::path path;
   nlohmann::ordered_json client_state;
 };
 
 /// One a rank. Collective calls (every rank of the group, same order): the constructor, backward() and step()
-/// of each micro-batch, save_checkpoint(), load_checkpoint().
+/// of each micro-batch, the setters of batch sizes and boundary, save_checkpoint(), load_checkpoint().
 class Engine {
  public:
   explicit Engine(EngineParts parts);
@@ -87,12 +93,37 @@ class Engine {
   }
   /// Gradients of a scalar loss, divided by the accumulation steps and multiplied by the loss scale; reduces
   /// over the ranks as the ZeRO stage wants. Returns the loss divided by the accumulation steps.
-  at::Tensor backward(const at::Tensor& loss);
+  at::Tensor backward(const at::Tensor& loss, const BackwardOptions& options = {});
+  /// The loss times the loss scale, for callers that run `loss.backward()` themselves.
+  at::Tensor scale(const at::Tensor& loss);
   /// Counts a micro-batch; at the accumulation boundary clips, updates the parameters (unless the gradients
-  /// overflowed) and advances the schedule.
+  /// overflowed) and advances the schedule. Gradients that no backward has reduced yet are reduced first.
   void step();
 
+  /// While it lives, backward() leaves its gradients on this rank; the next backward() outside (or step())
+  /// reduces them with its own. Not at stage 2, which keeps no whole gradients. base::Error from step()
+  /// inside, and when nested.
+  class NoSync {
+   public:
+    explicit NoSync(Engine& engine);
+    ~NoSync() { engine_.in_no_sync_ = false; }
+    NoSync(const NoSync&) = delete;
+    NoSync& operator=(const NoSync&) = delete;
+
+   private:
+    Engine& engine_;
+  };
+  [[nodiscard]] NoSync no_sync() { return NoSync(*this); }
+
+  /// Whether step() will update. With managed_gradient_accumulation false every step() does, and no backward
+  /// does.
   bool is_gradient_accumulation_boundary() const;
+  /// Says it from now on, in place of counting. base::Error where accumulation is not managed.
+  void set_gradient_accumulation_boundary(bool boundary);
+  /// Changes the accumulation steps alone; base::Error unless it is a multiple of micro-batch times ranks.
+  void set_train_batch_size(int64_t samples);
+  /// Changes the micro-batch, and the batch with it.
+  void set_train_micro_batch_size(int64_t samples);
   void zero_grad();
   void train(bool on = true) { parts_.model->train(on); }
   void eval() { train(false); }
@@ -138,11 +169,13 @@ class Engine {
   void make_states();
   void cast_model();
   void make_optimizer();
+  void take_first_step();
   void listen_to_gradients();
   void begin_forward();
   // What backward() multiplies a micro-batch's loss by.
   double loss_factor() const;
   void on_gradient(size_t group, size_t index, const at::Tensor& parameter);
+  void open_backward();
   void end_backward();
   Decision judge_gradients();
   void apply_step(const Decision& decision);
@@ -162,9 +195,14 @@ class Engine {
   bool backward_open_ = false;  // gradients of a backward have come and it has not been ended
   bool backward_is_ours_ =
       false;  // backward() runs and will end it; else libtorch's end-of-backward callback does
+  std::optional<bool> boundary_;  // set_gradient_accumulation_boundary
+  bool in_no_sync_ = false, in_step_ = false;
+  bool scaled_ = false;  // scale() was called for the backward that comes
   bool step_applied_ = false;
   std::optional<double> grad_norm_;
   int64_t global_steps_ = 0, global_samples_ = 0, micro_steps_ = 0, skipped_steps_ = 0;
+  int64_t forward_passes_ = 0;   // in training; what dropout is keyed by
+  int64_t backward_passes_ = 0;  // since the last update
 };
 
 }  // namespace deepspeed::engine

@@ -39,6 +39,16 @@ void load_groups(const ordered_json& saved, optim::Optimizer& optimizer, const s
   }
 }
 
+// A counter of state.json; more than kMost steps is damage.
+int64_t counter(const ordered_json& state, const char* key) {
+  constexpr int64_t kMost = int64_t{1} << 53;
+  const auto& value = state.at(key);
+  const bool whole = value.is_number_unsigned() || (value.is_number_integer() && value.get<int64_t>() >= 0);
+  DS_CHECK(whole && value.get<uint64_t>() <= static_cast<uint64_t>(kMost),
+           "state.json: '{}' is {}, which is no count", key, value.dump());
+  return value.get<int64_t>();
+}
+
 }  // namespace
 
 ordered_json Engine::state_json(const SaveOptions& options, const std::string& tag) const {
@@ -49,6 +59,7 @@ ordered_json Engine::state_json(const SaveOptions& options, const std::string& t
                         {"global_steps", global_steps_},
                         {"global_samples", global_samples_},
                         {"micro_steps", micro_steps_},
+                        {"forward_passes", forward_passes_},
                         {"skipped_steps", skipped_steps_},
                         {"dp_world_size", parts_.group->size()},
                         {"zero_stage", config().zero.stage},
@@ -126,20 +137,28 @@ void Engine::load_parameters(const LoadContext& context) {
 }
 
 void Engine::load_counters(const ordered_json& state, const LoadOptions& options) {
-  global_steps_ = state.at("global_steps").get<int64_t>();
-  global_samples_ = state.at("global_samples").get<int64_t>();
-  skipped_steps_ = state.at("skipped_steps").get<int64_t>();
+  global_steps_ = counter(state, "global_steps");
+  global_samples_ = counter(state, "global_samples");
+  skipped_steps_ = counter(state, "skipped_steps");
   // Gradients of an unfinished window are not saved: it starts anew.
-  micro_steps_ =
-      state.at("micro_steps").get<int64_t>() / gradient_accumulation_steps() * gradient_accumulation_steps();
+  const int64_t saved = counter(state, "micro_steps");
+  micro_steps_ = saved / gradient_accumulation_steps() * gradient_accumulation_steps();
+  forward_passes_ =
+      (state.contains("forward_passes") ? counter(state, "forward_passes") : saved) - (saved - micro_steps_);
   const std::string where = "state.json";
   if (options.optimizer_states) {
     DS_CHECK(state.at("optimizer").at("type") == optimizer_->type(),
              "the checkpoint was made by optimizer {}, not {}", state["optimizer"]["type"].dump(),
              optimizer_->type());
-    optimizer_->set_step_count(state["optimizer"].at("step_count").get<int64_t>());
+    optimizer_->set_step_count(counter(state["optimizer"], "step_count"));
     load_groups(state["optimizer"].at("groups"), *optimizer_, where);
-    scaler_.load_state(state.at("loss_scaler").get<std::map<std::string, double>>());
+    const auto scaler = state.at("loss_scaler").get<std::map<std::string, double>>();
+    if (scaler_.dynamic() && !scaler.contains("cur_iter")) {
+      if (parts_.group->rank() == 0)
+        base::log_info("the checkpoint holds no dynamic loss scale: it starts at {}", scaler_.scale());
+    } else {
+      scaler_.load_state(scaler);
+    }
   }
   if (options.lr_scheduler_states && scheduler_ && state.contains("lr_scheduler"))
     scheduler_->load_state_dict(state["lr_scheduler"].at("state").get<std::map<std::string, double>>());

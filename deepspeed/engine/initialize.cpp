@@ -1,14 +1,33 @@
 #include "deepspeed/engine/initialize.h"
 
+#include <ATen/ops/tensor.h>
+
+#include "deepspeed/accel/rng.h"
+#include "deepspeed/base/error.h"
 #include "deepspeed/base/log.h"
 #include "deepspeed/comm/rendezvous.h"
 #include "deepspeed/engine/parse_config.h"
 
 namespace deepspeed::engine {
 
+namespace {
+
+// Ranks that obey different files would wait for each other's collectives for ever.
+void check_same_on_all_ranks(const DeepspeedConfig& config, comm::Group& group) {
+  const auto hash = static_cast<int64_t>(accel::hash_name(config.raw.dump()) >> 1);
+  at::Tensor extremes = at::tensor({hash, -hash}, at::kLong);
+  group.all_reduce(extremes, comm::ReduceOp::kMax);
+  DS_CHECK(
+      extremes[0].item<int64_t>() == -extremes[1].item<int64_t>(),
+      "the ranks were given different configurations: start all of them with the same --deepspeed_config");
+}
+
+}  // namespace
+
 Initialized initialize(InitializeOptions options) {
   if (!options.group) options.group = comm::init_world(comm::rendezvous_from_env());
   DeepspeedConfig config = parse_config(options.config, options.group->size());
+  check_same_on_all_ranks(config, *options.group);
   if (config.engine.log_level) base::set_log_level(base::parse_log_level(*config.engine.log_level));
   if (options.group->rank() == 0)
     for (const auto& warning : config.warnings) base::log_warning("{}", warning);

@@ -33,6 +33,8 @@ config::Schema<EngineConfig> engine_schema() {
   s.field("gradient_clipping", &EngineConfig::gradient_clipping)
       .at_least(0)
       .doc("Largest global L2 norm of the gradients; 0: no clipping.");
+  s.field("managed_gradient_accumulation", &EngineConfig::managed_gradient_accumulation)
+      .doc("false: every step() updates, whatever gradient_accumulation_steps says.");
   s.field("steps_per_print", &EngineConfig::steps_per_print)
       .above(0)
       .doc("Rank 0 prints a line on progress every so many steps.");
@@ -115,6 +117,8 @@ config::Schema<ParseTarget> schema() {
   using T = ParseTarget;
   inline_fields<GivenBatch>(s, batch_schema(), [](T& t) -> GivenBatch& { return t.batch; });
   inline_fields<EngineConfig>(s, engine_schema(), [](T& t) -> EngineConfig& { return t.config.engine; });
+  inline_fields<zero::ReductionConfig>(
+      s, zero::reduction_schema(), [](T& t) -> zero::ReductionConfig& { return t.config.zero.reduction; });
   add_keys_without_effect(s);
   add_block<optim::OptimizerConfig>(s, "optimizer", optim::optimizer_schema(),
                                     [](T& t) -> optim::OptimizerConfig& { return t.config.optimizer; });

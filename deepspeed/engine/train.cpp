@@ -1,11 +1,15 @@
 #include "deepspeed/engine/train.h"
 
 #include <ATen/ops/zeros.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
+#include <cstdlib>
 
+#include "deepspeed/accel/dtype.h"
 #include "deepspeed/accel/memory.h"
 #include "deepspeed/accel/threads.h"
 #include "deepspeed/base/env.h"
@@ -20,6 +24,7 @@
 #include "deepspeed/engine/parse_config.h"
 #include "deepspeed/engine/step_log.h"
 #include "deepspeed/models/generate.h"
+#include "deepspeed/models/size.h"
 #include "deepspeed/models/weights.h"
 #include "deepspeed/text/tokenizer.h"
 
@@ -35,6 +40,7 @@ class Training {
   void run();
 
  private:
+  void check_destinations();
   void build_model();
   void open_data();
   data::TokenStorePtr open_store(const std::filesystem::path& path);
@@ -67,21 +73,34 @@ class Training {
   std::string saved_tag_;
 };
 
-at::ScalarType torch_dtype(config::DataType type) {
-  return type == config::DataType::kBf16   ? at::kBFloat16
-         : type == config::DataType::kFp16 ? at::kHalf
-                                           : at::kFloat;
-}
-
 Training::Training(const TrainOptions& options) : options_(options) {
   const auto rendezvous = comm::rendezvous_from_env();
   accel::set_compute_threads(rendezvous.local_world_size);
   group_ = comm::init_world(rendezvous);
-  dtype_ = torch_dtype(parse_config(options.config, group_->size()).model_dtype());
+  dtype_ = accel::scalar_type(parse_config(options.config, group_->size()).model_dtype());
   spec_ = models::read_arch_spec(options.model / "config.json");
+  models::check_fits_memory(spec_, dtype_ == at::kFloat ? 4 : 2, (options.model / "config.json").string());
+  check_destinations();
   open_data();
   build_model();
   start_engine();
+}
+
+// What would only fail once everything is trained.
+void Training::check_destinations() {
+  if (!options_.generate.empty())
+    DS_CHECK(static_cast<int64_t>(tokenizer().encode_ids(options_.generate).size()) < spec_.max_positions,
+             "--generate: the prompt leaves no room in the model's {} positions", spec_.max_positions);
+  if (!first()) return;
+  auto check = [](const char* flag, const std::filesystem::path& folder) {
+    if (folder.empty()) return;
+    std::error_code error;
+    std::filesystem::create_directories(folder, error);
+    if (!error && ::access(folder.c_str(), W_OK) != 0) error.assign(errno, std::generic_category());
+    DS_CHECK(!error, "{} '{}': cannot write there: {}", flag, folder.string(), error.message());
+  };
+  check("--save", options_.save);
+  check("--export", options_.export_to);
 }
 
 void Training::build_model() {
@@ -146,13 +165,14 @@ void Training::start_engine() {
     DS_CHECK(!options_.load_tag.empty() || std::filesystem::exists(options_.load / "latest"),
              "--load '{}': there is no checkpoint to resume from (no file 'latest')", options_.load.string());
     engine.load_checkpoint(options_.load, {.tag = options_.load_tag});
-    // By samples, so that another number of ranks goes on where the others stopped.
-    ready_.loader->seek(engine.global_samples() / (engine.train_micro_batch_size_per_gpu() * group_->size()));
+    ready_.loader->seek_samples(engine.global_samples());
   }
   last_step_ =
       options_.steps > 0
           ? options_.steps
           : options_.epochs * ready_.loader->sampler().steps_per_epoch(engine.gradient_accumulation_steps());
+  DS_CHECK(engine.global_steps() <= last_step_, "--load '{}' is at step {} already, beyond --steps {}",
+           options_.load.string(), engine.global_steps(), last_step_);
   if (!first()) return;
   log_ = std::make_unique<StepLog>(options_.log_jsonl, last_step_, options_.quiet,
                                    /*append=*/!options_.load.empty());
@@ -175,10 +195,13 @@ double Training::train_step() {
     const auto batch = ready_.loader->next();
     if (!started_) {
       started_ = true;
-      if (auto t0 = base::env("DS_LAUNCH_T0"))
-        start_s_ =
-            std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count() -
-            std::stod(*t0);
+      if (const auto t0 = base::env("DS_LAUNCH_T0")) {
+        const double now =
+            std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+        char* end = nullptr;
+        const double then = std::strtod(t0->c_str(), &end);
+        if (end != t0->c_str() && *end == '\0' && then <= now) start_s_ = now - then;
+      }
     }
     const at::Tensor loss = engine.forward([&] { return causal_loss(*model_, batch); });
     total += engine.backward(loss).item<double>();

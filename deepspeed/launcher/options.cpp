@@ -78,7 +78,9 @@ void add_program_flags(CLI::App& app, LaunchOptions& o, OtherFlags& other) {
 }
 
 void add_other_flags(CLI::App& app, LaunchOptions& o, OtherFlags& other) {
-  const std::string group = "Several machines, tuning, elasticity (not available yet)";
+  const std::string group =
+      "Several machines, tuning, elasticity (not available yet: accepted, without effect on one machine, or "
+      "refused)";
   app.add_option("--node_rank", other.node_rank, "This machine's number, with --no_ssh")->group(group);
   app.add_option("--launcher", other.launcher, "pdsh, openmpi, mpich, impi, slurm or mvapich")->group(group);
   app.add_option("--launcher_args", other.launcher_args, "Arguments for that launcher")->group(group);

@@ -20,6 +20,7 @@ class DecoderLayer : public nn::BlockModule<DecoderLayer> {
                      const std::optional<at::Tensor>& starts = std::nullopt);
 
  private:
+  bool parallel_residual_;
   nn::DropoutSite attention_dropout_, mlp_dropout_;
   std::shared_ptr<nn::Norm> norm1_, norm2_;
   std::shared_ptr<nn::Attention> attention_;
@@ -56,12 +57,14 @@ class Decoder : public nn::BlockModule<Decoder> {
   // Positions [T], or [B, T] where documents start within rows.
   at::Tensor positions_of(const at::Tensor& ids, int64_t offset,
                           const std::optional<at::Tensor>& starts) const;
+  /// Token (and learned position) embeddings of the positions after `offset`, before dropout.
+  at::Tensor embed(const at::Tensor& ids, int64_t offset, const std::optional<at::Tensor>& starts);
 
   ArchSpec spec_;
   nn::DropoutSite embedding_dropout_;
   std::shared_ptr<nn::Embedding> embedding_, positions_, head_;
   std::vector<std::shared_ptr<DecoderLayer>> layers_;
-  std::shared_ptr<nn::Norm> norm_;
+  std::shared_ptr<nn::Norm> embedding_norm_, norm_;
 };
 
 }  // namespace deepspeed::models

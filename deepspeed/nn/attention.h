@@ -19,6 +19,7 @@ struct AttentionConfig {
   bool qkv_bias = false, output_bias = false;
   WeightOrder order = WeightOrder::kOutIn;
   int64_t window = 0;  // 0: no sliding window
+  bool alibi = false;  // linear biases (ops::alibi_slopes of the heads)
   double attention_dropout = 0;
   Init weight_init, output_init;  // the output projection may be scaled down with depth
 };
@@ -40,6 +41,7 @@ class Attention : public BlockModule<Attention> {
 
   AttentionConfig config_;
   DropoutSite dropout_;
+  at::Tensor alibi_slopes_;  // undefined without alibi
   std::shared_ptr<Linear> qkv_, query_, key_, value_, output_;
 };
 

@@ -59,6 +59,11 @@ void check(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const 
            options.dropout_p);
   DS_CHECK(options.window >= 0, "attention: window {} is negative; 0 means none", options.window);
   if (options.first_key.defined()) check_first_key(q, k, options);
+  const at::Tensor& slopes = options.alibi_slopes;
+  DS_CHECK(!slopes.defined() || (slopes.dim() == 1 && slopes.size(0) == q.size(1) && slopes.is_contiguous() &&
+                                 slopes.scalar_type() == at::kFloat && slopes.is_cpu()),
+           "attention: alibi_slopes must be contiguous float32 [{}] on the CPU, one slope a query head",
+           q.size(1));
 }
 
 cpu::AttentionKernel kernel() {
@@ -98,6 +103,7 @@ cpu::AttentionArgs arguments(const at::Tensor& q, const at::Tensor& k, const at:
   a.causal = options.causal;
   a.window = options.window;
   if (options.first_key.defined()) a.first_key = options.first_key.const_data_ptr<int32_t>();
+  a.alibi_slopes = options.alibi_slopes.defined() ? options.alibi_slopes.const_data_ptr<float>() : nullptr;
   a.scale = static_cast<float>(options.scale.value_or(1.0 / std::sqrt(static_cast<double>(a.dim))));
   a.q = view(q);
   a.k = view(k);
@@ -167,6 +173,7 @@ void save_options(AutogradContext* context, const AttentionOptions& options) {
   data["stream"] = static_cast<int64_t>(options.rng.stream);
   data["window"] = options.window;
   if (options.first_key.defined()) data["first_key"] = options.first_key;
+  if (options.alibi_slopes.defined()) data["alibi_slopes"] = options.alibi_slopes;
 }
 
 AttentionOptions saved_options(AutogradContext* context) {
@@ -179,6 +186,8 @@ AttentionOptions saved_options(AutogradContext* context) {
   options.window = data["window"].toInt();
   if (const auto first = data.find("first_key"); first != data.end())
     options.first_key = first->second.toTensor();
+  if (const auto slopes = data.find("alibi_slopes"); slopes != data.end())
+    options.alibi_slopes = slopes->second.toTensor();
   return options;
 }
 
@@ -239,6 +248,21 @@ struct FusedAttention : torch::autograd::Function<FusedAttention> {
 bool needs_gradient(const at::Tensor& t) { return at::GradMode::is_enabled() && t.requires_grad(); }
 
 }  // namespace
+
+at::Tensor alibi_slopes(int64_t heads) {
+  DS_CHECK(heads > 0, "alibi_slopes: {} heads", heads);
+  int64_t power = 1;
+  while (power * 2 <= heads) power *= 2;
+  at::Tensor slopes = at::empty({heads}, at::kFloat);
+  float* slope = slopes.mutable_data_ptr<float>();
+  for (int64_t i = 0; i < heads; ++i) {
+    const auto n = static_cast<double>(power);
+    const auto exponent =
+        i < power ? static_cast<double>(i + 1) / n : static_cast<double>(2 * (i - power) + 1) / (2 * n);
+    slope[i] = static_cast<float>(std::exp2(-8 * exponent));
+  }
+  return slopes;
+}
 
 at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                      const AttentionOptions& options) {

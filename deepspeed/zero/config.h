@@ -4,7 +4,22 @@
 #include <cstdint>
 #include <optional>
 
+#include "deepspeed/config/data_type.h"
+
 namespace deepspeed::zero {
+
+enum class GradientOp { kMean, kSum };
+
+/// The top-level keys on how gradients are summed over the data-parallel ranks (see reduction_scale.h).
+struct ReductionConfig {
+  /// Divide by the world size before the sum rather than after it.
+  bool prescale_gradients = false;
+  /// > 0; the part of the division that is done before the sum.
+  double gradient_predivide_factor = 1;
+  GradientOp gradient_allreduce_op = GradientOp::kMean;
+  /// What travels; nothing: what gradients are accumulated in.
+  std::optional<config::DataType> communication_data_type;
+};
 
 /// Keys, defaults and ranges as DeepSpeed 0.19.8's runtime/zero/config.py. Sizes are in elements, not bytes.
 /// Keys of offloading, stage 3 and ZeRO++ are in config/not_yet.
@@ -22,7 +37,7 @@ struct ZeroConfig {
   bool allgather_partitions = true;
   /// Elements of one all-gather of updated parameters, an even number >= 0 (0: each partition in one piece).
   int64_t allgather_bucket_size = 500'000'000;
-  /// Nothing given means "true at stage 3 only"; overlaps() answers it.
+  /// False: wait for each reduction before the next; else they overlap with backward, at every stage.
   std::optional<bool> overlap_comm;
   bool round_robin_gradients = false;
   /// Stage 2: false makes a parameter that got no gradient an error.
@@ -34,7 +49,7 @@ struct ZeroConfig {
   /// On load, master weights come from the saved fp32 copy; false: from the model's weights.
   bool load_from_fp32_weights = true;
 
-  bool overlaps() const { return overlap_comm.value_or(stage == 3); }
+  ReductionConfig reduction;
 };
 
 }  // namespace deepspeed::zero

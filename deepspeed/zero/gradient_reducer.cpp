@@ -7,6 +7,7 @@
 
 #include <algorithm>
 
+#include "deepspeed/accel/dtype.h"
 #include "deepspeed/base/error.h"
 
 namespace deepspeed::zero {
@@ -24,9 +25,12 @@ GradientReducer::GradientReducer(partition::Layout layout, const StateTable& tab
       config_(config),
       group_(std::move(group)),
       dtype_(dtype),
+      wire_(config.reduction.communication_data_type
+                ? accel::scalar_type(*config.reduction.communication_data_type)
+                : dtype),
+      scale_(reduction_scale(config, table, group_->size(), wire_)),
       buckets_(plan_buckets(layout_, config.reduce_bucket_size)),
       bucket_of_(layout_.params().size()),
-      sums_first_(!table.optimizer.sharded && dtype != at::kFloat),
       arrived_(layout_.params().size(), 0),
       open_(buckets_.size()) {
   for (size_t b = 0; b < buckets_.size(); ++b) {
@@ -48,9 +52,7 @@ at::Tensor GradientReducer::slot(size_t param) {
 }
 
 // What gradients are multiplied by on their way into a bucket: whole sums once, as their window closes.
-double GradientReducer::factor_now() const {
-  return reduces_now() && !sums_first_ ? 1.0 / group_->size() : 1.0;
-}
+double GradientReducer::factor_now() const { return reduces_now() && wire_ == dtype_ ? scale_.before : 1.0; }
 
 void GradientReducer::add(size_t param, const at::Tensor& grad) {
   DS_CHECK(!arrived_[param] || bucket_of_[param] >= next_bucket_ || !reduces_now(),
@@ -93,25 +95,31 @@ at::Tensor GradientReducer::own_slice(const Bucket& bucket, at::Tensor buffer) c
   return buffer.narrow(0, before, splits[static_cast<size_t>(group_->rank())]);
 }
 
+// The bucket as it travels.
+at::Tensor GradientReducer::on_wire(const at::Tensor& gradients) const {
+  if (wire_ == dtype_) return gradients;
+  at::Tensor converted = gradients.to(wire_);
+  if (scale_.before != 1) converted.mul_(at::native::wrapped_scalar_tensor(scale_.before));
+  return converted;
+}
+
 void GradientReducer::issue(size_t index) {
   const Bucket& bucket = buckets_[index];
-  Pending pending{.bucket = index, .work = nullptr, .input = {}, .received = {}};
-  pending.input = table_.gradient.sharded ? std::exchange(open_[index], {})
-                                          : accumulated_.narrow(0, bucket.begin, bucket.end - bucket.begin);
-  if (!pending.input.defined()) return;  // a bucket of empty parameters
+  const at::Tensor gradients = table_.gradient.sharded
+                                   ? std::exchange(open_[index], {})
+                                   : accumulated_.narrow(0, bucket.begin, bucket.end - bucket.begin);
+  if (!gradients.defined()) return;  // a bucket of empty parameters
+  Pending pending{.bucket = index, .work = nullptr, .input = on_wire(gradients), .result = {}};
   const at::Tensor own = own_slice(bucket, pending.input);
+  pending.result = table_.optimizer.sharded ? own : pending.input;
   if (!table_.optimizer.sharded || !config_.reduce_scatter) {
     pending.work = group_->all_reduce(pending.input, comm::ReduceOp::kSum, /*async=*/true);
-    pending.received = own;
   } else {
-    pending.received = own;
     if (table_.gradient.sharded) {
-      const int64_t offset = std::max(bucket.begin, group_->rank() * layout_.shard_numel()) -
-                             group_->rank() * layout_.shard_numel();
-      pending.received = has_sum_[index] || own.numel() == 0 ? at::empty_like(own)
-                                                             : accumulated_.narrow(0, offset, own.numel());
+      const bool in_place = !has_sum_[index] && own.numel() > 0 && wire_ == dtype_;
+      pending.result = in_place ? place_in_shard(bucket, own.numel()) : at::empty_like(own);
     }
-    pending.work = group_->reduce_scatter_v(pending.received, pending.input, owner_splits(bucket, layout_),
+    pending.work = group_->reduce_scatter_v(pending.result, pending.input, owner_splits(bucket, layout_),
                                             comm::ReduceOp::kSum, /*async=*/true);
   }
   pending_.push_back(std::move(pending));
@@ -120,20 +128,30 @@ void GradientReducer::issue(size_t index) {
     complete_oldest();
 }
 
+// Where this rank's `count` elements of a bucket lie in its shard.
+at::Tensor GradientReducer::place_in_shard(const Bucket& bucket, int64_t count) const {
+  const int64_t first = group_->rank() * layout_.shard_numel();
+  return accumulated_.narrow(0, std::max(bucket.begin, first) - first, count);
+}
+
 void GradientReducer::complete_oldest() {
   Pending pending = std::move(pending_.front());
   pending_.pop_front();
   pending.work->wait();
-  if (sums_first_) pending.input.mul_(at::native::wrapped_scalar_tensor(1.0 / group_->size()));
-  if (!table_.gradient.sharded) return;
+  if (scale_.after != 1) pending.result.mul_(at::native::wrapped_scalar_tensor(scale_.after));
   const Bucket& bucket = buckets_[pending.bucket];
-  const int64_t first = group_->rank() * layout_.shard_numel();
-  if (pending.received.numel() > 0) {
-    at::Tensor sum = accumulated_.narrow(0, std::max(bucket.begin, first) - first, pending.received.numel());
+  if (!table_.gradient.sharded) {
+    if (wire_ == dtype_) return;
+    const at::Tensor whole = accumulated_.narrow(0, bucket.begin, bucket.end - bucket.begin);
+    (table_.optimizer.sharded ? own_slice(bucket, whole) : whole).copy_(pending.result);
+    return;
+  }
+  if (pending.result.numel() > 0) {
+    at::Tensor sum = place_in_shard(bucket, pending.result.numel());
     if (has_sum_[pending.bucket])
-      sum.add_(pending.received);
-    else if (!sum.is_alias_of(pending.received))
-      sum.copy_(pending.received);
+      sum.add_(pending.result);
+    else if (!sum.is_alias_of(pending.result))
+      sum.copy_(pending.result);
   }
   has_sum_[pending.bucket] = 1;
 }
@@ -150,10 +168,17 @@ void GradientReducer::finish(const std::function<void(size_t)>& on_unused) {
   }
   if (reduces_now()) issue_ready();
   while (!pending_.empty()) complete_oldest();
+  unreduced_ = !reduces_now();
   std::fill(arrived_.begin(), arrived_.end(), 0);
   for (size_t b = 0; b < buckets_.size(); ++b)
     missing_[b] = static_cast<int64_t>(buckets_[b].last_param - buckets_[b].first_param);
   next_bucket_ = 0;
+}
+
+void GradientReducer::flush() {
+  if (!unreduced_) return;
+  boundary_ = true;
+  finish();
 }
 
 at::Tensor GradientReducer::shard() const {
@@ -166,6 +191,9 @@ at::Tensor GradientReducer::whole() const {
   return accumulated_;
 }
 
-void GradientReducer::clear() { std::fill(has_sum_.begin(), has_sum_.end(), 0); }
+void GradientReducer::clear() {
+  std::fill(has_sum_.begin(), has_sum_.end(), 0);
+  unreduced_ = false;
+}
 
 }  // namespace deepspeed::zero

@@ -16,6 +16,7 @@
 #include "deepspeed/comm/group.h"
 #include "deepspeed/partition/layout.h"
 #include "deepspeed/zero/bucket_plan.h"
+#include "deepspeed/zero/reduction_scale.h"
 #include "deepspeed/zero/state_table.h"
 
 namespace deepspeed::zero {
@@ -23,7 +24,7 @@ namespace deepspeed::zero {
 class GradientReducer {
  public:
   /// `layout` is the concatenated layout of the group's parameters over the ranks of `group`; `dtype` is what
-  /// gradients are accumulated and reduced in.
+  /// gradients are accumulated in, and reduced in unless communication_data_type says otherwise.
   GradientReducer(partition::Layout layout, const StateTable& table, const ZeroConfig& config,
                   comm::GroupPtr group, at::ScalarType dtype);
 
@@ -39,6 +40,10 @@ class GradientReducer {
   /// issues the rest and waits for everything. Collective: every rank calls it once a micro-batch.
   void finish(const std::function<void(size_t param)>& on_unused = {});
 
+  /// Reduces whole sums that the last backward left alone, because it was no boundary; else nothing.
+  /// Collective.
+  void flush();
+
   /// This rank's part [shard_numel] of the averaged gradient, after finish() at a boundary. Padding is zero.
   at::Tensor shard() const;
   /// The whole averaged gradient [padded_numel], where gradients are not sharded.
@@ -50,8 +55,9 @@ class GradientReducer {
   struct Pending {
     size_t bucket;
     comm::WorkPtr work;
-    at::Tensor input;     // the bucket's gradients; freed when done
-    at::Tensor received;  // this rank's reduced slice
+    at::Tensor input;  // the bucket's gradients as they travel; freed when done
+    at::Tensor
+        result;  // what the collective leaves for this rank: its slice, or all where nothing is sharded
   };
 
   bool reduces_now() const { return table_.gradient.sharded || boundary_; }
@@ -60,21 +66,22 @@ class GradientReducer {
   void issue_ready();
   void issue(size_t bucket);
   void complete_oldest();
+  at::Tensor on_wire(const at::Tensor& gradients) const;
+  at::Tensor place_in_shard(const Bucket& bucket, int64_t count) const;
   at::Tensor own_slice(const Bucket& bucket, at::Tensor buffer) const;
 
   partition::Layout layout_;
   StateTable table_;
   ZeroConfig config_;
   comm::GroupPtr group_;
-  at::ScalarType dtype_;
+  at::ScalarType dtype_;  // of sums
+  at::ScalarType wire_;   // of what travels
+  ReductionScale scale_;
   std::vector<Bucket> buckets_;
   std::vector<size_t> bucket_of_;  // by parameter
-  // Whether the average is taken after the sum over ranks, as DeepSpeed without ZeRO does (its stages 1 and 2
-  // divide before). It decides what overflows in 16 bits; fp32 always divides on the way into the bucket,
-  // where it costs nothing.
-  bool sums_first_;
 
   bool boundary_ = true;
+  bool unreduced_ = false;        // whole sums have grown since they were last reduced
   std::vector<char> arrived_;     // in this backward, by parameter
   std::vector<int64_t> missing_;  // parameters still to come in this backward, by bucket
   size_t next_bucket_ = 0;        // the next one to issue

@@ -30,6 +30,7 @@ class GroupStates {
 
   const std::vector<NamedParameter>& parameters() const { return parameters_; }
   const partition::Layout& layout() const { return layout_; }
+  const StateTable& table() const { return table_; }
   GradientReducer& gradients() { return gradients_; }
 
   /// What this rank's optimizer updates, in shard order: one piece a parameter it owns (part of). Views stay

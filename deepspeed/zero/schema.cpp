@@ -12,18 +12,17 @@ using config::Warnings;
 
 void add_gradient_fields(config::Schema<ZeroConfig>& s) {
   s.field("contiguous_gradients", &ZeroConfig::contiguous_gradients)
-      .doc("Copy gradients into a flat bucket as backward produces them.");
+      .doc("Accepted; gradients always lie in flat buckets.");
   s.field("reduce_scatter", &ZeroConfig::reduce_scatter).doc("Reduce to the owner; false: all-reduce.");
   s.field("reduce_bucket_size", &ZeroConfig::reduce_bucket_size)
       .above(0)
       .no_bool()
       .doc("Elements of one gradient reduction.");
   s.field("use_multi_rank_bucket_allreduce", &ZeroConfig::use_multi_rank_bucket_allreduce)
-      .doc("Merge the reductions to several owners into one collective.");
+      .doc("Accepted; a bucket of several owners is always one collective.");
   s.field("overlap_comm", &ZeroConfig::overlap_comm)
-      .doc("Reduce while backward runs; null: at stage 3 only.");
-  s.field("round_robin_gradients", &ZeroConfig::round_robin_gradients)
-      .doc("Spread gradient copies over ranks; changes speed, not results.");
+      .doc("Reduce while backward runs; null: yes. false waits for each reduction.");
+  s.field("round_robin_gradients", &ZeroConfig::round_robin_gradients).doc("Accepted; changes nothing.");
   s.field("ignore_unused_parameters", &ZeroConfig::ignore_unused_parameters)
       .doc("Stage 2: false makes a parameter without gradient an error.");
   s.field("compute_grad_norm", &ZeroConfig::compute_grad_norm)
@@ -37,8 +36,7 @@ void add_parameter_fields(config::Schema<ZeroConfig>& s) {
       .at_least(0)
       .no_bool()
       .doc("Elements of one all-gather; even.");
-  s.field("parameter_alignment", &ZeroConfig::parameter_alignment)
-      .doc("Pad each parameter to 16 bytes in the flat buffers of stages 1 and 2.");
+  s.field("parameter_alignment", &ZeroConfig::parameter_alignment).doc("Accepted; no result depends on it.");
   s.field("load_from_fp32_weights", &ZeroConfig::load_from_fp32_weights)
       .doc("On load, restore master weights from their fp32 copy rather than from the model's weights.");
 }
@@ -73,6 +71,24 @@ void check(const Node& block, ZeroConfig& zero, Warnings&) {
 }
 
 }  // namespace
+
+config::Schema<ReductionConfig> reduction_schema() {
+  config::Schema<ReductionConfig> s("");
+  s.field("prescale_gradients", &ReductionConfig::prescale_gradients)
+      .doc("Divide gradients by the world size before they are summed over the ranks, not after.");
+  s.field("gradient_predivide_factor", &ReductionConfig::gradient_predivide_factor)
+      .above(0)
+      .doc("Divide gradients by this before the sum, and by the rest of the world size after it.");
+  s.choice<GradientOp>("gradient_allreduce_op", &ReductionConfig::gradient_allreduce_op,
+                       {{"mean", GradientOp::kMean}, {"sum", GradientOp::kSum}})
+      .doc("Average gradients over the ranks, or leave their sum.");
+  s.choice<config::DataType>("communication_data_type", &ReductionConfig::communication_data_type,
+                             {{"fp16", config::DataType::kFp16},
+                              {"fp32", config::DataType::kFp32},
+                              {"bf16", config::DataType::kBf16}})
+      .doc("Format in which gradients travel; null: the one they are accumulated in.");
+  return s;
+}
 
 config::Schema<ZeroConfig> schema() {
   config::Schema<ZeroConfig> s("How model states are sharded over the data-parallel ranks (ZeRO).");

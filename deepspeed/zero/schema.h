@@ -9,6 +9,9 @@ namespace deepspeed::zero {
 /// The block `zero_optimization`. Its other keys are in config/not_yet_zero.cpp.
 config::Schema<ZeroConfig> schema();
 
+/// The top-level keys of ReductionConfig.
+config::Schema<ReductionConfig> reduction_schema();
+
 /// Today's form of the deprecated `zero_optimization: true | false`; nothing when the value is an object
 /// already. `root` is the whole configuration: its `allgather_size` becomes allgather_bucket_size.
 std::optional<config::Json> rewrite_bool_form(const config::Node& block, const config::Node& root,

@@ -164,6 +164,26 @@ TEST_F(File, AnImpossiblePathIsAnErrorThatNamesIt) {
   EXPECT_THAT(error_of([&] { sync_directory(folder / "none"); }), HasSubstr("cannot open folder"));
 }
 
+TEST_F(File, AFifoAnswersAtOnce) {
+  ASSERT_EQ(::mkfifo((folder / "fifo").c_str(), 0600), 0);
+  EXPECT_THROW(read_text_file(folder / "fifo"), Error);
+  EXPECT_THROW(write_text_file(folder / "fifo", "x"), Error);
+}
+
+TEST_F(File, ADeviceIsNeverReplaced) {
+  fs::create_symlink("/dev/null", folder / "null");
+  EXPECT_THROW(write_text_file(folder / "null", "x"), Error);
+  EXPECT_TRUE(fs::is_character_file("/dev/null"));
+}
+
+TEST_F(File, ASymbolicLinkStaysAndItsTargetIsReplaced) {
+  write_text_file(folder / "target", "old");
+  fs::create_symlink("target", folder / "link");
+  write_text_file(folder / "link", "new");
+  EXPECT_TRUE(fs::is_symlink(folder / "link"));
+  EXPECT_EQ(read_text_file(folder / "target"), "new");
+}
+
 TEST_F(File, ARelativeNameIsWrittenInTheCurrentFolder) {
   const fs::path before = fs::current_path();
   fs::current_path(folder);

@@ -37,7 +37,7 @@ TEST(ParseConfig, AnAlmostEmptyFileHasDeepSpeedsDefaults) {
   EXPECT_TRUE(c.zero.reduce_scatter);
   EXPECT_EQ(c.zero.reduce_bucket_size, 500'000'000);
   EXPECT_EQ(c.zero.allgather_bucket_size, 500'000'000);
-  EXPECT_FALSE(c.zero.overlaps());
+  EXPECT_EQ(c.zero.overlap_comm, std::nullopt);
   EXPECT_TRUE(c.bf16.check_grad_overflow);
   EXPECT_EQ(c.fp16.initial_scale_power, 16);
   EXPECT_EQ(c.fp16.hysteresis, 2);
@@ -60,7 +60,7 @@ TEST(ParseConfig, AWholeFileReachesEveryOwner) {
   EXPECT_EQ(c.engine.steps_per_print, 10);
   EXPECT_EQ(c.zero.stage, 2);
   EXPECT_EQ(c.zero.reduce_bucket_size, 200'000'000);
-  EXPECT_TRUE(c.zero.overlaps());
+  EXPECT_EQ(c.zero.overlap_comm, true);
   EXPECT_FALSE(c.zero.contiguous_gradients);
   EXPECT_EQ(c.model_dtype(), DataType::kBf16);
   EXPECT_FALSE(c.bf16.check_grad_overflow);
@@ -119,8 +119,29 @@ TEST(ParseConfig, ZeroTakesOtherSpellingsOf2020) {
   EXPECT_THAT(
       error_in(R"("zero_optimization": {"cpu_offload": true, "offload_optimizer": {"device": "cpu"}})"),
       HasSubstr("both are given, keep 'offload_optimizer'"));
-  EXPECT_THAT(error_in(R"("fp32_allreduce": true)"), HasSubstr("communication_data_type = \"fp32\""));
-  EXPECT_EQ(error_in(R"("fp32_allreduce": false)"), "");
+  EXPECT_EQ(parse(R"("fp32_allreduce": true)").zero.reduction.communication_data_type,
+            config::DataType::kFp32);
+  EXPECT_EQ(parse(R"("fp32_allreduce": false)").zero.reduction.communication_data_type, std::nullopt);
+}
+
+TEST(ParseConfig, RefusesStepsThatWouldNeverEnd) {
+  for (const char* batch :
+       {R"({"train_batch_size": 9223372036854775806})", R"({"train_micro_batch_size_per_gpu": 1e12})",
+        R"({"train_micro_batch_size_per_gpu": 1, "gradient_accumulation_steps": 1e18})"})
+    EXPECT_THAT(error_of([&] { parse_config(config::parse_text(batch, "ds.json"), 2); }),
+                HasSubstr("would never end"));
+}
+
+TEST(ParseConfig, TakesTheKeysOnGradientReductions) {
+  const auto given = parse(R"("prescale_gradients": true, "gradient_predivide_factor": 2,
+                              "gradient_allreduce_op": "sum", "communication_data_type": "BF16")")
+                         .zero.reduction;
+  EXPECT_TRUE(given.prescale_gradients);
+  EXPECT_EQ(given.gradient_predivide_factor, 2);
+  EXPECT_EQ(given.gradient_allreduce_op, zero::GradientOp::kSum);
+  EXPECT_EQ(given.communication_data_type, config::DataType::kBf16);
+  EXPECT_NE(error_in(R"("gradient_predivide_factor": 0)"), "");
+  EXPECT_NE(error_in(R"("communication_data_type": "int8")"), "");
 }
 
 TEST(ParseConfig, StageThreeKeysAreHarmlessBelowStageThree) {

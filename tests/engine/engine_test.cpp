@@ -86,6 +86,30 @@ TEST(Engine, TakesAPlainBackwardOfTheUsersToo) {
   });
 }
 
+TEST(Engine, RefusesAnUnscaledBackwardOfTheUsersUnderFp16) {
+  comm::run_ranks(1, [&](comm::GroupPtr group) {
+    TinyRun run(group, R"({"train_micro_batch_size_per_gpu": 1, "fp16": {"enabled": true, "loss_scale": 8},
+      "optimizer": {"type": "Adam"}, "zero_optimization": {"stage": 1}})");
+    const at::Tensor ids = run.ready.loader->next()[0];
+    auto loss = [&] { return run.engine().forward([&] { return run.model->forward(ids, ids); }); };
+    EXPECT_THROW(loss().backward(), base::Error);
+    run.engine().zero_grad();
+    run.engine().scale(loss()).backward();
+    run.engine().step();
+    EXPECT_TRUE(run.engine().was_step_applied());
+  });
+}
+
+TEST(Engine, RanksWithDifferentConfigurationsAnswerAtOnce) {
+  comm::run_ranks(2, [&](comm::GroupPtr group) {
+    const std::string text =
+        fmt::format(R"({{"train_micro_batch_size_per_gpu": 1, "optimizer": {{"type": "Adam"}},
+      "zero_optimization": {{"stage": {}}}}})",
+                    group->rank());
+    EXPECT_THROW(TinyRun(group, text), base::Error);
+  });
+}
+
 TEST(Engine, ReportsTheUnclippedNormAlsoAtStageZero) {
   for (int stage : {0, 2})
     comm::run_ranks(2, [&](comm::GroupPtr group) {

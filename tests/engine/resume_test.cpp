@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "deepspeed/base/error.h"
+#include "deepspeed/base/file.h"
 #include "tests/engine/tiny.h"
 
 namespace deepspeed::engine {
@@ -45,7 +46,7 @@ void expect_resume_is_exact(const fs::path& folder, int world, const std::string
     const auto loaded = resumed.engine().load_checkpoint(folder);
     ASSERT_TRUE(loaded);
     EXPECT_EQ(loaded->client_state["note"], "kept");
-    resumed.ready.loader->seek(resumed.engine().micro_steps());
+    resumed.ready.loader->seek_samples(resumed.engine().global_samples());
     EXPECT_EQ(resumed.engine().global_steps(), 5);
     EXPECT_EQ(resumed.steps(6), wanted);
     EXPECT_TRUE(same_bits(resumed.weights(), straight.weights()));
@@ -97,6 +98,78 @@ TEST_F(Resume, ContinuesOnAnotherNumberOfRanksAndAnotherStage) {
       EXPECT_EQ(run.engine().optimizer().step_count(), 3);
       run.steps(1);
     });
+}
+
+// The same samples a step, whatever number of ranks shares them.
+std::string eight_samples(int world) {
+  return fmt::format(R"({{"train_batch_size": 8, "train_micro_batch_size_per_gpu": 2,
+    "optimizer": {{"type": "AdamW", "params": {{"lr": 1e-2}}}}, "zero_optimization": {{"stage": {}}}}})",
+                     world > 1 ? 2 : 0);
+}
+
+// The mean over the ranks' losses of each step.
+std::vector<double> step_losses(TinyRun& run, comm::Group& group, int steps) {
+  std::vector<double> means;
+  for (int s = 0; s < steps; ++s) {
+    const auto losses = run.steps(1);
+    at::Tensor sums = at::zeros({1}, at::kDouble);
+    for (double loss : losses) sums += loss / static_cast<double>(losses.size()) / group.size();
+    group.all_reduce(sums);
+    means.push_back(sums.item<double>());
+  }
+  return means;
+}
+
+TEST_F(Resume, ContinuesWithTheSameDataOnAnotherNumberOfRanks) {
+  std::vector<double> wanted;
+  comm::run_ranks(4, [&](comm::GroupPtr group) {
+    TinyRun run(group, eight_samples(4), tiny_spec(), /*shuffle=*/true);
+    run.steps(7);  // mid-epoch
+    run.engine().save_checkpoint(folder);
+    const auto losses = step_losses(run, *group, 4);
+    if (group->rank() == 0) wanted = losses;
+  });
+  for (int world : {1, 2})
+    comm::run_ranks(world, [&](comm::GroupPtr group) {
+      TinyRun run(group, eight_samples(world), tiny_spec(), /*shuffle=*/true);
+      ASSERT_TRUE(run.engine().load_checkpoint(folder));
+      run.ready.loader->seek_samples(run.engine().global_samples());
+      const auto losses = step_losses(run, *group, 4);
+      for (size_t s = 0; s < losses.size(); ++s)
+        EXPECT_NEAR(losses[s] / wanted[s], 1, 1e-5) << world << " " << s;
+    });
+}
+
+TEST_F(Resume, TakesAnFp32CheckpointIntoAnFp16Run) {
+  comm::run_ranks(1, [&](comm::GroupPtr group) {
+    TinyRun fp32(group, config(1, "", 1));
+    fp32.steps(2);
+    fp32.engine().save_checkpoint(folder);
+    TinyRun fp16(group, config(1, R"(, "fp16": {"enabled": true, "initial_scale_power": 8})", 1));
+    ASSERT_TRUE(fp16.engine().load_checkpoint(folder));
+    EXPECT_EQ(fp16.engine().loss_scale(), 256);
+    fp16.steps(1);
+    EXPECT_TRUE(fp16.engine().was_step_applied());
+  });
+}
+
+TEST_F(Resume, RefusesCountersThatCountNothing) {
+  comm::run_ranks(1, [&](comm::GroupPtr group) {
+    TinyRun run(group, config(0, "", 1));
+    run.steps(1);
+    run.engine().save_checkpoint(folder, {.tag = "t"});
+    const auto path = folder / "t/state.json";
+    const auto good = nlohmann::ordered_json::parse(base::read_text_file(path));
+    for (const char* key :
+         {"global_steps", "global_samples", "micro_steps", "forward_passes", "skipped_steps"})
+      for (const nlohmann::json& bad : {nlohmann::json(-5), nlohmann::json(1.5), nlohmann::json("1"),
+                                        nlohmann::json(uint64_t{1} << 63)}) {
+        auto state = good;
+        state[key] = bad;
+        base::write_text_file(path, state.dump());
+        EXPECT_THROW(run.engine().load_checkpoint(folder), base::Error) << key << " " << bad;
+      }
+  });
 }
 
 TEST_F(Resume, LoadsTheModuleAloneOrWithoutOptimizerAndSchedulerStates) {

@@ -23,6 +23,23 @@ TEST(Linear, BothWeightOrdersMultiplyAlike) {
   EXPECT_THROW(out_in.forward(at::rand({2, 4})), base::Error);
 }
 
+TEST(Embedding, PaddingRowStartsAsZeroInAnySliceAndGetsNoGradient) {
+  Embedding table(6, 4, Init::normal(1), 2), plain(6, 4, Init::normal(1));
+  DenseMaterializer().materialize(list_parameters(table), InitSource(1));
+  DenseMaterializer().materialize(list_parameters(plain), InitSource(1));
+  at::Tensor want = plain.weight().detach().clone();
+  want[2].zero_();
+  EXPECT_TRUE(table.weight().detach().equal(want));
+  for (int64_t begin = 0; begin < 24; ++begin) {
+    at::Tensor slice = at::ones({std::min<int64_t>(5, 24 - begin)});
+    InitSource(1).fill(list_parameters(table)[0], begin, slice);
+    EXPECT_TRUE(slice.equal(want.view({-1}).narrow(0, begin, slice.numel()))) << begin;
+  }
+  table.forward(at::tensor({int64_t{2}, int64_t{3}})).sum().backward();
+  EXPECT_EQ(table.weight().grad().sum().item<float>(), 4);
+  EXPECT_EQ(table.weight().grad()[2].abs().sum().item<float>(), 0);
+}
+
 AttentionConfig attention_config(bool fused, int64_t kv_heads) {
   return {.layer = 0,
           .hidden = 24,
@@ -101,6 +118,19 @@ TEST(Mlp, GatesWithSiluOfTheGate) {
   const at::Tensor x = at::rand({3, 4});
   const at::Tensor want =
       at::linear(at::silu(at::linear(x, p["gate.weight"])) * at::linear(x, p["up.weight"]), p["down.weight"]);
+  EXPECT_TRUE(at::allclose(mlp.forward(x), want, 1e-5, 1e-6));
+}
+
+TEST(Mlp, AppliesReluBetweenItsTwoMatrices) {
+  Mlp mlp({.hidden = 4,
+           .intermediate = 6,
+           .activation = Activation::kRelu,
+           .weight_init = Init::normal(0.5),
+           .output_init = Init::normal(0.5)});
+  DenseMaterializer().materialize(list_parameters(mlp), InitSource(3));
+  auto p = mlp.named_parameters();
+  const at::Tensor x = at::randn({3, 4});
+  const at::Tensor want = at::linear(at::relu(at::linear(x, p["up.weight"])), p["down.weight"]);
   EXPECT_TRUE(at::allclose(mlp.forward(x), want, 1e-5, 1e-6));
 }
 

@@ -21,7 +21,7 @@ struct Case {
 };
 
 AttentionOptions with(bool causal, int64_t window = 0, double p = 0, std::optional<double> scale = {}) {
-  return {causal, scale, p, {0x123456789abcdefull, 77}, window, {}};
+  return {causal, scale, p, {0x123456789abcdefull, 77}, window, {}, {}};
 }
 
 /// Rows of packed documents: the first key of every query, each batch row cut into documents of its own.
@@ -42,6 +42,13 @@ AttentionOptions packed(int64_t batch, int64_t length, const std::vector<int64_t
                         int64_t window = 0, double p = 0) {
   AttentionOptions options = with(true, window, p);
   options.first_key = documents(batch, length, lengths);
+  return options;
+}
+
+/// As a BLOOM of twelve heads, of which these are the first.
+AttentionOptions alibi(int64_t heads, bool causal, int64_t window = 0, double p = 0) {
+  AttentionOptions options = with(causal, window, p);
+  options.alibi_slopes = alibi_slopes(12).narrow(0, 0, heads);
   return options;
 }
 
@@ -123,6 +130,13 @@ INSTANTIATE_TEST_SUITE_P(Shapes, AttentionCases,
                                          Case{"dropout_window", 1, 2, 2, 300, 300, 64, with(true, 90, 0.2)},
                                          Case{"dropout_thin", 1, 2, 2, 2, 77, 64, with(true, 0, 0.2)},
                                          Case{"dropout_all", 1, 2, 2, 20, 20, 64, with(true, 0, 1.0)},
+                                         Case{"alibi", 2, 4, 4, 330, 330, 64, alibi(4, true)},
+                                         Case{"alibi_odd_head", 1, 3, 3, 37, 37, 13, alibi(3, true)},
+                                         Case{"alibi_grouped_cache", 2, 4, 2, 9, 530, 64, alibi(4, true)},
+                                         Case{"alibi_one_query", 2, 4, 4, 1, 600, 64, alibi(4, true)},
+                                         Case{"alibi_window", 1, 2, 2, 310, 310, 64, alibi(2, true, 40)},
+                                         Case{"alibi_both_ways", 1, 2, 2, 130, 130, 64, alibi(2, false)},
+                                         Case{"alibi_dropout", 1, 2, 2, 70, 70, 16, alibi(2, true, 0, 0.2)},
                                          Case{"scale", 1, 2, 2, 50, 50, 64, with(true, 0, 0, 0.3)},
                                          Case{"negative_scale", 1, 2, 2, 50, 50, 64, with(true, 0, 0, -0.1)}),
                          [](const auto& info) { return info.param.name; });
@@ -202,6 +216,22 @@ TEST(Attention, RefusesFirstKeysThatFallOrHideAQueryFromItself) {
   EXPECT_THAT(error(at::tensor({0, 1, 1, 3}, at::kInt).unsqueeze(0), false), testing::HasSubstr("causal"));
 }
 
+TEST(Attention, FusedFormKnowsLinearBiases) {
+  const at::Tensor qkv = values({2, 60, 3 * 4 * 16}, 9);
+  const auto part = [&](int64_t i) { return qkv.view({2, 60, 3, 4, 16}).select(2, i).transpose(1, 2); };
+  const at::Tensor want = reference::attention(part(0), part(1), part(2), alibi(4, true));
+  EXPECT_LT(
+      largest_difference(attention_fused(qkv, 4, alibi(4, true)), want.transpose(1, 2).reshape({2, 60, 64})),
+      1e-5);
+}
+
+TEST(Attention, SlopesAreBlooms) {
+  EXPECT_TRUE(alibi_slopes(8).equal(at::pow(0.5, at::arange(1, 9, at::kFloat))));
+  // transformers' _get_alibi_slopes(6)
+  EXPECT_TRUE(alibi_slopes(6).equal(at::tensor({0.25f, 0.0625f, 0.015625f, 0.00390625f, 0.5f, 0.125f})));
+  EXPECT_EQ(alibi_slopes(1).item<float>(), 0.00390625f);
+}
+
 TEST(Attention, FractionOfDroppedProbabilitiesIsThatAskedFor) {
   // Equal scores and values of one: a row's result is its kept fraction divided by 1 - p.
   const at::Tensor zero = at::zeros({2, 4, 200, 16}), one = at::ones({2, 4, 200, 16});
@@ -266,7 +296,8 @@ TEST(Attention, RefusesWhatDoesNotFitInOneLine) {
            [&] { attention(q, k, k); }, [&] { attention(q, few, few); }, [&] { attention(q[0], q[0], q[0]); },
            [&] { attention(q, q, q.to(at::kBFloat16)); },
            [&] { attention(q.to(at::kDouble), q.to(at::kDouble), q.to(at::kDouble)); },
-           [&] { attention(q, q, q, with(true, 0, 1.5)); }, [&] { attention(q, q, q, with(true, -1)); },
+           [&] { attention(q, q, q, with(true, 0, 1.5)); }, [&] { attention(q, q, q, alibi(3, true)); },
+           [&] { attention(q, q, q, with(true, -1)); },
            [&] {
              attention_fused(at::zeros({1, 4, 50}), 4);
            }}) {

@@ -1,6 +1,11 @@
 // ds_train through the launcher: logs, checkpoints, export, and ranks that die.
+#include <signal.h>
+
+#include <algorithm>
 #include <chrono>
+#include <iterator>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "deepspeed/base/file.h"
 #include "deepspeed/formats/safetensors.h"
@@ -74,16 +79,28 @@ TEST_F(DsTrain, InitialisesFromTheSeedWithoutWeights) {
 }
 
 TEST_F(DsTrain, AKilledRankTakesTheOthersDownWithItsSignal) {
-  // The rank kills itself through a configuration that only a shell wrapper gives: sh runs ds_train for rank
-  // 0, dies for rank 1.
-  write("rank.sh", "#!/bin/sh\n[ \"$RANK\" = 1 ] && sleep 1 && kill -KILL $$\nexec \"$@\"\n");
+  // Every rank leaves its process id; a watcher kills rank 1 once training has logged ten steps, and says
+  // when.
+  write("rank.sh", "#!/bin/sh\necho $$ >'" + path("pid") + "'.$RANK\nexec \"$@\"\n");
   fs::permissions(folder / "rank.sh", fs::perms::owner_all);
-  auto command = launched(2, {"--steps", "1000000", "-q"});
+  auto command = launched(2, {"--steps", "1000000", "-q", "--log-jsonl", path("log.jsonl")});
   command.insert(command.begin() + 6, {"--no_local_rank", path("rank.sh")});
-  const auto begin = std::chrono::steady_clock::now();
+  std::chrono::steady_clock::time_point killed;
+  std::thread watcher([&] {
+    for (int tries = 0; tries < 3000; ++tries) {
+      std::ifstream log(path("log.jsonl"));
+      if (std::count(std::istreambuf_iterator<char>(log), {}, '\n') >= 10) break;
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    }
+    killed = std::chrono::steady_clock::now();
+    ::kill(std::stoi(base::read_text_file(path("pid.1"))), SIGKILL);
+  });
   const Finished finished = run(command);
+  watcher.join();
   EXPECT_EQ(finished.code, 128 + 9) << finished.output;
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(10));
+  EXPECT_LT(std::chrono::steady_clock::now() - killed, std::chrono::seconds(5));
+  for (const char* rank : {"pid.0", "pid.1"})
+    EXPECT_FALSE(fs::exists("/proc/" + std::to_string(std::stoi(base::read_text_file(path(rank)))))) << rank;
 }
 
 }  // namespace

@@ -72,7 +72,9 @@ bool parse(int argc, char** argv, Options& options) {
 int main(int argc, char** argv) {
   try {
     Options options;
-    if (parse(argc, argv, options)) std::fputs(make_report(options).c_str(), stdout);
+    if (parse(argc, argv, options) &&
+        (std::fputs(make_report(options).c_str(), stdout) == EOF || std::fflush(stdout) != 0))
+      deepspeed::base::fail("cannot write to standard output");
     return 0;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "ds_report: %s\n", error.what());

@@ -64,6 +64,10 @@ void encode(const Options& options) {
 void decode(const Options& options) {
   const auto tokenizer = text::Tokenizer::from_file(options.tokenizer);
   const auto ids = text::read_token_file(options.input, text::parse_token_width(options.dtype));
+  for (size_t i = 0; i < ids.size(); ++i)
+    DS_CHECK(ids[i] >= 0 && ids[i] <= tokenizer.max_id(),
+             "{}: token {} at position {} is not in the vocabulary of {}", options.input, ids[i], i,
+             options.tokenizer);
   const std::string decoded = tokenizer.decode(ids, !options.keep_special_tokens);
   if (!options.output.empty()) {
     make_folder_of(options.output);

@@ -89,8 +89,13 @@ struct Forward {
         mask_words<V>(args, item * args.queries + query, tile.key + from, tile.key + to, words);
       const int64_t lo = max64(visible.lo(query) - tile.key, from),
                     hi = min64(visible.hi(query) - tile.key, to);
-      const float factor = softmax_row<V, kDropout>(args, lo, hi, from, to, s.scores + i * kScoreStride,
-                                                    words, s.max[i], s.sum[i]);
+      float* scores = s.scores + i * kScoreStride;
+      if (args.alibi_slopes != nullptr && lo < hi) {
+        add_alibi<V>(args.alibi_slopes[item % args.heads], tile.key - visible.position(query), from, to,
+                     scores);
+      }
+      const float factor =
+          softmax_row<V, kDropout>(args, lo, hi, from, to, scores, words, s.max[i], s.sum[i]);
       if (factor == 1) continue;
       float* out = s.out + i * padded;
       for (int64_t d = 0; d < padded; d += V::kWidth)

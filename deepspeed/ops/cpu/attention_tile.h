@@ -29,6 +29,7 @@ struct Visible {
   void enter_row(const AttentionArgs& a, int64_t b) {
     if (a.first_key != nullptr) first_key = a.first_key + b * queries;
   }
+  int64_t position(int64_t i) const { return offset + i; }
   int64_t lo(int64_t i) const {
     const int64_t near = window > 0 ? max64(0, offset + i - window + 1) : 0;
     return first_key == nullptr ? near : max64(near, first_key[i]);
@@ -126,6 +127,20 @@ void tile_scores(const Visible& visible, const Tile& tile, int64_t dim, const fl
           {const_cast<float*>(panels) + base * padded + from, kPanel<V>},
           {out + r * kScoreStride + base - tile.key + from, kScoreStride});
     }
+  }
+}
+
+/// scores[c] += slope * log2(e) * (first + c) for columns [from, to), multiples of the vector width: `first`
+/// is the distance from the query to the key of column 0.
+template <class V>
+DS_INLINE void add_alibi(float slope, int64_t first, int64_t from, int64_t to, float* scores) {
+  constexpr int64_t kW = V::kWidth;
+  alignas(64) float steps[kW];
+  for (int64_t i = 0; i < kW; ++i) steps[i] = slope * kLog2E * static_cast<float>(i);
+  const auto step = V::load(steps);
+  for (int64_t c = from; c < to; c += kW) {
+    const auto start = V::set1(slope * kLog2E * static_cast<float>(first + c));
+    V::store(scores + c, V::add(V::load(scores + c), V::add(start, step)));
   }
 }
 
