@@ -53,7 +53,7 @@ TEST(WeightLayout, RunsOfAnySliceAreElementForElementTheWholes) {
       for (int64_t count : {int64_t{0}, int64_t{1}, int64_t{7}, rows * width - begin}) {
         if (count < 0 || begin + count > rows * width) continue;
         int64_t next = begin;
-        for (const Run& run : file_runs(order, rows, width, heads, begin, count)) {
+        for (const models::Run& run : file_runs(order, rows, width, heads, begin, count)) {
           ASSERT_EQ(run.ours, next);
           for (int64_t i = 0; i < run.count; ++i, ++next)
             ASSERT_EQ(run.file + i, file_row(order, next / width, rows, heads) * width + next % width);
