@@ -6,7 +6,7 @@ namespace {
 constexpr const char* kOffload = "optimizer offload (ZeRO-Offload)";
 constexpr const char* k16Bit = "master weights, gradients or optimizer states in 16 bits";
 constexpr const char* kAutocast = "autocast";
-constexpr const char* kRecompute = "activation checkpointing";
+constexpr const char* kPartition = "activations partitioned over model-parallel ranks";
 constexpr const char* kAio = "asynchronous file I/O for NVMe offload";
 constexpr const char* kWriter = "checkpoint writers other than the ordinary one";
 constexpr const char* kTensorboard = "the TensorBoard monitor";
@@ -47,12 +47,12 @@ std::vector<NotYetRow> not_yet_block_rows() {
       {"data_types.buffer_dtype", "text|null", "null", "=",
        "buffers in another format than they were loaded in"},
       {"data_types.keep_in_fp32_modules", "auto|list", "\"auto\"", "auto|[]", "modules kept in fp32"},
-      {"activation_checkpointing.partition_activations", "bool", "false", "=", kRecompute},
-      {"activation_checkpointing.cpu_checkpointing", "bool", "false", "=", kRecompute},
-      {"activation_checkpointing.contiguous_memory_optimization", "bool", "false", "=", kRecompute},
-      {"activation_checkpointing.number_checkpoints", "int>=0|null", "null", "", kRecompute},
-      {"activation_checkpointing.synchronize_checkpoint_boundary", "bool", "false", "=", kRecompute},
-      {"activation_checkpointing.profile", "bool", "false", "=", kRecompute},
+      {"activation_checkpointing.partition_activations", "bool", "false", "=", kPartition},
+      {"activation_checkpointing.contiguous_memory_optimization", "bool", "false", "=", kPartition},
+      {"activation_checkpointing.number_checkpoints", "int>=0|null", "null", "", kPartition},
+      {"activation_checkpointing.synchronize_checkpoint_boundary", "bool", "false", "=",
+       "waiting for the device at every checkpoint"},
+      {"activation_checkpointing.profile", "bool", "false", "=", "timing of recomputation"},
       {"aio.block_size", "int>0", "1048576", "", kAio},
       {"aio.queue_depth", "int>0", "8", "", kAio},
       {"aio.intra_op_parallelism/thread_count", "int>0", "1", "", kAio},

@@ -10,6 +10,7 @@
 #include "deepspeed/checkpoint/config.h"
 #include "deepspeed/config/data_type.h"
 #include "deepspeed/optim/config.h"
+#include "deepspeed/recompute/config.h"
 #include "deepspeed/zero/config.h"
 
 namespace deepspeed::engine {
@@ -47,6 +48,7 @@ struct DeepspeedConfig {
   optim::SchedulerConfig scheduler;
   optim::Fp16Config fp16;
   optim::Bf16Config bf16;
+  recompute::RecomputeConfig activation_checkpointing;
   checkpoint::CheckpointConfig checkpoint;
   /// The file as read, for checkpoints ("ds_config").
   nlohmann::ordered_json raw;

@@ -1,7 +1,6 @@
 #include "deepspeed/engine/engine.h"
 
 #include <ATen/ops/zeros.h>
-#include <torch/csrc/autograd/engine.h>
 #include <torch/csrc/autograd/grad_mode.h>
 
 #include <cmath>
@@ -158,8 +157,7 @@ void Engine::on_gradient(size_t group, size_t index, const at::Tensor& parameter
              "engine.scale(loss).backward()");
     open_backward();
     // A plain loss.backward() of the user's: nobody else will say when it is over.
-    if (!backward_is_ours_)
-      torch::autograd::Engine::get_default_engine().queue_callback([this] { end_backward(); });
+    if (!backward_is_ours_) nn::after_backward([this] { end_backward(); });
   }
   states_[group]->gradients().add(index, parameter.grad());
   parameter.mutable_grad().reset();  // the accumulation lives in the reducer

@@ -4,6 +4,7 @@
 #include "deepspeed/checkpoint/schema.h"
 #include "deepspeed/config/not_yet.h"
 #include "deepspeed/optim/schema.h"
+#include "deepspeed/recompute/schema.h"
 #include "deepspeed/zero/schema.h"
 
 namespace deepspeed::engine {
@@ -134,6 +135,9 @@ config::Schema<ParseTarget> schema() {
   }).rewrite = zero::rewrite_bool_form;
   add_block<EngineConfig>(s, "data_types", data_types_schema(),
                           [](T& t) -> EngineConfig& { return t.config.engine; });
+  add_block<recompute::RecomputeConfig>(
+      s, "activation_checkpointing", recompute::schema(),
+      [](T& t) -> recompute::RecomputeConfig& { return t.config.activation_checkpointing; });
   add_block<checkpoint::CheckpointConfig>(
       s, "checkpoint", checkpoint::schema(),
       [](T& t) -> checkpoint::CheckpointConfig& { return t.config.checkpoint; });

@@ -26,6 +26,7 @@
 #include "deepspeed/models/generate.h"
 #include "deepspeed/models/size.h"
 #include "deepspeed/models/weights.h"
+#include "deepspeed/recompute/recompute.h"
 #include "deepspeed/text/tokenizer.h"
 
 namespace deepspeed::engine {
@@ -161,6 +162,9 @@ void Training::start_engine() {
                        .rng = rng_,
                        .same_on_all_ranks = true});
   Engine& engine = *ready_.engine;
+  if (options_.activation_checkpointing)
+    recompute::recompute_blocks(*model_, recompute::layers_of(*model_),
+                                {.config = engine.config().activation_checkpointing, .rng = rng_});
   if (!options_.load.empty()) {
     DS_CHECK(!options_.load_tag.empty() || std::filesystem::exists(options_.load / "latest"),
              "--load '{}': there is no checkpoint to resume from (no file 'latest')", options_.load.string());

@@ -22,6 +22,7 @@ struct TrainOptions {
   int64_t epochs = 1;
   uint64_t seed = 1;
   bool shuffle = true;
+  bool activation_checkpointing = false;  // recompute the layers' activations in backward
 
   std::filesystem::path eval_data;
   int64_t eval_every = 0;       // steps; 0: at the end only

@@ -60,7 +60,7 @@ DecoderLayer::DecoderLayer(const ArchSpec& s, size_t index, const nn::RngPtr& rn
   mlp_ = register_module("mlp", std::make_shared<nn::Mlp>(mlp_config(s)));
 }
 
-at::Tensor DecoderLayer::compute(const at::Tensor& x, const ops::RotaryTable* rotary, nn::KvCache* cache,
+at::Tensor DecoderLayer::compute(const at::Tensor& x, const std::optional<ops::RotaryTable>& rotary, nn::KvCache* cache,
                                  const std::optional<at::Tensor>& starts) {
   const at::Tensor attended = attention_->forward(norm1_->forward(x), rotary, cache, starts);
   const at::Tensor middle =
@@ -125,7 +125,7 @@ at::Tensor Decoder::hidden_states(const at::Tensor& ids, nn::KvCache* cache,
   }
   at::Tensor x = embed(ids, offset, starts);
   x = ops::dropout(x, embedding_dropout_.p(is_training()), embedding_dropout_.key());
-  for (const auto& layer : layers_) x = layer->forward(x, rotary ? &*rotary : nullptr, cache, starts);
+  for (const auto& layer : layers_) x = layer->forward(x, rotary, cache, starts);
   if (cache != nullptr) cache->advance(length);
   return norm_->forward(x);
 }

@@ -16,7 +16,7 @@ class DecoderLayer : public nn::BlockModule<DecoderLayer> {
  public:
   DecoderLayer(const ArchSpec& spec, size_t index, const nn::RngPtr& rng);
   /// x [B, T, hidden] -> [B, T, hidden]
-  at::Tensor compute(const at::Tensor& x, const ops::RotaryTable* rotary, nn::KvCache* cache,
+  at::Tensor compute(const at::Tensor& x, const std::optional<ops::RotaryTable>& rotary, nn::KvCache* cache,
                      const std::optional<at::Tensor>& starts = std::nullopt);
 
  private:

@@ -38,7 +38,7 @@ Attention::Heads Attention::project(const at::Tensor& x) {
   return {parts[0], parts[1], parts[2]};
 }
 
-at::Tensor Attention::compute(const at::Tensor& x, const ops::RotaryTable* rotary, KvCache* cache,
+at::Tensor Attention::compute(const at::Tensor& x, const std::optional<ops::RotaryTable>& rotary, KvCache* cache,
                               const std::optional<at::Tensor>& first_key) {
   ops::AttentionOptions options;
   options.window = config_.window;
@@ -47,11 +47,11 @@ at::Tensor Attention::compute(const at::Tensor& x, const ops::RotaryTable* rotar
   options.rng = dropout_.key();
   if (first_key) options.first_key = *first_key;
   const bool plain_fused =
-      config_.fused_qkv && config_.heads == config_.kv_heads && rotary == nullptr && cache == nullptr;
+      config_.fused_qkv && config_.heads == config_.kv_heads && !rotary && cache == nullptr;
   if (plain_fused) return output_->forward(ops::attention_fused(qkv_->forward(x), config_.heads, options));
 
   Heads h = project(x);
-  if (rotary != nullptr) {
+  if (rotary) {
     h.q = ops::rotary(h.q, *rotary);
     h.k = ops::rotary(h.k, *rotary);
   }

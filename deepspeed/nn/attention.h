@@ -27,10 +27,10 @@ struct AttentionConfig {
 class Attention : public BlockModule<Attention> {
  public:
   Attention(const AttentionConfig& config, const RngPtr& rng);
-  /// x [B, T, hidden] -> [B, T, hidden], causal. `rotary` turns queries and keys (null: positions are not
-  /// rotary); row t of it belongs to x's position t. With a cache (may be null), x holds the positions after
+  /// x [B, T, hidden] -> [B, T, hidden], causal. `rotary` turns queries and keys (nothing: positions are
+  /// not rotary); row t of it belongs to x's position t. With a cache (may be null), x holds the positions after
   /// cache->length(). `first_key` as in ops::AttentionOptions: rows that hold several documents.
-  at::Tensor compute(const at::Tensor& x, const ops::RotaryTable* rotary, KvCache* cache,
+  at::Tensor compute(const at::Tensor& x, const std::optional<ops::RotaryTable>& rotary, KvCache* cache,
                      const std::optional<at::Tensor>& first_key = std::nullopt);
 
  private:

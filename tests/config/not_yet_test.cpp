@@ -67,7 +67,7 @@ INSTANTIATE_TEST_SUITE_P(
         Switch{R"("optimizer": {"type": "Adam", "params": {"fp32_optimizer_states": true}})",
                R"("optimizer": {"type": "Adam", "params": {"fp32_optimizer_states": false}})"},
         Switch{R"("activation_checkpointing": {"partition_activations": false, "number_checkpoints": 4})",
-               R"("activation_checkpointing": {"cpu_checkpointing": true})"},
+               R"("activation_checkpointing": {"partition_activations": true})"},
         Switch{R"("aio": {"block_size": 1048576, "thread_count": 1})", R"("aio": {"use_gds": true})"},
         Switch{
             R"("checkpoint": {"load_universal": false, "writer": null, "parallel_write": {"pipeline_stage": false}})",

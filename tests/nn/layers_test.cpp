@@ -85,7 +85,7 @@ TEST(Attention, DropsInTrainingOnlyAndRepeatsTheMaskOfAStep) {
   DenseMaterializer().materialize(list_parameters(attention), InitSource(3));
   const at::Tensor x = at::rand({1, 9, 24});
   auto run = [&] {
-    return attention.forward(x, static_cast<const ops::RotaryTable*>(nullptr), static_cast<KvCache*>(nullptr))
+    return attention.forward(x, std::optional<ops::RotaryTable>(), static_cast<KvCache*>(nullptr))
         .detach();
   };
   rng->set_step(1);

@@ -64,6 +64,9 @@ void add_options(CLI::App& app, TrainOptions& o, std::string& objective, bool& n
   app.add_option("--epochs", o.epochs, "instead of --steps")->excludes(steps)->check(CLI::Range(1, 1 << 30));
   app.add_option("--seed", o.seed, "of initialisation, dropout, shuffling and sampling")
       ->capture_default_str();
+  app.add_flag("--activation-checkpointing", o.activation_checkpointing,
+               "keep only the layers' inputs for backward and compute the rest again: less memory, a third "
+               "more time");
   app.add_flag("--no-shuffle", no_shuffle, "take the samples in file order");
   app.add_option("--eval-data", o.eval_data, "held-out data: loss and perplexity at the end");
   app.add_option("--eval-every", o.eval_every, "and every so many steps")->check(CLI::NonNegativeNumber);
