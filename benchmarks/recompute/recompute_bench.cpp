@@ -1,5 +1,5 @@
-// Activation checkpointing on a 24-layer GPT-2: peak activation memory and time of forward + backward, with and
-// without recomputation in turn.   recompute_bench [pairs]
+// Activation checkpointing on a 24-layer GPT-2: peak activation memory and time of forward + backward, with
+// and without recomputation in turn.   recompute_bench [pairs]
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
@@ -78,8 +78,8 @@ int main(int argc, char** argv) {
   const int pairs = argc > 1 ? std::atoi(argv[1]) : 5;
   accel::keep_freed_memory();
   at::set_num_threads(1);
-  fmt::print("24 layers, hidden 384, {} x {} tokens, dropout 0.1, 1 thread, medians of {} pairs; {}\n", kBatch,
-             kLength, pairs, base::cpu_features().model);
+  fmt::print("24 layers, hidden 384, {} x {} tokens, dropout 0.1, 1 thread, medians of {} pairs; {}\n",
+             kBatch, kLength, pairs, base::cpu_features().model);
   fmt::print("{:<9} {:>10} {:>12} {:>8} {:>10} {:>8}   {}\n", "type", "plain MB", "recomputed", "ratio",
              "plain s", "ratio", "losses");
   compare(at::kFloat, pairs);

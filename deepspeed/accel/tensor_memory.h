@@ -1,5 +1,5 @@
-// How much memory tensors take, counted where libtorch allocates it: what the operating system counts moves in
-// pages and hardly ever falls.
+// How much memory tensors take, counted where libtorch allocates it: what the operating system counts moves
+// in pages and hardly ever falls.
 #pragma once
 
 #include <cstdint>
@@ -7,8 +7,8 @@
 
 namespace deepspeed::accel {
 
-/// While it lives, counts the tensor memory that this thread and the backwards it starts allocate, and what of
-/// that is freed. Not for memory that was there before. One at a time a thread.
+/// While it lives, counts the tensor memory that this thread and the backwards it starts allocate, and what
+/// of that is freed. Not for memory that was there before. One at a time a thread.
 class TensorMemory {
  public:
   TensorMemory();

@@ -4,7 +4,6 @@ namespace deepspeed::config {
 namespace {
 
 constexpr const char* kOffload = "optimizer offload (ZeRO-Offload)";
-constexpr const char* k16Bit = "master weights, gradients or optimizer states in 16 bits";
 constexpr const char* kAutocast = "autocast";
 constexpr const char* kPartition = "activations partitioned over model-parallel ranks";
 constexpr const char* kAio = "asynchronous file I/O for NVMe offload";
@@ -32,11 +31,8 @@ std::vector<NotYetRow> not_yet_block_rows() {
       {"optimizer.params.fp32_optimizer_states", "bool", "true", "=", "moments in 16 bits"},
       {"optimizer.params.amsgrad", "bool", "false", "=", "AMSGrad"},
       {"optimizer.params.set_grad_none", "bool", "true", "", "gradients set to zero rather than freed"},
-      {"fp16.auto_cast", "bool", "false", "=", "casting the inputs of forward"},
-      {"fp16.fp16_master_weights_and_grads", "bool", "false", "=", k16Bit},
-      {"bf16.immediate_grad_update", "bool", "false", "=", "choosing when bf16 gradients are summed"},
-      {"bf16.bf16_master_weights_and_grads", "bool", "false", "=", k16Bit},
-      {"bf16.bf16_optimizer_states", "bool", "false", "=", k16Bit},
+      {"fp16.fp16_master_weights_and_grads", "bool", "false", "=",
+       "fp16 master weights (DeepSpeed allows them with optimizer offload only)"},
       {"torch_autocast.enabled", "bool", "false", "=", kAutocast},
       {"torch_autocast.dtype", "text|null", "null", "", kAutocast},
       {"torch_autocast.lower_precision_safe_modules", "texts|null", "null", "", kAutocast},

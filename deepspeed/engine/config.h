@@ -55,6 +55,10 @@ struct DeepspeedConfig {
   /// One line each, for rank 0 to print: deprecated keys, values that have no effect.
   std::vector<std::string> warnings;
 
+  /// The format of what the optimizer updates.
+  config::DataType master_dtype() const {
+    return bf16.bf16_master_weights_and_grads ? config::DataType::kBf16 : config::DataType::kFp32;
+  }
   /// The format of parameters and activations: fp16, bf16, else fp32.
   config::DataType model_dtype() const {
     if (fp16.enabled) return config::DataType::kFp16;

@@ -26,7 +26,10 @@ class Raised {
 
 }  // namespace
 
-Engine::Engine(EngineParts parts) : parts_(std::move(parts)), scaler_(parts_.config.fp16) {
+Engine::Engine(EngineParts parts)
+    : parts_(std::move(parts)),
+      scaler_(parts_.config.fp16,
+              parts_.config.zero.stage == 0 ? optim::ScaleRule::kHalve : optim::ScaleRule::kHysteresis) {
   DS_CHECK(parts_.model != nullptr, "initialize needs a model");
   DS_CHECK(parts_.group != nullptr, "the engine needs a process group");
   cast_model();
@@ -64,11 +67,12 @@ void Engine::make_states() {
   for (const auto& entry : parts_.model->named_buffers()) frozen_.push_back({entry.key(), entry.value()});
   DS_CHECK(!in_order.empty(), "the model has no trainable parameter");
 
-  const auto accumulate =
-      accel::scalar_type(config().engine.grad_accum_dtype.value_or(config().model_dtype()));
+  const zero::StateFormats formats{
+      .gradients = accel::scalar_type(config().engine.grad_accum_dtype.value_or(config().model_dtype())),
+      .masters = accel::scalar_type(config().master_dtype())};
   auto add = [&](std::vector<zero::NamedParameter> members) {
     states_.push_back(
-        std::make_unique<zero::GroupStates>(std::move(members), config().zero, parts_.group, accumulate));
+        std::make_unique<zero::GroupStates>(std::move(members), config().zero, parts_.group, formats));
   };
   if (parts_.groups.empty()) {
     add(std::move(in_order));

@@ -1,5 +1,5 @@
-// The block `activation_checkpointing`: how recomputed Blocks keep their inputs. Which Blocks are recomputed the
-// program says (recompute.h).
+// The block `activation_checkpointing`: how recomputed Blocks keep their inputs. Which Blocks are recomputed
+// the program says (recompute.h).
 #pragma once
 
 namespace deepspeed::recompute {

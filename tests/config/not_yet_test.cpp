@@ -56,8 +56,8 @@ INSTANTIATE_TEST_SUITE_P(
 INSTANTIATE_TEST_SUITE_P(
     Blocks, FeatureSwitch,
     ::testing::Values(
-        Switch{R"("fp16": {"auto_cast": false})", R"("fp16": {"auto_cast": true})"},
-        Switch{R"("bf16": {"bf16_optimizer_states": false})", R"("bf16": {"bf16_optimizer_states": true})"},
+        Switch{R"("fp16": {"fp16_master_weights_and_grads": false})",
+               R"("fp16": {"fp16_master_weights_and_grads": true})"},
         Switch{R"("torch_autocast": {"enabled": false, "dtype": "bf16"})",
                R"("torch_autocast": {"enabled": true})"},
         Switch{R"("wall_clock_breakdown": false)", R"("wall_clock_breakdown": true)"},

@@ -64,12 +64,13 @@ TEST(Attention, GivesTheSameWithACacheAsWithoutOne) {
         auto table = [&](int64_t length, int64_t offset) { return ops::rotary_table(6, length, offset); };
         const auto all = table(7, 0);
         const at::Tensor whole =
-            attention.forward(x, rotary ? &all : nullptr, static_cast<KvCache*>(nullptr));
+            attention.forward(x, rotary ? std::optional(all) : std::nullopt, static_cast<KvCache*>(nullptr));
         ContiguousKvCache cache(1, 7);
         for (auto [from, count] : std::vector<std::pair<int64_t, int64_t>>{{0, 4}, {4, 1}, {5, 2}}) {
           const auto part = table(count, from);
-          const at::Tensor step = attention.forward(x.narrow(1, from, count), rotary ? &part : nullptr,
-                                                    static_cast<KvCache*>(&cache));
+          const at::Tensor step =
+              attention.forward(x.narrow(1, from, count), rotary ? std::optional(part) : std::nullopt,
+                                static_cast<KvCache*>(&cache));
           cache.advance(count);
           EXPECT_TRUE(at::allclose(step, whole.narrow(1, from, count), 1e-4, 1e-5));
         }
@@ -85,8 +86,7 @@ TEST(Attention, DropsInTrainingOnlyAndRepeatsTheMaskOfAStep) {
   DenseMaterializer().materialize(list_parameters(attention), InitSource(3));
   const at::Tensor x = at::rand({1, 9, 24});
   auto run = [&] {
-    return attention.forward(x, std::optional<ops::RotaryTable>(), static_cast<KvCache*>(nullptr))
-        .detach();
+    return attention.forward(x, std::optional<ops::RotaryTable>(), static_cast<KvCache*>(nullptr)).detach();
   };
   rng->set_step(1);
   const at::Tensor first = run();

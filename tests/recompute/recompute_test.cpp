@@ -116,7 +116,8 @@ class Deep : public torch::nn::Module {
     head = register_module("head", nn::Blocked<torch::nn::Linear>(4, 1));
   }
   Tensor forward(Tensor x) {
-    for (const auto& layer : *list) x = layer->as<nn::BlockedImpl<torch::nn::LinearImpl>>()->forward(x).tanh();
+    for (const auto& layer : *list)
+      x = layer->as<nn::BlockedImpl<torch::nn::LinearImpl>>()->forward(x).tanh();
     return head->forward(x);
   }
   torch::nn::ModuleList list{nullptr};
@@ -127,13 +128,12 @@ TEST(Recompute, LayersAreTheElementsOfLists) {
   Deep model;
   std::vector<std::string> names;
   const Selection layers = layers_of(model);
-  recompute_blocks(
-      model,
-      [&](const std::string& name, nn::Block& block) {
-        if (layers(name, block)) names.push_back(name);
-        return layers(name, block);
-      },
-      {});
+  recompute_blocks(model,
+                   [&](const std::string& name, nn::Block& block) {
+                     if (layers(name, block)) names.push_back(name);
+                     return layers(name, block);
+                   },
+                   {});
   EXPECT_THAT(names, testing::ElementsAre("layers.0", "layers.1", "layers.2"));
   model.forward(at::ones({2, 4})).sum().backward();
   for (const auto& parameter : model.parameters()) EXPECT_TRUE(parameter.grad().defined());
@@ -143,7 +143,9 @@ TEST(Recompute, LayersAreTheElementsOfLists) {
 class Outer : public nn::BlockModule<Outer> {
  public:
   Outer() { inner = register_module("inner", std::make_shared<Counted>()); }
-  Tensor compute(const Tensor& x) { return std::get<0>(inner->forward(x, std::optional<Tensor>(), 2.0)).cos(); }
+  Tensor compute(const Tensor& x) {
+    return std::get<0>(inner->forward(x, std::optional<Tensor>(), 2.0)).cos();
+  }
   std::shared_ptr<Counted> inner;
 };
 

@@ -22,9 +22,9 @@ struct Trained {
 };
 
 void recompute_layers(TinyRun& run) {
-  const size_t count = recompute::recompute_blocks(
-      *run.model, recompute::layers_of(*run.model),
-      {.config = run.engine().config().activation_checkpointing, .rng = run.rng});
+  const size_t count =
+      recompute::recompute_blocks(*run.model, recompute::layers_of(*run.model),
+                                  {.config = run.engine().config().activation_checkpointing, .rng = run.rng});
   EXPECT_EQ(count, 3u);
 }
 
