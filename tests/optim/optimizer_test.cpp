@@ -172,10 +172,10 @@ TEST(OptimizerTest, WrongPiecesAndForeignStatesAreNamed) {
                 make_optimizer(adam_config(), {group_of(1, "a"), group_of(1, "a")});
               }),
               HasSubstr("two pieces are named 'a'"));
-  ParamGroup half = group_of(2, "h");
-  half.pieces[0].param = at::zeros({2}, at::kHalf);
-  EXPECT_THAT(message([&] { make_optimizer(adam_config(), {half}); }),
-              HasSubstr("piece 'h' needs a 1-D fp32 param"));
+  ParamGroup doubles = group_of(2, "h");
+  doubles.pieces[0].param = at::zeros({2}, at::kDouble);
+  EXPECT_THAT(message([&] { make_optimizer(adam_config(), {doubles}); }),
+              HasSubstr("piece 'h' needs a 1-D param in fp32, bf16 or fp16"));
   auto optimizer = make_optimizer(adam_config(), {group_of(4, "w")});
   const at::Tensor four = at::zeros({4});
   EXPECT_THAT(message([&] {
