@@ -18,6 +18,7 @@
 #include "deepspeed/launcher/rank_plan.h"
 #include "deepspeed/launcher/select_hosts.h"
 #include "deepspeed/launcher/supervisor.h"
+#include "deepspeed/launcher/topology.h"
 
 namespace deepspeed::launcher {
 namespace {
@@ -58,6 +59,22 @@ void make_log_dir(const std::string& dir) {
            error ? error.message() : "a file of that name exists");
 }
 
+/// Empty unless cores are to be bound.
+std::vector<CoreBinding> choose_cores(const LaunchOptions& options, size_t ranks) {
+  if (!options.bind_cores) return {};
+  DS_CHECK(
+      !base::env("KMP_AFFINITY"),
+      "KMP_AFFINITY is set, which contradicts --bind_cores_to_rank: it would place threads on other cores; "
+      "unset KMP_AFFINITY");
+  const Topology topology;
+  const std::vector<int> cores =
+      options.bind_core_list.empty() ? topology.physical_cores() : options.bind_core_list;
+  topology.check_usable(cores);
+  const std::vector<NumaNode> nodes = topology.numa_nodes();
+  // With one node there is nothing to choose, and containers often forbid the call.
+  return bind_cores(cores, static_cast<int>(ranks), nodes.size() > 1 ? nodes : std::vector<NumaNode>{});
+}
+
 int supervise(const LaunchOptions& options, const std::vector<RankPlan>& plans, ListenSocket socket,
               SignalWatch& signals) {
   std::optional<PidFile> pid_file;
@@ -87,8 +104,11 @@ int launch(const LaunchOptions& options, const std::string& start_time) {
       resolve_program(options, own_bin_dir(), base::env("PATH").value_or("/usr/bin:/bin"));
   if (!options.rank_log_dir.empty()) make_log_dir(options.rank_log_dir);
 
+  const std::vector<CoreBinding> bindings = choose_cores(options, host.slots.size());
+
   return run_guarded([&](SignalWatch& signals) {
     LaunchFacts facts;
+    facts.bindings = bindings;
     if (!options.master_addr.empty()) facts.master_addr = options.master_addr;
     ListenSocket socket(facts.master_addr, options.master_port);
     facts.master_port = socket.port();

@@ -8,6 +8,7 @@
 #include <ostream>
 
 #include "deepspeed/base/error.h"
+#include "deepspeed/launcher/core_list.h"
 #include "deepspeed/launcher/hostfile.h"
 
 namespace deepspeed::launcher {
@@ -35,8 +36,7 @@ struct OtherFlags {
   std::string num_nodes = "-1";
   std::string launcher = "pdsh", launcher_args, autotuning, bind_core_list, venv_script, slurm_comment;
   int node_rank = -1, ssh_port = 0, min_elastic_nodes = -1, max_elastic_nodes = -1;
-  bool no_ssh = false, no_ssh_check = false, elastic_training = false, bind_cores = false,
-       nvlink_pairs = false;
+  bool no_ssh = false, no_ssh_check = false, elastic_training = false, nvlink_pairs = false;
   std::string log_level = "info";
   bool quiet = false;
 };
@@ -72,6 +72,12 @@ void add_program_flags(CLI::App& app, LaunchOptions& o, OtherFlags& other) {
                "Write the launcher's process id to /tmp/PID.deepspeed while it runs");
   app.add_option("--enable_each_rank_log", o.rank_log_dir, "Send each rank's output to DIR/TIME_rankN.log")
       ->type_name("DIR");
+  app.add_flag(
+      "--bind_cores_to_rank", o.bind_cores,
+      "Give every rank as many physical cores of its own as there are for each, the memory beside them, "
+      "and OMP_NUM_THREADS");
+  app.add_option("--bind_core_list", other.bind_core_list, "The cores to share out instead, e.g. 1,3-5,7")
+      ->type_name("LIST");
   app.add_option("--log_level", other.log_level, "debug, info, warning, error or critical (default info)")
       ->type_name("LEVEL");
   app.add_flag("-q,--quiet", other.quiet, "The same as --log_level error");
@@ -91,9 +97,6 @@ void add_other_flags(CLI::App& app, LaunchOptions& o, OtherFlags& other) {
   app.add_option("--venv_script", other.venv_script, "File to source on every machine")->group(group);
   app.add_option("--slurm_comment", other.slurm_comment, "Comment for srun")->group(group);
   app.add_option("--autotuning", other.autotuning, "tune or run")->group(group);
-  app.add_flag("--bind_cores_to_rank", other.bind_cores, "Give every rank cores of its own")->group(group);
-  app.add_option("--bind_core_list", other.bind_core_list, "The cores to share out, e.g. 1,3-5")
-      ->group(group);
   app.add_flag("--detect_nvlink_pairs", other.nvlink_pairs, "Order GPUs by NVLink")->group(group);
   app.add_flag("--elastic_training", other.elastic_training, "Ranks may come and go")->group(group);
   app.add_option("--min_elastic_nodes", other.min_elastic_nodes, "Fewest hosts")->group(group);
@@ -116,9 +119,6 @@ void refuse_unbuilt(const LaunchOptions& o, const OtherFlags& other) {
       !other.elastic_training && other.min_elastic_nodes == -1 && other.max_elastic_nodes == -1,
       "not available yet: elastic training (--elastic_training, --min_elastic_nodes, --max_elastic_nodes)");
   DS_CHECK(other.autotuning.empty(), "not available yet: --autotuning {}", other.autotuning);
-  DS_CHECK(!other.bind_cores && other.bind_core_list.empty(),
-           "not available yet: --bind_cores_to_rank and --bind_core_list; set OMP_NUM_THREADS or start ranks "
-           "under taskset");
   DS_CHECK(!other.nvlink_pairs, "not available yet: --detect_nvlink_pairs");
 }
 
@@ -136,6 +136,15 @@ void check_values(const LaunchOptions& o, const OtherFlags& other) {
   DS_CHECK(o.num_nodes == -1 || o.num_nodes >= 1, "--num_nodes {} is not at least 1", o.num_nodes);
   DS_CHECK(o.master_port >= 0 && o.master_port <= 65535, "--master_port {} is not between 0 and 65535",
            o.master_port);
+}
+
+std::vector<int> parse_bind_core_list(const LaunchOptions& o, const std::string& text) {
+  DS_CHECK(o.bind_cores, "--bind_core_list {} has no effect without --bind_cores_to_rank; give both", text);
+  try {
+    return parse_core_list(text);
+  } catch (const base::Error& error) {
+    base::fail("--bind_core_list: {}", error.what());
+  }
 }
 
 /// CLI11 leaves the first word that it does not know, and all that follow, in `rest`.
@@ -182,6 +191,7 @@ std::optional<LaunchOptions> parse_options(int argc, const char* const* argv, st
   o.num_nodes = parse_num_nodes(other.num_nodes);
   o.log_level = base::parse_log_level(other.quiet ? "error" : other.log_level);
   if (o.rank_log_dir == "None") o.rank_log_dir.clear();
+  if (app.count("--bind_core_list") > 0) o.bind_core_list = parse_bind_core_list(o, other.bind_core_list);
   check_values(o, other);
   refuse_unbuilt(o, other);
   take_program(app.remaining(), o);

@@ -26,7 +26,9 @@ struct LaunchOptions {
   bool no_local_rank = false;  // do not pass --local_rank=N
   bool no_listen = false;      // leave the port for the program to bind
   bool save_pid = false;
-  std::string rank_log_dir;  // empty: output goes to the terminal
+  std::string rank_log_dir;         // empty: output goes to the terminal
+  bool bind_cores = false;          // give every rank cores of its own
+  std::vector<int> bind_core_list;  // the cores to share out; empty: every physical core
   base::LogLevel log_level = base::LogLevel::kInfo;
   std::string program;
   std::vector<std::string> arguments;

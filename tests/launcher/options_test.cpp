@@ -79,14 +79,21 @@ TEST(LaunchOptions, WhatIsNotBuiltSaysSo) {
                                                          {"--max_elastic_nodes", "2", "p"},
                                                          {"--num_nodes", "1:4", "p"},
                                                          {"--autotuning", "tune", "p"},
-                                                         {"--bind_cores_to_rank", "p"},
-                                                         {"--bind_core_list", "0-3", "p"},
                                                          {"--detect_nvlink_pairs", "p"}};
   for (const auto& words : unbuilt) {
     const std::string message = error_of(words);
     EXPECT_THAT(message, testing::StartsWith("not available yet: ")) << words[0];
     EXPECT_EQ(message.find('\n'), std::string::npos) << words[0];
   }
+}
+
+TEST(LaunchOptions, CoresToShareOutAreAList) {
+  EXPECT_FALSE(parse({"p"})->bind_cores);
+  const LaunchOptions all = *parse({"--bind_cores_to_rank", "p"});
+  EXPECT_TRUE(all.bind_cores);
+  EXPECT_THAT(all.bind_core_list, ElementsAre());
+  EXPECT_THAT(parse({"--bind_cores_to_rank", "--bind_core_list", "1,3-5,7", "p"})->bind_core_list,
+              ElementsAre(1, 3, 4, 5, 7));
 }
 
 TEST(LaunchOptions, MistakesAreOneLineThatNamesTheFlag) {
@@ -108,6 +115,9 @@ TEST(LaunchOptions, MistakesAreOneLineThatNamesTheFlag) {
       {{"-i", "a", "-e", "b", "p"}, "--include and --exclude"},
       {{"--log_level", "loud", "p"}, "log level 'loud'"},
       {{"--hostfile"}, "--hostfile"},
+      {{"--bind_core_list", "0-3", "p"}, "without --bind_cores_to_rank"},
+      {{"--bind_cores_to_rank", "--bind_core_list", "3,1", "p"}, "--bind_core_list: core list '3,1'"},
+      {{"--bind_cores_to_rank", "--bind_core_list", "", "p"}, "--bind_core_list: core list ''"},
   };
   for (const auto& [words, expected] : cases) {
     const std::string message = error_of(words);
