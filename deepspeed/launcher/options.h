@@ -16,11 +16,15 @@ struct LaunchOptions {
   std::string hostfile = "/job/hostfile";
   bool hostfile_given = false;
   std::string include, exclude;
-  int num_nodes = -1;         // -1: all
-  int num_accelerators = -1;  // per host, ids 0..N-1; -1: the host's slots
-  std::string master_addr;    // empty: 127.0.0.1
-  int master_port = 29500;    // 0: any free one
-  bool force_multi = false;
+  int num_nodes = -1;             // -1: all
+  int num_accelerators = -1;      // per host, ids 0..N-1; -1: the host's slots
+  std::string master_addr;        // empty: 127.0.0.1
+  int master_port = 29500;        // 0: any free one
+  bool force_multi = false;       // through `launcher` even on one host
+  std::string launcher = "pdsh";  // or openmpi, mpich, impi, slurm, mvapich
+  std::vector<std::string> launcher_args;
+  std::string slurm_comment;
+  bool map_rank = false;       // see map_rank.h
   bool module = false;         // the program is a Python module's name
   bool no_python = false;      // run a .py file itself
   bool no_local_rank = false;  // do not pass --local_rank=N

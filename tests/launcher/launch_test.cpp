@@ -212,6 +212,10 @@ TEST(Launch, MistakesAreOneLineAndNonZero) {
       {"--include", "elsewhere:0", "true"},
       {"--num_nodes", "2", "true"},
       {"--force_multi", "true"},
+      {"--force_multi", "--launcher", "mvapich", "true"},
+      {"--force_multi", "--launcher", "openmpi", "--num_accelerators", "2", "true"},
+      {"--launcher", "slurm", "--include", "localhost:1", "true"},
+      {"--map_rank", "true"},
       {"--master_addr", "203.0.113.7", "true"},
       {"--enable_each_rank_log", "/dev/null/logs", "--master_port", "0", "true"},
   };
