@@ -16,14 +16,15 @@ namespace deepspeed::launcher {
 namespace {
 
 constexpr const char* kDescription =
-    "Starts PROGRAM once per rank on this machine. Flags of `deepspeed` come before PROGRAM; all that "
+    "Starts PROGRAM once per rank. Flags of `deepspeed` come before PROGRAM; all that "
     "follows is PROGRAM's.";
 
 constexpr const char* kFooter = R"(
 PROGRAM is a path, a command beside `deepspeed` (ds_train, ...), or a command on PATH; a .py file runs through python3 -u.
 Every rank gets RANK, LOCAL_RANK, WORLD_SIZE, LOCAL_SIZE, CROSS_RANK, CROSS_SIZE, MASTER_ADDR, MASTER_PORT, and --local_rank=N as
 its first argument. `deepspeed` itself listens on MASTER_PORT and hands the socket to rank 0 (DS_RENDEZVOUS_FD), except where
-the program is a script or a Python interpreter, which binds the port by itself.
+the program is a script or a Python interpreter, which binds the port by itself. Through --launcher openmpi and slurm ranks get
+MASTER_ADDR and MASTER_PORT and find the rest in mpirun's or srun's own variables, as ds_train does.
 When a rank fails, the others are stopped and its exit code (128+N for signal N) is returned.
 
 Examples:
@@ -63,7 +64,8 @@ void add_placement_flags(CLI::App& app, LaunchOptions& o, OtherFlags& other) {
   app.add_option("--num_gpus,--num_accelerators", o.num_accelerators, "Ranks on each host")->type_name("N");
   app.add_option("--master_port", o.master_port, "Port of the rendezvous, 0 for any free one (default 29500)")
       ->type_name("PORT");
-  app.add_option("--master_addr", o.master_addr, "Address of the rendezvous (default 127.0.0.1)")
+  app.add_option("--master_addr", o.master_addr,
+                 "Address of the rendezvous (default 127.0.0.1; needed with several hosts)")
       ->type_name("ADDR");
 }
 
@@ -76,10 +78,8 @@ void add_program_flags(CLI::App& app, LaunchOptions& o, OtherFlags& other) {
                "Write the launcher's process id to /tmp/PID.deepspeed while it runs");
   app.add_option("--enable_each_rank_log", o.rank_log_dir, "Send each rank's output to DIR/TIME_rankN.log")
       ->type_name("DIR");
-  app.add_flag(
-      "--bind_cores_to_rank", o.bind_cores,
-      "Give every rank as many physical cores of its own as there are for each, the memory beside them, "
-      "and OMP_NUM_THREADS");
+  app.add_flag("--bind_cores_to_rank", o.bind_cores,
+               "Share physical cores and the memory beside them out among the ranks; sets OMP_NUM_THREADS");
   app.add_option("--bind_core_list", other.bind_core_list, "The cores to share out instead, e.g. 1,3-5,7")
       ->type_name("LIST");
   app.add_option("--log_level", other.log_level, "debug, info, warning, error or critical (default info)")
