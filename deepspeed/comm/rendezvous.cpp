@@ -11,6 +11,7 @@
 
 #include "deepspeed/base/env.h"
 #include "deepspeed/base/error.h"
+#include "deepspeed/base/rank_discovery.h"
 #include "deepspeed/comm/backends.h"
 #include "deepspeed/comm/check_in.h"
 #include "deepspeed/comm/socket.h"
@@ -25,6 +26,31 @@ int env_number(const char* name, int64_t least, int64_t most) {
   DS_CHECK(value, "{} is not set", name);
   DS_CHECK(*value >= least && *value <= most, "{}={} is not in {} ... {}", name, *value, least, most);
   return static_cast<int>(*value);
+}
+
+constexpr int64_t kMostRanks = 1 << 24;
+
+milliseconds timeout_from_env() {
+  const auto minutes = base::env_int("DEEPSPEED_TIMEOUT");
+  if (!minutes) return Rendezvous{}.timeout;
+  DS_CHECK(*minutes > 0 && *minutes < 1'000'000, "DEEPSPEED_TIMEOUT={} is not a positive number of minutes",
+           *minutes);
+  return std::chrono::minutes(*minutes);
+}
+
+void take(const base::DiscoveredRank& found, int default_port, Rendezvous& r) {
+  r.rank = found.rank;
+  r.local_rank = found.local_rank;
+  r.world_size = found.world_size;
+  r.local_world_size = found.local_world_size.value_or(found.world_size);
+  const auto address = base::env("MASTER_ADDR");
+  DS_CHECK(
+      address || found.local_world_size == found.world_size,
+      "{} started {} ranks on several hosts, and MASTER_ADDR is not set: set it to the address by which they "
+      "reach rank 0's host, for every rank",
+      found.starter, found.world_size);
+  r.master_addr = address.value_or("127.0.0.1");
+  r.master_port = base::env("MASTER_PORT") ? env_number("MASTER_PORT", 1, 65535) : default_port;
 }
 
 void validate(const Rendezvous& r) {
@@ -92,25 +118,26 @@ Backend parse_backend(std::string_view name) {
   base::fail("communication backend '{}' is not known: use gloo or nccl", name);
 }
 
-Rendezvous rendezvous_from_env() {
+Rendezvous rendezvous_from_env(bool auto_mpi_discovery, int distributed_port) {
   Rendezvous r;
+  r.timeout = timeout_from_env();
+  if (auto_mpi_discovery && !base::env("RANK") && !base::env("LOCAL_RANK") && !base::env("WORLD_SIZE")) {
+    if (const auto found = base::discover_rank()) {
+      take(*found, distributed_port, r);
+      return r;
+    }
+  }
   constexpr std::array kNames{"RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"};
   std::vector<std::string> missing;
   for (const char* name : kNames) {
     if (!base::env(name)) missing.push_back(name);
-  }
-  if (const auto minutes = base::env_int("DEEPSPEED_TIMEOUT")) {
-    DS_CHECK(*minutes > 0 && *minutes < 1'000'000, "DEEPSPEED_TIMEOUT={} is not a positive number of minutes",
-             *minutes);
-    r.timeout = std::chrono::minutes(*minutes);
   }
   if (missing.size() == kNames.size()) return r;
   DS_CHECK(missing.empty(),
            "{} not set, though other rendezvous variables are: start through the deepspeed command, or "
            "set all of RANK, LOCAL_RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT",
            fmt::join(missing, ", "));
-  constexpr int64_t kMost = 1 << 24;
-  r.world_size = env_number("WORLD_SIZE", 1, kMost);
+  r.world_size = env_number("WORLD_SIZE", 1, kMostRanks);
   r.rank = env_number("RANK", 0, r.world_size - 1);
   r.local_rank = env_number("LOCAL_RANK", 0, r.world_size - 1);
   r.master_addr = *base::env("MASTER_ADDR");
@@ -119,7 +146,8 @@ Rendezvous rendezvous_from_env() {
   for (const char* name : {"LOCAL_SIZE", "LOCAL_WORLD_SIZE"}) {
     if (base::env(name)) r.local_world_size = env_number(name, 1, r.world_size);
   }
-  if (r.rank == 0 && base::env("DS_RENDEZVOUS_FD")) r.listen_fd = env_number("DS_RENDEZVOUS_FD", 0, kMost);
+  if (r.rank == 0 && base::env("DS_RENDEZVOUS_FD"))
+    r.listen_fd = env_number("DS_RENDEZVOUS_FD", 0, kMostRanks);
   return r;
 }
 

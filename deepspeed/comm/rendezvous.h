@@ -14,6 +14,9 @@ enum class Backend { kAuto, kGloo, kNccl };
 /// "gloo", "nccl" or "" for kAuto; anything else is an Error.
 Backend parse_backend(std::string_view name);
 
+/// Where rank 0 listens when nobody says otherwise, as in PyTorch and DeepSpeed.
+inline constexpr int kDefaultPort = 29500;
+
 struct Rendezvous {
   int rank = 0;
   int local_rank = 0;
@@ -27,9 +30,12 @@ struct Rendezvous {
 
 /// From RANK, LOCAL_RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT, LOCAL_WORLD_SIZE (or LOCAL_SIZE; the world
 /// size when unset), DS_RENDEZVOUS_FD (rank 0: a listening socket inherited from the launcher) and
-/// DEEPSPEED_TIMEOUT (minutes). With none of the first five set: one rank. With only some of them: an Error
-/// that names the missing ones.
-Rendezvous rendezvous_from_env();
+/// DEEPSPEED_TIMEOUT (minutes). With RANK, LOCAL_RANK and WORLD_SIZE unset, `auto_mpi_discovery` takes them
+/// from the variables of mpirun and srun (base/rank_discovery.h), as DeepSpeed's init_distributed does;
+/// MASTER_PORT is then `distributed_port` unless set, MASTER_ADDR 127.0.0.1 unless set or ranks run on
+/// several hosts. With none of all these: one rank. With only some of the first five set: an Error that names
+/// the missing ones.
+Rendezvous rendezvous_from_env(bool auto_mpi_discovery = true, int distributed_port = kDefaultPort);
 
 /// Joins the world; collective over all its ranks. Listening sockets are bound to the address by which this
 /// host reaches MASTER_ADDR (on rank 0's host: MASTER_ADDR itself), never to all interfaces. kAuto is Gloo

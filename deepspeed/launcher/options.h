@@ -16,17 +16,23 @@ struct LaunchOptions {
   std::string hostfile = "/job/hostfile";
   bool hostfile_given = false;
   std::string include, exclude;
-  int num_nodes = -1;         // -1: all
-  int num_accelerators = -1;  // per host, ids 0..N-1; -1: the host's slots
-  std::string master_addr;    // empty: 127.0.0.1
-  int master_port = 29500;    // 0: any free one
-  bool force_multi = false;
+  int num_nodes = -1;             // -1: all
+  int num_accelerators = -1;      // per host, ids 0..N-1; -1: the host's slots
+  std::string master_addr;        // empty: 127.0.0.1
+  int master_port = 29500;        // 0: any free one
+  bool force_multi = false;       // through `launcher` even on one host
+  std::string launcher = "pdsh";  // or openmpi, mpich, impi, slurm, mvapich
+  std::vector<std::string> launcher_args;
+  std::string slurm_comment;
+  bool map_rank = false;       // see map_rank.h
   bool module = false;         // the program is a Python module's name
   bool no_python = false;      // run a .py file itself
   bool no_local_rank = false;  // do not pass --local_rank=N
   bool no_listen = false;      // leave the port for the program to bind
   bool save_pid = false;
-  std::string rank_log_dir;  // empty: output goes to the terminal
+  std::string rank_log_dir;         // empty: output goes to the terminal
+  bool bind_cores = false;          // give every rank cores of its own
+  std::vector<int> bind_core_list;  // the cores to share out; empty: every physical core
   base::LogLevel log_level = base::LogLevel::kInfo;
   std::string program;
   std::vector<std::string> arguments;

@@ -19,18 +19,6 @@ bool is_executable_file(const fs::path& path) {
   return fs::is_regular_file(path, ignored) && ::access(path.c_str(), X_OK) == 0;
 }
 
-std::optional<std::string> find_on_path(const std::string& name, const std::string& search_path) {
-  size_t begin = 0;
-  while (begin <= search_path.size()) {
-    size_t end = std::min(search_path.find(':', begin), search_path.size());
-    fs::path folder = search_path.substr(begin, end - begin);
-    fs::path candidate = (folder.empty() ? fs::path(".") : folder) / name;
-    if (is_executable_file(candidate)) return candidate.string();
-    begin = end + 1;
-  }
-  return std::nullopt;
-}
-
 std::string find_python(const std::string& search_path) {
   auto python = find_on_path("python3", search_path);
   DS_CHECK(python, "python3 is not on PATH, and a Python program needs it; install python3 or extend PATH");
@@ -69,6 +57,18 @@ bool is_interpreter(const std::string& path) {
 }
 
 }  // namespace
+
+std::optional<std::string> find_on_path(const std::string& name, const std::string& search_path) {
+  size_t begin = 0;
+  while (begin <= search_path.size()) {
+    size_t end = std::min(search_path.find(':', begin), search_path.size());
+    fs::path folder = search_path.substr(begin, end - begin);
+    fs::path candidate = (folder.empty() ? fs::path(".") : folder) / name;
+    if (is_executable_file(candidate)) return candidate.string();
+    begin = end + 1;
+  }
+  return std::nullopt;
+}
 
 Program resolve_program(const LaunchOptions& options, const fs::path& bin_dir,
                         const std::string& search_path) {

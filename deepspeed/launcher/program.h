@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,9 @@ struct Program {
 /// name. Errors: nothing of that name, a folder, a file that is not executable.
 Program resolve_program(const LaunchOptions& options, const std::filesystem::path& bin_dir,
                         const std::string& search_path);
+
+/// The executable file `name` in the first folder of `search_path` that has one.
+std::optional<std::string> find_on_path(const std::string& name, const std::string& search_path);
 
 /// The folder of the running executable.
 std::filesystem::path own_bin_dir();

@@ -31,9 +31,13 @@ std::vector<RankPlan> plan_ranks(const LaunchOptions& options, const Host& host,
   set_variable(shared, "DS_LAUNCH_T0", facts.start_time);
   std::vector<RankPlan> plans;
   for (int rank = 0; rank < static_cast<int>(host.slots.size()); ++rank) {
-    RankPlan plan{rank, program.executable, program.prefix, shared};
+    RankPlan plan{fmt::format("rank {}", rank), rank == 0, program.executable, program.prefix, shared};
     set_variable(plan.environment, "RANK", std::to_string(rank));
     set_variable(plan.environment, "LOCAL_RANK", std::to_string(rank));
+    if (!facts.bindings.empty()) {
+      plan.binding = facts.bindings[static_cast<size_t>(rank)];
+      set_variable(plan.environment, "OMP_NUM_THREADS", std::to_string(plan.binding->cores.size()));
+    }
     if (!options.no_local_rank) plan.argv.push_back(fmt::format("--local_rank={}", rank));
     plan.argv.insert(plan.argv.end(), options.arguments.begin(), options.arguments.end());
     plan.gets_socket = rank == 0 && !program.binds_port_itself && !options.no_listen;

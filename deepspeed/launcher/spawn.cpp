@@ -1,6 +1,7 @@
 #include "deepspeed/launcher/spawn.h"
 
 #include <fcntl.h>
+#include <fmt/ranges.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -9,8 +10,11 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <optional>
 
 #include "deepspeed/base/error.h"
+#include "deepspeed/launcher/bind_process.h"
+#include "deepspeed/launcher/core_list.h"
 
 namespace deepspeed::launcher {
 namespace {
@@ -41,14 +45,26 @@ struct ChildFiles {
   int log = -1;
   int stderr_write = -1;
   int socket = -1;
-  int report = -1;  // errno goes here when execve fails
+  int report = -1;  // a Failure goes here when the child cannot become the program
 };
+
+/// What stopped a child short of its program.
+struct Failure {
+  enum class Step { kBindCores, kBindMemory, kExecute } step;
+  int error;  // errno
+};
+
+[[noreturn]] void give_up(const ChildFiles& files, Failure::Step step) {
+  const Failure failure{step, errno};
+  [[maybe_unused]] ssize_t written = ::write(files.report, &failure, sizeof(failure));
+  ::_exit(126);
+}
 
 [[noreturn]] void become_rank(const RankPlan& plan, std::vector<std::string> environment,
                               const ChildFiles& files, const SignalWatch& signals, pid_t launcher) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (::getppid() != launcher) ::_exit(127);  // it died before the line above
-  if (plan.rank != 0) {
+  if (!plan.reads_input) {
     int nothing = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (nothing >= 0) ::dup2(nothing, STDIN_FILENO);
   }
@@ -58,22 +74,37 @@ struct ChildFiles {
     ::fcntl(files.socket, F_SETFD, 0);
     set_variable(environment, "DS_RENDEZVOUS_FD", std::to_string(files.socket));
   }
+  if (plan.binding && !bind_cores_here(*plan.binding)) give_up(files, Failure::Step::kBindCores);
+  if (plan.binding && !bind_memory_here(*plan.binding)) give_up(files, Failure::Step::kBindMemory);
   std::vector<char*> argv = pointers(plan.argv), envp = pointers(environment);
   signals.restore();
   ::execve(plan.executable.c_str(), argv.data(), envp.data());
-  const int error = errno;
-  [[maybe_unused]] ssize_t written = ::write(files.report, &error, sizeof(error));
-  ::_exit(126);
+  give_up(files, Failure::Step::kExecute);
 }
 
-/// Zero when execve succeeded, which closes the pipe, else its errno.
-int exec_error(int report_fd) {
-  int error = 0;
+/// Nothing when execve succeeded, which closes the pipe.
+std::optional<Failure> read_failure(int report_fd) {
+  Failure failure{};
   ssize_t length = 0;
-  do length = ::read(report_fd, &error, sizeof(error));
+  do length = ::read(report_fd, &failure, sizeof(failure));
   while (length < 0 && errno == EINTR);
   ::close(report_fd);
-  return length == static_cast<ssize_t>(sizeof(error)) ? error : 0;
+  if (length != static_cast<ssize_t>(sizeof(failure))) return std::nullopt;
+  return failure;
+}
+
+[[noreturn]] void explain(const Failure& failure, const RankPlan& plan) {
+  const char* reason = std::strerror(failure.error);
+  if (failure.step == Failure::Step::kBindCores)
+    base::fail("cannot bind {} to cores {}: {}", plan.name, format_core_list(plan.binding->cores), reason);
+  if (failure.step == Failure::Step::kBindMemory)
+    base::fail("cannot bind the memory of {} to NUMA node {}: {}{}", plan.name,
+               fmt::join(plan.binding->nodes, ","), reason,
+               failure.error == EPERM ? "; in a container this needs the capability SYS_NICE" : "");
+  base::fail("cannot run {}: {}{}", plan.executable, reason,
+             failure.error == ENOEXEC
+                 ? " (it is neither a program for this machine nor a script that begins with #!)"
+                 : "");
 }
 
 }  // namespace
@@ -98,13 +129,10 @@ SpawnedRank spawn_rank(const RankPlan& plan, int socket_fd, const SignalWatch& s
   const int fork_error = errno;
   for (int fd : {files.report, files.stderr_write, files.log})
     if (fd >= 0) ::close(fd);
-  DS_CHECK(spawned.pid > 0, "cannot start rank {}: {}", plan.rank, std::strerror(fork_error));
-  if (int error = exec_error(report[0])) {
+  DS_CHECK(spawned.pid > 0, "cannot start {}: {}", plan.name, std::strerror(fork_error));
+  if (const auto failure = read_failure(report[0])) {
     ::waitpid(spawned.pid, nullptr, 0);
-    base::fail("cannot run {}: {}{}", plan.executable, std::strerror(error),
-               error == ENOEXEC
-                   ? " (it is neither a program for this machine nor a script that begins with #!)"
-                   : "");
+    explain(*failure, plan);
   }
   return spawned;
 }

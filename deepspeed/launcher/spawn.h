@@ -13,9 +13,8 @@ struct SpawnedRank {
   int stderr_fd = -1;  // read end, non-blocking; -1 when the output goes to a log
 };
 
-/// The child dies with this process (PR_SET_PDEATHSIG); rank 0 keeps standard input, the others read
-/// /dev/null. Only a plan with gets_socket inherits `socket_fd`. Errors name program and reason when execve
-/// or the log file fails.
+/// The child dies with this process (PR_SET_PDEATHSIG). Only a plan with gets_socket inherits `socket_fd`.
+/// Errors name program and reason when execve, the log file or the binding fails.
 SpawnedRank spawn_rank(const RankPlan& plan, int socket_fd, const SignalWatch& signals);
 
 }  // namespace deepspeed::launcher

@@ -51,7 +51,7 @@ void Supervisor::start(const std::vector<RankPlan>& plans, int socket_fd) {
   try {
     for (const RankPlan& plan : plans) {
       SpawnedRank spawned = spawn_rank(plan, socket_fd, signals_);
-      ranks_.push_back({spawned.pid, plan.rank, plan.log_path});
+      ranks_.push_back({spawned.pid, plan.name, plan.log_path});
       if (spawned.stderr_fd >= 0) relay_.add(spawned.stderr_fd);
     }
   } catch (...) {
@@ -113,7 +113,7 @@ bool Supervisor::reap() {
     auto rank = std::ranges::find_if(ranks_, [&](const Rank& r) { return r.running && r.pid == pid; });
     if (rank == ranks_.end()) continue;  // an orphan of a rank
     rank->running = false;
-    if (status != 0) failures.push_back({rank->rank, pid, status});
+    if (status != 0) failures.push_back({static_cast<size_t>(rank - ranks_.begin()), pid, status});
   }
   // Seen together, a death by signal is the likely cause and exit codes its effect on the others.
   auto cause = std::ranges::find_if(failures, [](const Failure& f) { return WIFSIGNALED(f.status); });
@@ -126,7 +126,7 @@ void Supervisor::note_failure(const Failure& failure) {
   failure_ = failure;
   stop_all();
   relay_.pump();  // so that the rank's own words come first
-  relay_.say(fmt::format("deepspeed: rank {} (pid {}) {}{}", failure.rank, failure.pid,
+  relay_.say(fmt::format("deepspeed: {} (pid {}) {}{}", ranks_[failure.rank].name, failure.pid,
                          describe(failure.status), running_ranks() > 0 ? "; stopping the other ranks" : ""));
 }
 
@@ -147,18 +147,18 @@ void Supervisor::advance() {
 }
 
 void Supervisor::report_failure() {
-  auto rank = std::ranges::find(ranks_, failure_->rank, &Rank::rank);
-  const bool logged = !rank->log_path.empty();
-  const std::vector<std::string> lines = logged ? tail_of_file(rank->log_path, options_.tail_lines)
-                                                : relay_.tail(static_cast<size_t>(rank - ranks_.begin()));
-  const std::string where = logged ? "log " + rank->log_path : "standard error";
+  const Rank& rank = ranks_[failure_->rank];
+  const bool logged = !rank.log_path.empty();
+  const std::vector<std::string> lines =
+      logged ? tail_of_file(rank.log_path, options_.tail_lines) : relay_.tail(failure_->rank);
+  const std::string where = logged ? "log " + rank.log_path : "standard error";
   if (lines.empty()) {
-    relay_.say(fmt::format("deepspeed: rank {} wrote nothing to its {}", rank->rank, where));
+    relay_.say(fmt::format("deepspeed: {} wrote nothing to its {}", rank.name, where));
     return;
   }
-  relay_.say(fmt::format("deepspeed: rank {} {}; the last lines of its {}:", rank->rank,
-                         describe(failure_->status), where));
-  for (const std::string& line : lines) relay_.say(fmt::format("[rank {}] {}", rank->rank, line));
+  relay_.say(fmt::format("deepspeed: {} {}; the last lines of its {}:", rank.name, describe(failure_->status),
+                         where));
+  for (const std::string& line : lines) relay_.say(fmt::format("[{}] {}", rank.name, line));
 }
 
 size_t Supervisor::running_ranks() const {

@@ -37,12 +37,12 @@ class Supervisor {
   enum class Phase { kRunning, kTerminating, kKilling };
   struct Rank {
     pid_t pid;
-    int rank;
+    std::string name;
     std::string log_path;
     bool running = true;
   };
   struct Failure {
-    int rank;
+    size_t rank;  // position in ranks_
     pid_t pid;
     int status;  // as waitpid gives it
   };

@@ -58,9 +58,25 @@ int free_port() {
 
 class Environment : public ::testing::Test {
  protected:
-  static constexpr const char* kNames[] = {
-      "RANK",       "LOCAL_RANK",       "WORLD_SIZE",       "MASTER_ADDR",      "MASTER_PORT",
-      "LOCAL_SIZE", "LOCAL_WORLD_SIZE", "DS_RENDEZVOUS_FD", "DEEPSPEED_TIMEOUT"};
+  static constexpr const char* kNames[] = {"RANK",
+                                           "LOCAL_RANK",
+                                           "WORLD_SIZE",
+                                           "MASTER_ADDR",
+                                           "MASTER_PORT",
+                                           "LOCAL_SIZE",
+                                           "LOCAL_WORLD_SIZE",
+                                           "DS_RENDEZVOUS_FD",
+                                           "DEEPSPEED_TIMEOUT",
+                                           "OMPI_COMM_WORLD_RANK",
+                                           "OMPI_COMM_WORLD_SIZE",
+                                           "OMPI_COMM_WORLD_LOCAL_RANK",
+                                           "OMPI_COMM_WORLD_LOCAL_SIZE"};
+  static void set_open_mpi() {
+    setenv("OMPI_COMM_WORLD_RANK", "1", 1);
+    setenv("OMPI_COMM_WORLD_SIZE", "2", 1);
+    setenv("OMPI_COMM_WORLD_LOCAL_RANK", "1", 1);
+    setenv("OMPI_COMM_WORLD_LOCAL_SIZE", "2", 1);
+  }
   void SetUp() override { clear(); }
   void TearDown() override { clear(); }
   static void clear() {
@@ -105,6 +121,49 @@ TEST_F(Environment, MissingVariablesAreNamed) {
   setenv("WORLD_SIZE", "2", 1);
   EXPECT_THAT(message_of([] { rendezvous_from_env(); }),
               HasSubstr("LOCAL_RANK, MASTER_ADDR, MASTER_PORT not set"));
+}
+
+TEST_F(Environment, RanksOfMpirunOnOneHostMeetOnLoopback) {
+  set_open_mpi();
+  auto r = rendezvous_from_env();
+  EXPECT_EQ(r.rank, 1);
+  EXPECT_EQ(r.local_rank, 1);
+  EXPECT_EQ(r.world_size, 2);
+  EXPECT_EQ(r.local_world_size, 2);
+  EXPECT_EQ(r.master_addr, "127.0.0.1");
+  EXPECT_EQ(r.master_port, 29500);
+  EXPECT_EQ(rendezvous_from_env(true, 1234).master_port, 1234);
+  setenv("MASTER_PORT", "29511", 1);
+  setenv("MASTER_ADDR", "10.0.0.1", 1);
+  r = rendezvous_from_env();
+  EXPECT_EQ(r.master_addr, "10.0.0.1");
+  EXPECT_EQ(r.master_port, 29511);
+}
+
+TEST_F(Environment, RanksOfMpirunOnSeveralHostsNeedTheMastersAddress) {
+  set_open_mpi();
+  setenv("OMPI_COMM_WORLD_SIZE", "4", 1);
+  EXPECT_THAT(message_of([] { rendezvous_from_env(); }),
+              AllOf(HasSubstr("Open MPI started 4 ranks"), HasSubstr("MASTER_ADDR is not set")));
+  setenv("MASTER_ADDR", "10.0.0.1", 1);
+  EXPECT_EQ(rendezvous_from_env().local_world_size, 2);
+}
+
+TEST_F(Environment, TheLaunchersVariablesOverruleMpiruns) {
+  set_open_mpi();
+  set_all();
+  EXPECT_EQ(rendezvous_from_env().world_size, 4);
+}
+
+TEST_F(Environment, DiscoveryCanBeSwitchedOff) {
+  set_open_mpi();
+  EXPECT_EQ(rendezvous_from_env(false).world_size, 1);
+}
+
+TEST_F(Environment, HalfOfMpirunsVariablesIsAnError) {
+  set_open_mpi();
+  unsetenv("OMPI_COMM_WORLD_SIZE");
+  EXPECT_THAT(message_of([] { rendezvous_from_env(); }), HasSubstr("OMPI_COMM_WORLD_SIZE is not"));
 }
 
 TEST_F(Environment, BadValuesAreNamed) {

@@ -1,3 +1,4 @@
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -8,6 +9,8 @@
 #include <fstream>
 #include <sstream>
 
+#include "deepspeed/launcher/core_list.h"
+#include "deepspeed/launcher/topology.h"
 #include "tests/support/command.h"
 
 namespace deepspeed::launcher {
@@ -139,6 +142,49 @@ TEST(Launch, PerRankLogsTakeAllOutput) {
   fs::remove_all(dir.parent_path());
 }
 
+const char* const kShowCores = "echo $RANK $OMP_NUM_THREADS $(grep Cpus_allowed_list /proc/self/status)";
+
+TEST(Launch, BoundRanksRunOnTheirOwnCoresAlone) {
+  const auto cores = Topology().physical_cores();
+  if (cores.size() < 2) GTEST_SKIP() << "this machine has one core";
+  const int each = static_cast<int>(cores.size()) / 2;
+  const auto result = run_ranks(2, kShowCores, {"--bind_cores_to_rank"});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  const auto line = [&](int rank) {
+    return fmt::format("{} {} Cpus_allowed_list: {}", rank, each,
+                       format_core_list(std::span(cores).subspan(static_cast<size_t>(rank * each),
+                                                                 static_cast<size_t>(each))));
+  };
+  EXPECT_THAT(sorted_lines(result.out), ElementsAre(line(0), line(1)));
+}
+
+TEST(Launch, BoundRanksShareOutTheListThatWasGiven) {
+  const auto cores = Topology().physical_cores();
+  const auto list = std::to_string(cores.back());
+  const auto result = run_ranks(1, kShowCores, {"--bind_cores_to_rank", "--bind_core_list", list});
+  EXPECT_EQ(result.out, "0 1 Cpus_allowed_list: " + list + "\n") << result.err;
+}
+
+TEST(Launch, CoresThatCannotBeBoundAreOneLine) {
+  const std::vector<std::pair<std::vector<std::string>, const char*>> cases = {
+      {{"--bind_core_list", "60000"}, "core 60000 of '60000' is not one that this process may use"},
+      {{"--num_accelerators", "4096"}, "4096 ranks cannot have a core each"},
+  };
+  for (const auto& [flags, expected] : cases) {
+    std::vector<std::string> argv = {kDeepspeed, "--bind_cores_to_rank", "--master_port", "0"};
+    argv.insert(argv.end(), flags.begin(), flags.end());
+    argv.push_back("true");
+    const auto result = run_command(argv);
+    EXPECT_EQ(result.exit_code, 1);
+    EXPECT_EQ(test_support::count_lines(result.err), 1u) << result.err;
+    EXPECT_THAT(result.err, HasSubstr(expected));
+  }
+  const auto result = run_command({kDeepspeed, "--bind_cores_to_rank", "--master_port", "0", "true"},
+                                  {"KMP_AFFINITY=compact"});
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_THAT(result.err, HasSubstr("unset KMP_AFFINITY"));
+}
+
 TEST(Launch, SavePidNamesTheProcessToStopWhileItRuns) {
   Command command({kDeepspeed, "--num_gpus", "1", "--master_port", "0", "--no_local_rank", "--save_pid",
                    "bash", "-c", "echo ready; sleep 60"});
@@ -166,6 +212,10 @@ TEST(Launch, MistakesAreOneLineAndNonZero) {
       {"--include", "elsewhere:0", "true"},
       {"--num_nodes", "2", "true"},
       {"--force_multi", "true"},
+      {"--force_multi", "--launcher", "mvapich", "true"},
+      {"--force_multi", "--launcher", "openmpi", "--num_accelerators", "2", "true"},
+      {"--launcher", "slurm", "--include", "localhost:1", "true"},
+      {"--map_rank", "true"},
       {"--master_addr", "203.0.113.7", "true"},
       {"--enable_each_rank_log", "/dev/null/logs", "--master_port", "0", "true"},
   };

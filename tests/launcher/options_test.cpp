@@ -66,27 +66,41 @@ TEST(LaunchOptions, UnderstandsEverySpelling) {
   EXPECT_TRUE(flags.module && flags.no_local_rank && flags.save_pid);
 }
 
+TEST(LaunchOptions, TheRunnersWordsAreSplitAsAShellWould) {
+  const LaunchOptions o = *parse({"--launcher", "OpenMPI", "--launcher_args", "--mca x 'y z'",
+                                  "--force_multi", "--slurm_comment", "c d", "p"});
+  EXPECT_EQ(o.launcher, "openmpi");
+  EXPECT_TRUE(o.force_multi);
+  EXPECT_THAT(o.launcher_args, ElementsAre("--mca", "x", "y z"));
+  EXPECT_EQ(o.slurm_comment, "c d");
+  EXPECT_EQ(parse({"p"})->launcher, "pdsh");
+  EXPECT_THAT(parse({"p"})->launcher_args, ElementsAre());
+}
+
 TEST(LaunchOptions, FlagsThatOnlyMatterOnSeveralMachinesAreAccepted) {
   EXPECT_TRUE(parse({"--launcher", "OpenMPI", "--launcher_args", "--mca x y", "--no_ssh_check", "--ssh_port",
                      "22", "--venv_script", "v", "--node_rank", "0", "--slurm_comment", "c", "p"}));
 }
 
 TEST(LaunchOptions, WhatIsNotBuiltSaysSo) {
-  const std::vector<std::vector<const char*>> unbuilt = {{"--force_multi", "p"},
-                                                         {"--no_ssh", "--node_rank", "0", "p"},
-                                                         {"--elastic_training", "p"},
-                                                         {"--min_elastic_nodes", "1", "p"},
-                                                         {"--max_elastic_nodes", "2", "p"},
-                                                         {"--num_nodes", "1:4", "p"},
-                                                         {"--autotuning", "tune", "p"},
-                                                         {"--bind_cores_to_rank", "p"},
-                                                         {"--bind_core_list", "0-3", "p"},
-                                                         {"--detect_nvlink_pairs", "p"}};
+  const std::vector<std::vector<const char*>> unbuilt = {
+      {"--no_ssh", "--node_rank", "0", "p"}, {"--elastic_training", "p"}, {"--min_elastic_nodes", "1", "p"},
+      {"--max_elastic_nodes", "2", "p"},     {"--num_nodes", "1:4", "p"}, {"--autotuning", "tune", "p"},
+      {"--detect_nvlink_pairs", "p"}};
   for (const auto& words : unbuilt) {
     const std::string message = error_of(words);
     EXPECT_THAT(message, testing::StartsWith("not available yet: ")) << words[0];
     EXPECT_EQ(message.find('\n'), std::string::npos) << words[0];
   }
+}
+
+TEST(LaunchOptions, CoresToShareOutAreAList) {
+  EXPECT_FALSE(parse({"p"})->bind_cores);
+  const LaunchOptions all = *parse({"--bind_cores_to_rank", "p"});
+  EXPECT_TRUE(all.bind_cores);
+  EXPECT_THAT(all.bind_core_list, ElementsAre());
+  EXPECT_THAT(parse({"--bind_cores_to_rank", "--bind_core_list", "1,3-5,7", "p"})->bind_core_list,
+              ElementsAre(1, 3, 4, 5, 7));
 }
 
 TEST(LaunchOptions, MistakesAreOneLineThatNamesTheFlag) {
@@ -108,6 +122,10 @@ TEST(LaunchOptions, MistakesAreOneLineThatNamesTheFlag) {
       {{"-i", "a", "-e", "b", "p"}, "--include and --exclude"},
       {{"--log_level", "loud", "p"}, "log level 'loud'"},
       {{"--hostfile"}, "--hostfile"},
+      {{"--launcher_args", "'x", "p"}, "--launcher_args: ''x' has a quote"},
+      {{"--bind_core_list", "0-3", "p"}, "without --bind_cores_to_rank"},
+      {{"--bind_cores_to_rank", "--bind_core_list", "3,1", "p"}, "--bind_core_list: core list '3,1'"},
+      {{"--bind_cores_to_rank", "--bind_core_list", "", "p"}, "--bind_core_list: core list ''"},
   };
   for (const auto& [words, expected] : cases) {
     const std::string message = error_of(words);

@@ -2,6 +2,7 @@
 // [MILLISECONDS].
 //   socket: rank 0 accepts one connection on the descriptor it was handed; the others connect and say so
 //   bind:   rank 0 binds MASTER_PORT itself
+//   discover: says which rank it is by the variables of mpirun or srun
 //   hold:   rank 0 keeps the socket, all sleep
 #include <arpa/inet.h>
 #include <fmt/format.h>
@@ -17,6 +18,7 @@
 #include <thread>
 
 #include "deepspeed/base/env.h"
+#include "deepspeed/base/rank_discovery.h"
 
 namespace {
 
@@ -65,9 +67,18 @@ int bind_master_port() {
   return 0;
 }
 
+int say_who_started_us() {
+  const auto found = deepspeed::base::discover_rank();
+  if (!found) return fmt::print("started by nobody\n"), 8;
+  fmt::print("{}: rank {} of {}, local rank {} of {}\n", found->starter, found->rank, found->world_size,
+             found->local_rank, found->local_world_size.value_or(0));
+  return 0;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (argc > 1 && std::string(argv[argc - 1]) == "discover") return say_who_started_us();
   const bool is_master = *env("RANK") == "0";
   const std::string action = argc > 2 ? argv[2] : "";
   // The rank that connects does so at once; the one that accepts takes its time.

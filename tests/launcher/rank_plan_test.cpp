@@ -12,8 +12,8 @@ using testing::ElementsAre;
 using testing::Not;
 using testing::StartsWith;
 
-const LaunchFacts kFacts{
-    "127.0.0.1", 29500, "17.5", "20260101000000", {"HOME=/h", "RANK=9", "DS_RENDEZVOUS_FD=7"}};
+const LaunchFacts kFacts{"127.0.0.1",      29500, "17.5",
+                         "20260101000000", {},    {"HOME=/h", "RANK=9", "DS_RENDEZVOUS_FD=7"}};
 const Program kNative{"/bin/prog", {"prog"}, false};
 
 TEST(RankPlan, TellsEveryRankWhoItIs) {
@@ -52,6 +52,19 @@ TEST(RankPlan, GivesTheSocketToRankZeroOfACompiledProgramOnly) {
   LaunchOptions options;
   options.no_listen = true;
   EXPECT_FALSE(plan_ranks(options, host, kNative, kFacts)[0].gets_socket);
+}
+
+TEST(RankPlan, ABoundRankHasAThreadForEachCore) {
+  LaunchFacts facts = kFacts;
+  facts.base_environment.push_back("OMP_NUM_THREADS=64");
+  const Host host{"localhost", {0, 1}};
+  EXPECT_THAT(plan_ranks({}, host, kNative, facts)[1].environment, Contains("OMP_NUM_THREADS=64"));
+  facts.bindings = bind_cores({1, 3, 4, 5}, 2, {});
+  const auto plans = plan_ranks({}, host, kNative, facts);
+  EXPECT_THAT(plans[0].binding->cores, ElementsAre(1, 3));
+  EXPECT_THAT(plans[1].binding->cores, ElementsAre(4, 5));
+  EXPECT_THAT(plans[1].environment, Contains("OMP_NUM_THREADS=2"));
+  EXPECT_THAT(plans[1].environment, Not(Contains("OMP_NUM_THREADS=64")));
 }
 
 TEST(RankPlan, NamesLogsByTimeAndRank) {
