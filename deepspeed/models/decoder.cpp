@@ -60,8 +60,8 @@ DecoderLayer::DecoderLayer(const ArchSpec& s, size_t index, const nn::RngPtr& rn
   mlp_ = register_module("mlp", std::make_shared<nn::Mlp>(mlp_config(s)));
 }
 
-at::Tensor DecoderLayer::compute(const at::Tensor& x, const std::optional<ops::RotaryTable>& rotary, nn::KvCache* cache,
-                                 const std::optional<at::Tensor>& starts) {
+at::Tensor DecoderLayer::compute(const at::Tensor& x, const std::optional<ops::RotaryTable>& rotary,
+                                 nn::KvCache* cache, const std::optional<at::Tensor>& starts) {
   const at::Tensor attended = attention_->forward(norm1_->forward(x), rotary, cache, starts);
   const at::Tensor middle =
       ops::dropout_add(x, attended, attention_dropout_.p(is_training()), attention_dropout_.key());
@@ -73,8 +73,9 @@ Decoder::Decoder(ArchSpec spec, nn::RngPtr rng)
     : spec_(std::move(spec)), embedding_dropout_(spec_.embedding_dropout, rng, "embedding") {
   const nn::Init init = nn::Init::normal(spec_.init_std);
   embedding_ = register_module(
-      "embedding",
-      std::make_shared<nn::Embedding>(spec_.vocab, spec_.hidden, init, spec_.padding_token.value_or(-1)));
+      "embedding", std::make_shared<nn::Embedding>(
+                       spec_.vocab, spec_.hidden, init, spec_.padding_token.value_or(-1),
+                       spec_.tied_embeddings ? ops::TableGradient::kRows : ops::TableGradient::kDense));
   if (spec_.embedding_norm)
     embedding_norm_ = register_module("embedding_norm",
                                       std::make_shared<nn::Norm>(spec_.norm, spec_.hidden, spec_.norm_eps));

@@ -1,7 +1,5 @@
 #include "deepspeed/nn/linear.h"
 
-#include <ATen/ops/embedding.h>
-
 namespace deepspeed::nn {
 
 void Linear::set_projection(std::unique_ptr<Projection> projection) {
@@ -18,11 +16,14 @@ void Linear::set_projection(std::unique_ptr<Projection> projection) {
   projection_->bind(std::move(tensors));
 }
 
-Embedding::Embedding(int64_t count, int64_t width, Init init, int64_t padding) : padding_(padding) {
+Embedding::Embedding(int64_t count, int64_t width, Init init, int64_t padding, ops::TableGradient gradient)
+    : padding_(padding), gradient_(gradient) {
   if (padding >= 0) init = init.with_zeros(padding * width, (padding + 1) * width);
   weight_ = declare_parameter("weight", {count, width}, init);
 }
 
-at::Tensor Embedding::compute(const at::Tensor& ids) { return at::embedding(weight_, ids, padding_); }
+at::Tensor Embedding::compute(const at::Tensor& ids) {
+  return ops::embedding(weight_, ids, padding_, gradient_);
+}
 
 }  // namespace deepspeed::nn

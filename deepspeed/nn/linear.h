@@ -5,6 +5,7 @@
 
 #include "deepspeed/nn/block.h"
 #include "deepspeed/nn/projection.h"
+#include "deepspeed/ops/embedding.h"
 
 namespace deepspeed::nn {
 
@@ -28,7 +29,8 @@ class Embedding : public BlockModule<Embedding> {
  public:
   /// A table of `count` rows of `width`. The row `padding`, if not negative, starts as zero and gets no
   /// gradient from its lookups, as in torch.nn.Embedding.
-  Embedding(int64_t count, int64_t width, Init init, int64_t padding = -1);
+  Embedding(int64_t count, int64_t width, Init init, int64_t padding = -1,
+            ops::TableGradient gradient = ops::TableGradient::kDense);
 
   /// ids (int64, any shape) -> [..., width]. The ids must lie in [0, count).
   at::Tensor compute(const at::Tensor& ids);
@@ -36,6 +38,7 @@ class Embedding : public BlockModule<Embedding> {
 
  private:
   int64_t padding_;
+  ops::TableGradient gradient_;
   at::Tensor weight_;
 };
 

@@ -91,12 +91,21 @@ Outcome compute(const at::Tensor& hidden, const at::Tensor& weight, const at::Te
   return out;
 }
 
+// The gradients, until backward takes them: alone with them, autograd may add to them in place.
+struct Gradients : torch::CustomClassHolder {
+  at::Tensor hidden, weight;
+};
+
 struct LinearCrossEntropy : torch::autograd::Function<LinearCrossEntropy> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& hidden, const at::Tensor& weight,
                             const at::Tensor& labels, int64_t ignore_index) {
-    const Outcome out =
+    Outcome out =
         compute(hidden, weight, labels, ignore_index, hidden.requires_grad(), weight.requires_grad());
-    ctx->save_for_backward({out.hidden, out.weight});
+    auto gradients = c10::make_intrusive<Gradients>();
+    gradients->hidden = std::move(out.hidden);
+    gradients->weight = std::move(out.weight);
+    ctx->saved_data["gradients"] = c10::IValue::make_capsule(std::move(gradients));
+    ctx->save_for_backward({labels});  // a second backward without retain_graph is refused by asking for it
     ctx->saved_data["hidden_type"] = hidden.scalar_type();
     ctx->saved_data["weight_type"] = weight.scalar_type();
     ctx->saved_data["factor"] = LossFactor::current();
@@ -105,17 +114,24 @@ struct LinearCrossEntropy : torch::autograd::Function<LinearCrossEntropy> {
 
   static variable_list backward(AutogradContext* ctx, const variable_list& upstream) {
     refuse_second_derivative(kOp);
-    const variable_list saved = ctx->get_saved_variables();
+    ctx->get_saved_variables();
+    const auto capsule = ctx->saved_data["gradients"].toCapsule();
+    auto& saved = static_cast<Gradients&>(*capsule);
     const double factor = upstream[0].item<double>() / ctx->saved_data["factor"].toDouble();
     // Without retain_graph nobody will read what was kept again, so that it may become the gradient itself.
     const bool last = !torch::autograd::get_current_graph_task_keep_graph();
-    auto gradient = [&](size_t i, const char* type) {
-      if (!saved[i].defined() || !ctx->needs_input_grad(i)) return at::Tensor();
-      at::Tensor g = last ? saved[i] : saved[i].clone();
+    auto gradient = [&](size_t i, at::Tensor& kept, const char* type) {
+      if (!kept.defined() || !ctx->needs_input_grad(i)) return at::Tensor();
+      at::Tensor g = last ? std::move(kept) : kept.clone();
       if (std::abs(factor - 1) > 1e-7) g.mul_(factor);  // the incoming gradient is a rounded product
-      return g.to(ctx->saved_data[type].toScalarType());
+      return g.scalar_type() == ctx->saved_data[type].toScalarType()
+                 ? g
+                 : g.to(ctx->saved_data[type].toScalarType());
     };
-    return {gradient(0, "hidden_type"), gradient(1, "weight_type"), at::Tensor(), at::Tensor()};
+    variable_list gradients(4);
+    gradients[0] = gradient(0, saved.hidden, "hidden_type");
+    gradients[1] = gradient(1, saved.weight, "weight_type");
+    return gradients;
   }
 };
 

@@ -54,7 +54,8 @@ at::Tensor GradientReducer::slot(size_t param) {
 // What gradients are multiplied by on their way into a bucket: whole sums once, as their window closes.
 double GradientReducer::factor_now() const { return reduces_now() && wire_ == dtype_ ? scale_.before : 1.0; }
 
-void GradientReducer::add(size_t param, const at::Tensor& grad) {
+void GradientReducer::add(size_t param, const at::Tensor& gradient) {
+  const at::Tensor grad = gradient.is_sparse() ? gradient.to_dense() : gradient;
   DS_CHECK(!arrived_[param] || bucket_of_[param] >= next_bucket_ || !reduces_now(),
            "a further gradient of '{}' arrived after its bucket had been reduced: the parameter is used by "
            "several nested "

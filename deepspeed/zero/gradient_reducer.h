@@ -32,9 +32,9 @@ class GradientReducer {
   /// so all ranks must say the same.
   void set_boundary(bool boundary) { boundary_ = boundary; }
 
-  /// Takes the gradient of one parameter; it may be freed afterwards. Issues every bucket that is now
+  /// Takes the gradient of one parameter, dense or sparse; it may be freed afterwards. Issues every bucket that is now
   /// complete and next in the plan's order.
-  void add(size_t param, const at::Tensor& grad);
+  void add(size_t param, const at::Tensor& gradient);
 
   /// All gradients of this backward have come. Parameters without one count as zero (`on_unused` sees them);
   /// issues the rest and waits for everything. Collective: every rank calls it once a micro-batch.

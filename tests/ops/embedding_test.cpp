@@ -1,0 +1,68 @@
+#include "deepspeed/ops/embedding.h"
+
+#include <ATen/ATen.h>
+#include <gmock/gmock.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include "deepspeed/base/error.h"
+
+namespace deepspeed::ops {
+namespace {
+
+at::Tensor table(int64_t count, int64_t width, at::ScalarType type) {
+  return at::arange(count * width, at::kFloat)
+      .mul(0.37)
+      .sin()
+      .view({count, width})
+      .to(type)
+      .requires_grad_(true);
+}
+
+TEST(Embedding, RowsOfTheGradientAreThoseOfTheDenseOneInFp32) {
+  for (at::ScalarType type : {at::kFloat, at::kBFloat16, at::kHalf})
+    for (int64_t padding : {-1, 3}) {
+      const at::Tensor ids = at::tensor({3, 7, 3, 0, 7, 7, 2, 9, 3, 7}, at::kLong).view({2, 5});
+      const at::Tensor upstream = at::arange(60, at::kFloat).cos().view({2, 5, 6}).to(type);
+      const at::Tensor dense = table(11, 6, type).detach().to(at::kFloat).requires_grad_(true),
+                       rows = table(11, 6, type);
+      const at::Tensor a = ops::embedding(dense, ids, padding),
+                       b = ops::embedding(rows, ids, padding, TableGradient::kRows);
+      EXPECT_TRUE(at::equal(a.to(type), b));
+      a.backward(upstream.to(at::kFloat)), b.backward(upstream);
+      ASSERT_TRUE(rows.grad().is_sparse());
+      EXPECT_EQ(rows.grad()._indices().size(1), padding == 3 ? 4 : 5);
+      EXPECT_TRUE(at::equal(rows.grad().to_dense(), dense.grad().to(type))) << type << padding;
+    }
+}
+
+TEST(Embedding, ATiedTablesGradientIsTheSumOfBothUses) {
+  const auto gradient = [](TableGradient kind) {
+    const at::Tensor weight = table(50, 4, at::kFloat), ids = at::tensor({1, 49, 1, 7}, at::kLong);
+    const at::Tensor x = ops::embedding(weight, ids, -1, kind);
+    at::matmul(x, weight.t()).tanh().sum().backward();
+    return weight.grad();
+  };
+  const at::Tensor got = gradient(TableGradient::kRows);
+  EXPECT_FALSE(got.is_sparse());
+  EXPECT_TRUE(at::equal(got, gradient(TableGradient::kDense)));
+}
+
+TEST(Embedding, NoLookupOrOnlyPaddingGivesNoRow) {
+  const at::Tensor weight = table(5, 2, at::kFloat);
+  ops::embedding(weight, at::full({3}, 4, at::kLong), 4, TableGradient::kRows).sum().backward();
+  EXPECT_EQ(weight.grad()._indices().size(1), 0);
+  EXPECT_EQ(ops::embedding(weight, at::empty({0}, at::kLong), -1, TableGradient::kRows).numel(), 0);
+}
+
+TEST(Embedding, NamesAnIdOutsideTheTable) {
+  for (int64_t bad : {-1, 5, INT32_MAX}) try {
+      ops::embedding(table(5, 2, at::kFloat), at::tensor({int64_t{0}, bad}, at::kLong));
+      FAIL();
+    } catch (const base::Error& error) {
+      EXPECT_THAT(error.what(), testing::HasSubstr("at position 1 is outside the table of 5 rows"));
+    }
+  EXPECT_THROW(ops::embedding(table(5, 2, at::kFloat), at::zeros({2}, at::kInt)), base::Error);
+}
+
+}  // namespace
+}  // namespace deepspeed::ops
