@@ -1,130 +1,219 @@
-// The fused ops against what ATen offers for the same work, forward and backward, at the sizes of one rank of
-// the 45M GPT-2 (512 tokens, width 512, vocabulary 50257). One thread unless OMP_NUM_THREADS says otherwise:
-//   OMP_NUM_THREADS=1 ops_fused_bench --benchmark_filter=CrossEntropy
-// Each pair is Ours/Aten with the element type as its argument: 0 fp32, 1 bf16.
+// Every fused op beside ATen's composition of the same work, forward and backward in turn, at the sizes of
+// one rank of the 45M GPT-2 (2 x 256 tokens, width 512, 8 heads, vocabulary 50257): time and the tensor
+// memory that a call needs beyond its inputs. One thread unless OMP_NUM_THREADS says otherwise.
+//   ops_fused_bench [--json] [--pairs N] [NAME ...]
 #include <ATen/ATen.h>
-#include <benchmark/benchmark.h>
+#include <ATen/Parallel.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <chrono>
+#include <functional>
+#include <nlohmann/json.hpp>
+
+#include "deepspeed/accel/memory.h"
+#include "deepspeed/accel/tensor_memory.h"
+#include "deepspeed/base/cpu_features.h"
+#include "deepspeed/ops/adam.h"
+#include "deepspeed/ops/attention.h"
+#include "deepspeed/ops/dropout.h"
+#include "deepspeed/ops/embedding.h"
 #include "deepspeed/ops/gelu.h"
 #include "deepspeed/ops/layer_norm.h"
 #include "deepspeed/ops/linear_cross_entropy.h"
 #include "deepspeed/ops/rms_norm.h"
+#include "deepspeed/ops/rotary.h"
 #include "deepspeed/ops/swiglu.h"
 
 namespace {
 
-using deepspeed::ops::GeluKind;
+namespace ops = deepspeed::ops;
 using Tensors = std::vector<at::Tensor>;
+using Make = std::function<Tensors(at::ScalarType)>;
+using Compute = std::function<at::Tensor(const Tensors&)>;
 
-constexpr int64_t kTokens = 512, kWidth = 512, kInner = 2048, kVocabulary = 50257;
+constexpr int64_t kBatch = 2, kLength = 256, kTokens = kBatch * kLength, kWidth = 512, kInner = 2048,
+                  kHeads = 8, kHeadDim = 64, kVocabulary = 50257;
+const deepspeed::accel::RngKey kKey{1, 2};
+
+struct Op {
+  std::string name;
+  Make inputs;
+  Compute ours, aten;
+};
 
 at::Tensor leaf(at::IntArrayRef sizes, at::ScalarType type) {
   return (at::randn(sizes) * 0.3).to(type).requires_grad_();
 }
+Make leaves(std::vector<std::vector<int64_t>> shapes) {
+  return [shapes](at::ScalarType type) {
+    Tensors out;
+    for (const auto& shape : shapes) out.push_back(leaf(shape, type));
+    return out;
+  };
+}
 
-// Forward and backward of y = f(inputs), the gradient of y being ones.
-template <class Make, class F>
-void measure(benchmark::State& state, Make make, F f) {
-  const Tensors inputs = make(state.range(0) == 1 ? at::kBFloat16 : at::kFloat);
-  const at::Tensor upstream = at::ones_like(f(inputs).detach());
-  for (auto _ : state) {
-    const at::Tensor y = f(inputs);
-    benchmark::DoNotOptimize(torch::autograd::grad({y}, inputs, {upstream}));
+// As Hugging Face writes what ATen has no single op for.
+at::Tensor llama_norm(const at::Tensor& x, const at::Tensor& weight) {
+  const at::Tensor wide = x.to(at::kFloat);
+  return weight * (wide * at::rsqrt(wide.pow(2).mean(-1, true) + 1e-6)).to(x.scalar_type());
+}
+at::Tensor rotate_half(const at::Tensor& x, const ops::RotaryTable& table) {
+  const at::Tensor cos = at::cat({table.cos, table.cos}, -1).to(x.scalar_type()),
+                   sin = at::cat({table.sin, table.sin}, -1).to(x.scalar_type());
+  const auto halves = x.chunk(2, -1);
+  return x * cos + at::cat({-halves[1], halves[0]}, -1) * sin;
+}
+at::Tensor tied_loss(const Tensors& t, const at::Tensor& ids, const at::Tensor& labels, bool ours) {
+  const at::Tensor x =
+      ours ? ops::embedding(t[0], ids, -1, ops::TableGradient::kRows) : at::embedding(t[0], ids);
+  return ours ? ops::linear_cross_entropy(x, t[0], labels)
+              : at::cross_entropy_loss(at::matmul(x, t[0].t()).to(at::kFloat), labels);
+}
+
+std::vector<Op> norms_and_activations() {
+  return {
+      {"layer_norm", leaves({{kTokens, kWidth}, {kWidth}, {kWidth}}),
+       [](const Tensors& t) { return ops::layer_norm(t[0], t[1], t[2], 1e-5); },
+       [](const Tensors& t) { return at::layer_norm(t[0], {kWidth}, t[1], t[2], 1e-5); }},
+      {"rms_norm", leaves({{kTokens, kWidth}, {kWidth}}),
+       [](const Tensors& t) { return ops::rms_norm(t[0], t[1], 1e-6); },
+       [](const Tensors& t) { return llama_norm(t[0], t[1]); }},
+      {"gelu_tanh", leaves({{kTokens, kInner}}),
+       [](const Tensors& t) { return ops::gelu(t[0], ops::GeluKind::kTanh); },
+       [](const Tensors& t) { return at::gelu(t[0], "tanh"); }},
+      {"gelu_erf", leaves({{kTokens, kInner}}),
+       [](const Tensors& t) { return ops::gelu(t[0], ops::GeluKind::kErf); },
+       [](const Tensors& t) { return at::gelu(t[0]); }},
+      {"swiglu", leaves({{kTokens, kInner}, {kTokens, kInner}}),
+       [](const Tensors& t) { return ops::swiglu(t[0], t[1]); },
+       [](const Tensors& t) { return at::silu(t[0]) * t[1]; }},
+      {"dropout_add", leaves({{kTokens, kWidth}, {kTokens, kWidth}}),
+       [](const Tensors& t) { return ops::dropout_add(t[0], t[1], 0.1, kKey); },
+       [](const Tensors& t) { return t[0] + at::dropout(t[1], 0.1, true); }},
+  };
+}
+
+std::vector<Op> attention_and_losses() {
+  const std::vector<int64_t> heads{kBatch, kHeads, kLength, kHeadDim};
+  const auto table = ops::rotary_table(kHeadDim, kLength, 0);
+  const at::Tensor labels = at::randint(kVocabulary, {kTokens}, at::kLong);
+  const at::Tensor ids = at::randint(kVocabulary, {kTokens}, at::kLong);
+  const auto attention = [](double p) {
+    ops::AttentionOptions options;
+    options.dropout_p = p;
+    options.rng = kKey;
+    return options;
+  };
+  std::vector<Op> out;
+  for (const double p : {0.0, 0.1})
+    out.push_back({p == 0 ? "attention" : "attention_dropout", leaves({heads, heads, heads}),
+                   [=](const Tensors& t) { return ops::attention(t[0], t[1], t[2], attention(p)); },
+                   [p](const Tensors& t) {
+                     return at::scaled_dot_product_attention(t[0], t[1], t[2], std::nullopt, p, true);
+                   }});
+  out.push_back({"rotary", leaves({heads}), [table](const Tensors& t) { return ops::rotary(t[0], table); },
+                 [table](const Tensors& t) { return rotate_half(t[0], table); }});
+  out.push_back({"linear_cross_entropy", leaves({{kTokens, kWidth}, {kVocabulary, kWidth}}),
+                 [labels](const Tensors& t) { return ops::linear_cross_entropy(t[0], t[1], labels); },
+                 [labels](const Tensors& t) {
+                   return at::cross_entropy_loss(at::matmul(t[0], t[1].t()).to(at::kFloat), labels);
+                 }});
+  out.push_back({"tied_embedding_and_loss", leaves({{kVocabulary, kWidth}}),
+                 [=](const Tensors& t) { return tied_loss(t, ids, labels, true); },
+                 [=](const Tensors& t) { return tied_loss(t, ids, labels, false); }});
+  return out;
+}
+
+struct Cost {
+  double seconds = 0;
+  int64_t bytes = 0;
+};
+
+Cost forward_backward(const Compute& compute, const Tensors& inputs, const at::Tensor& upstream, int calls) {
+  const deepspeed::accel::TensorMemory memory;
+  const auto start = std::chrono::steady_clock::now();
+  for (int i = 0; i < calls; ++i) torch::autograd::grad({compute(inputs)}, inputs, {upstream});
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+  return {took.count() / calls, memory.peak_bytes()};
+}
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+struct Row {
+  std::string name, type;
+  double ours, aten, ratio;  // seconds; the ratio is the median of the pairs'
+  int64_t our_bytes, aten_bytes;
+};
+
+Row measure(const Op& op, at::ScalarType type, int pairs) {
+  const Tensors inputs = op.inputs(type);
+  const at::Tensor a = at::ones_like(op.ours(inputs).detach()), b = at::ones_like(op.aten(inputs).detach());
+  const Cost once = forward_backward(op.aten, inputs, b, 1);
+  const int calls = std::clamp(static_cast<int>(0.02 / once.seconds), 1, 200);
+  forward_backward(op.ours, inputs, a, calls), forward_backward(op.aten, inputs, b, calls);
+  std::vector<double> ours, aten, ratios;
+  Cost mine, theirs;
+  for (int i = 0; i < pairs; ++i) {
+    mine = forward_backward(op.ours, inputs, a, calls);
+    theirs = forward_backward(op.aten, inputs, b, calls);
+    ours.push_back(mine.seconds), aten.push_back(theirs.seconds);
+    ratios.push_back(theirs.seconds / mine.seconds);
   }
+  return {op.name,        type == at::kFloat ? "fp32" : "bf16",
+          median(ours),   median(aten),
+          median(ratios), mine.bytes,
+          theirs.bytes};
 }
 
-Tensors norm_inputs(at::ScalarType type) {
-  return {leaf({kTokens, kWidth}, type), leaf({kWidth}, type), leaf({kWidth}, type)};
+void print(const Row& r, bool json) {
+  if (json) {
+    fmt::print("{}\n", nlohmann::ordered_json{{"name", "ops." + r.name + "." + r.type},
+                                              {"unit", "s"},
+                                              {"ours", r.ours},
+                                              {"rival", r.aten},
+                                              {"rival_name", "ATen"},
+                                              {"ratio", r.ratio},
+                                              {"limit", nullptr},
+                                              {"ours_bytes", r.our_bytes},
+                                              {"rival_bytes", r.aten_bytes},
+                                              {"cpu", deepspeed::base::cpu_summary()}}
+                           .dump());
+    return;
+  }
+  fmt::print("{:<24} {:<5} {:>10.3f} {:>10.3f} {:>7.2f} {:>9.2f} {:>9.2f} {:>7.2f}\n", r.name, r.type,
+             r.ours * 1e3, r.aten * 1e3, r.ratio, static_cast<double>(r.our_bytes) / 1e6,
+             static_cast<double>(r.aten_bytes) / 1e6,
+             static_cast<double>(r.aten_bytes) / static_cast<double>(std::max<int64_t>(1, r.our_bytes)));
 }
-void LayerNormOurs(benchmark::State& state) {
-  measure(state, norm_inputs,
-          [](const Tensors& t) { return deepspeed::ops::layer_norm(t[0], t[1], t[2], 1e-5); });
-}
-void LayerNormAten(benchmark::State& state) {
-  measure(state, norm_inputs,
-          [](const Tensors& t) { return at::layer_norm(t[0], {kWidth}, t[1], t[2], 1e-5); });
-}
-
-Tensors rms_inputs(at::ScalarType type) { return {leaf({kTokens, kWidth}, type), leaf({kWidth}, type)}; }
-void RmsNormOurs(benchmark::State& state) {
-  measure(state, rms_inputs, [](const Tensors& t) { return deepspeed::ops::rms_norm(t[0], t[1], 1e-6); });
-}
-// As Hugging Face's LlamaRMSNorm computes it.
-void RmsNormAten(benchmark::State& state) {
-  measure(state, rms_inputs, [](const Tensors& t) {
-    const at::Tensor x = t[0].to(at::kFloat);
-    return t[1] * (x * at::rsqrt(x.pow(2).mean(-1, true) + 1e-6)).to(t[0].scalar_type());
-  });
-}
-
-Tensors inner_input(at::ScalarType type) { return {leaf({kTokens, kInner}, type)}; }
-void GeluTanhOurs(benchmark::State& state) {
-  measure(state, inner_input, [](const Tensors& t) { return deepspeed::ops::gelu(t[0], GeluKind::kTanh); });
-}
-void GeluTanhAten(benchmark::State& state) {
-  measure(state, inner_input, [](const Tensors& t) { return at::gelu(t[0], "tanh"); });
-}
-// As Hugging Face's NewGELUActivation ("gelu_new") computes it.
-void GeluTanhEager(benchmark::State& state) {
-  measure(state, inner_input, [](const Tensors& t) {
-    const at::Tensor& x = t[0];
-    return 0.5 * x * (1.0 + at::tanh(0.7978845608 * (x + 0.044715 * x.pow(3.0))));
-  });
-}
-void GeluErfOurs(benchmark::State& state) {
-  measure(state, inner_input, [](const Tensors& t) { return deepspeed::ops::gelu(t[0], GeluKind::kErf); });
-}
-void GeluErfAten(benchmark::State& state) {
-  measure(state, inner_input, [](const Tensors& t) { return at::gelu(t[0]); });
-}
-
-Tensors gate_inputs(at::ScalarType type) {
-  return {leaf({kTokens, kInner}, type), leaf({kTokens, kInner}, type)};
-}
-void SwigluOurs(benchmark::State& state) {
-  measure(state, gate_inputs, [](const Tensors& t) { return deepspeed::ops::swiglu(t[0], t[1]); });
-}
-void SwigluAten(benchmark::State& state) {
-  measure(state, gate_inputs, [](const Tensors& t) { return at::silu(t[0]) * t[1]; });
-}
-
-Tensors head_inputs(at::ScalarType type) {
-  return {leaf({kTokens, kWidth}, type), leaf({kVocabulary, kWidth}, type)};
-}
-// Three products of N x C x V each.
-void count_products(benchmark::State& state) {
-  state.counters["GFLOP/s"] = benchmark::Counter(6.0 * kTokens * kWidth * kVocabulary * 1e-9,
-                                                 benchmark::Counter::kIsIterationInvariantRate);
-}
-void CrossEntropyOurs(benchmark::State& state) {
-  const at::Tensor labels = at::randint(kVocabulary, {kTokens}, at::kLong);
-  measure(state, head_inputs,
-          [&](const Tensors& t) { return deepspeed::ops::linear_cross_entropy(t[0], t[1], labels); });
-  count_products(state);
-}
-void CrossEntropyAten(benchmark::State& state) {
-  const at::Tensor labels = at::randint(kVocabulary, {kTokens}, at::kLong);
-  measure(state, head_inputs, [&](const Tensors& t) {
-    return at::cross_entropy_loss(at::matmul(t[0], t[1].t()).to(at::kFloat), labels);
-  });
-  count_products(state);
-}
-
-BENCHMARK(LayerNormOurs)->Arg(0)->Arg(1)->Unit(benchmark::kMicrosecond);
-BENCHMARK(LayerNormAten)->Arg(0)->Arg(1)->Unit(benchmark::kMicrosecond);
-BENCHMARK(RmsNormOurs)->Arg(0)->Arg(1)->Unit(benchmark::kMicrosecond);
-BENCHMARK(RmsNormAten)->Arg(0)->Arg(1)->Unit(benchmark::kMicrosecond);
-BENCHMARK(GeluTanhOurs)->Arg(0)->Arg(1)->Unit(benchmark::kMicrosecond);
-BENCHMARK(GeluTanhAten)->Arg(0)->Arg(1)->Unit(benchmark::kMicrosecond);
-BENCHMARK(GeluTanhEager)->Arg(0)->Arg(1)->Unit(benchmark::kMicrosecond);
-BENCHMARK(GeluErfOurs)->Arg(0)->Arg(1)->Unit(benchmark::kMicrosecond);
-BENCHMARK(GeluErfAten)->Arg(0)->Arg(1)->Unit(benchmark::kMicrosecond);
-BENCHMARK(SwigluOurs)->Arg(0)->Arg(1)->Unit(benchmark::kMicrosecond);
-BENCHMARK(SwigluAten)->Arg(0)->Arg(1)->Unit(benchmark::kMicrosecond);
-BENCHMARK(CrossEntropyOurs)->Arg(0)->Arg(1)->Unit(benchmark::kMillisecond);
-BENCHMARK(CrossEntropyAten)->Arg(0)->Arg(1)->Unit(benchmark::kMillisecond);
 
 }  // namespace
 
-BENCHMARK_MAIN();
+int main(int argc, char** argv) {
+  CLI::App app("The fused ops beside ATen's compositions.");
+  bool json = false;
+  int pairs = 9;
+  std::vector<std::string> names;
+  app.add_flag("--json", json, "one JSON object a row");
+  app.add_option("--pairs", pairs)->check(CLI::Range(1, 1000))->capture_default_str();
+  app.add_option("names", names, "only ops whose names contain one of these");
+  CLI11_PARSE(app, argc, argv);
+  deepspeed::accel::keep_freed_memory();
+  if (!json) {
+    fmt::print("forward + backward, {} threads, medians of {} pairs; {}\n", at::get_num_threads(), pairs,
+               deepspeed::base::cpu_summary());
+    fmt::print("{:<24} {:<5} {:>10} {:>10} {:>7} {:>9} {:>9} {:>7}\n", "op", "type", "ours ms", "ATen ms",
+               "ratio", "ours MB", "ATen MB", "ratio");
+  }
+  auto all = norms_and_activations();
+  for (auto& op : attention_and_losses()) all.push_back(std::move(op));
+  for (const Op& op : all) {
+    const auto wanted = [&](const std::string& part) { return op.name.find(part) != std::string::npos; };
+    if (!names.empty() && std::none_of(names.begin(), names.end(), wanted)) continue;
+    for (const auto type : {at::kFloat, at::kBFloat16}) print(measure(op, type, pairs), json);
+  }
+}

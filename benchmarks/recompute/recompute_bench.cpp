@@ -79,7 +79,7 @@ int main(int argc, char** argv) {
   accel::keep_freed_memory();
   at::set_num_threads(1);
   fmt::print("24 layers, hidden 384, {} x {} tokens, dropout 0.1, 1 thread, medians of {} pairs; {}\n",
-             kBatch, kLength, pairs, base::cpu_features().model);
+             kBatch, kLength, pairs, base::cpu_summary());
   fmt::print("{:<9} {:>10} {:>12} {:>8} {:>10} {:>8}   {}\n", "type", "plain MB", "recomputed", "ratio",
              "plain s", "ratio", "losses");
   compare(at::kFloat, pairs);

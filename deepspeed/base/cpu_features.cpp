@@ -104,4 +104,19 @@ const char* isa_name(Isa isa) {
   return "unknown";
 }
 
+std::string cpu_summary() {
+  const CpuFeatures& f = cpu_features();
+  std::string text = f.model.empty() ? "unknown processor" : f.model;
+  const std::pair<bool, const char*> flags[] = {{f.avx2, "avx2"},
+                                                {f.avx512, "avx512"},
+                                                {f.avx512_vnni, "avx512_vnni"},
+                                                {f.avx512_bf16, "avx512_bf16"},
+                                                {f.avx512_fp16, "avx512_fp16"},
+                                                {f.amx_bf16, "amx_bf16"},
+                                                {f.amx_int8, "amx_int8"}};
+  for (const auto& [present, name] : flags)
+    if (present) text += std::string(" ") + name;
+  return text;
+}
+
 }  // namespace deepspeed::base

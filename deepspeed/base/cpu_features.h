@@ -23,6 +23,10 @@ struct CpuFeatures {
 
 const CpuFeatures& cpu_features();
 
+/// The processor and those of its features that matter here, on one line: what a benchmark prints beside its
+/// figures.
+std::string cpu_summary();
+
 /// The best of `available` (sorted or not) that this processor runs and that DS_FORCE_ISA
 /// (scalar|avx2|avx512|avx512_bf16|amx) allows.
 Isa best_isa(const std::vector<Isa>& available);
