@@ -38,7 +38,7 @@ TEST(AutoValues, AllBatchKeysTogetherAreHuggingFacesEightARank) {
                                       "gradient_accumulation_steps": "auto"})");
   EXPECT_EQ(c.engine.train_batch_size, 16);
   EXPECT_THAT(c.warnings,
-              Contains(HasSubstr("train_micro_batch_size_per_gpu = \"auto\" at ds.json:1:29: taken "
+              Contains(HasSubstr("train_micro_batch_size_per_gpu = \"auto\" at ds.json:1:30: taken "
                                  "as 8 (the default of Hugging Face's TrainingArguments)")));
 }
 

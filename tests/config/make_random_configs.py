@@ -20,6 +20,9 @@ WORLD_SIZE = 2
 WORDS = ["alpha", "run/1", "x y", "Warn", "0"]
 REMOVED = ["nebula", "compression_training", "amp", "quantize_training", "sparse_gradients", "eigenvalue",
            "sparse_attention", "elasticity", "graph_harvesting", "curriculum_learning", "progressive_layer_drop"]
+REMOVED_ZERO = {"mics_shard_size": -1, "mics_hierarchical_params_gather": False, "zeropp_loco_param": None}
+# Spellings before 2021, which today's DeepSpeed does not take.
+GONE = ["max_elements_per_comm"]
 
 
 class Pairs(list):
@@ -142,7 +145,8 @@ class Drawer:
 
     def block(self, table, depth=0):
         out = Pairs()
-        fields = [f for f in table["keys"] if not f["key"].startswith("<") and "variants" not in f]
+        fields = [f for f in table["keys"] if not f["key"].startswith("<") and "variants" not in f
+                  and f["key"] not in REMOVED_ZERO and f["key"] not in GONE]
         wanted = [f for f in fields if f.get("required")]
         wanted += self.rng.sample(fields, min(len(fields), self.rng.randint(1, 5)))
         seen = set()
@@ -209,7 +213,8 @@ class Breaker:
         self.d, self.rng = drawer, drawer.rng
         self.kinds = [self.unknown_key, self.wrong_type, self.out_of_range, self.fraction, self.duplicate,
                       self.old_and_new, self.wrong_word, self.batch, self.removed, self.both_precisions,
-                      self.auto_in_loose_block, self.syntax, self.null, self.two_keys]
+                      self.auto_in_loose_block, self.syntax, self.null, self.two_keys, self.gone, self.two_spellings,
+                      self.no_type, self.old_clipping, self.auto_batch, self.below_zero]
 
     def apply(self, config):
         while True:
@@ -304,7 +309,7 @@ class Breaker:
     def removed(self, config):
         key = self.rng.choice(REMOVED)
         if self.rng.random() < .25:
-            config.set("zero_optimization", Pairs([(self.rng.choice(["mics_shard_size"]), -1)]))
+            config.set("zero_optimization", Pairs([self.rng.choice(list(REMOVED_ZERO.items()))]))
         else:
             config.set(key, False if key in ("sparse_gradients", "graph_harvesting") else Pairs([("enabled", False)]))
         return to_text(config)
@@ -312,6 +317,31 @@ class Breaker:
     def both_precisions(self, config):
         for key in ("fp16", self.rng.choice(["bf16", "bfloat16"])):
             config.set(key, Pairs([("enabled", True)]))
+        return to_text(config)
+
+    def gone(self, config):
+        config.set("zero_optimization", Pairs([("stage", 1), (GONE[0], 1000)]))
+        return to_text(config)
+
+    def two_spellings(self, config):
+        for key in ("bf16", "bfloat16"):
+            config.set(key, Pairs([("enabled", False)]))
+        return to_text(config)
+
+    def no_type(self, config):
+        config.set(self.rng.choice(["optimizer", "scheduler"]), Pairs([("params", Pairs([("lr", 0.1)]))]))
+        return to_text(config)
+
+    def old_clipping(self, config):
+        config.set("optimizer", Pairs([("type", "Adam"), ("params", Pairs([("max_grad_norm", 1.0)]))]))
+        return to_text(config)
+
+    def auto_batch(self, config):
+        config.set(self.rng.choice(["train_micro_batch_size_per_gpu", "train_batch_size"]), "auto")
+        return to_text(config)
+
+    def below_zero(self, config):
+        config.set("fp16", Pairs([(self.rng.choice(["hysteresis", "loss_scale_window", "min_loss_scale"]), -1)]))
         return to_text(config)
 
     def auto_in_loose_block(self, config):
@@ -332,7 +362,8 @@ class Breaker:
             Pairs([("stage", 2), ("compute_grad_norm", False)]),
             Pairs([("stage", 1), ("allgather_bucket_size", 3)]),
             Pairs([("stage", 2), ("offload_optimizer", Pairs([("ratio", .5)]))])]))
-        config.set("fp16", self.rng.choice([Pairs([("loss_scale_window", 0)]), Pairs([("min_loss_scale", 0)]),
+        on = ("enabled", True)
+        config.set("fp16", self.rng.choice([Pairs([("loss_scale_window", 0)]), Pairs([on, ("min_loss_scale", 0)]),
                                             Pairs([("loss_scale", 4), ("loss_scale_window", 0)]), Pairs()]))
         return to_text(config)
 

@@ -214,10 +214,11 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Values(
         Wrong{R"("fp16": {"loss_scale": true})", "fp16.loss_scale must be a number >= 0"},
         Wrong{R"("fp16": {"loss_scale": -1})", "fp16.loss_scale must be a number >= 0"},
-        Wrong{R"("fp16": {"loss_scale_window": 0})",
+        Wrong{R"("fp16": {"enabled": true, "loss_scale_window": 0})",
               "fp16.loss_scale_window must be > 0 when the loss scale is dynamic"},
-        Wrong{R"("fp16": {"min_loss_scale": 0})", "fp16.min_loss_scale must be > 0"},
-        Wrong{R"("fp16": {"min_loss_scale": true})", "fp16.min_loss_scale must be a number"},
+        Wrong{R"("fp16": {"enabled": true, "min_loss_scale": 0})", "fp16.min_loss_scale must be > 0"},
+        Wrong{R"("fp16": {"min_loss_scale": true})", "fp16.min_loss_scale must be a whole number"},
+        Wrong{R"("fp16": {"min_loss_scale": 0.5})", "fp16.min_loss_scale must be a whole number"},
         Wrong{R"("fp16": null)", "fp16 must be object, not null"},
         Wrong{R"("gradient_clipping": -1)", "gradient_clipping must be a number >= 0"},
         Wrong{R"("gradient_clipping": null)", "gradient_clipping must be number, not null"},
@@ -239,6 +240,10 @@ TEST(ParseConfig, AStaticScaleNeedsNoWindow) {
       parse(R"("fp16": {"enabled": true, "loss_scale": 128, "loss_scale_window": 0, "min_loss_scale": 0})")
           .fp16.loss_scale,
       128);
+}
+
+TEST(ParseConfig, ScalesAreNotCheckedWhileFp16IsOff) {
+  EXPECT_EQ(error_in(R"("fp16": {"enabled": false, "loss_scale_window": 0, "min_loss_scale": 0})"), "");
 }
 
 TEST(ParseConfig, KeysWithoutEffectAreAccepted) {

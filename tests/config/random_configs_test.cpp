@@ -31,13 +31,24 @@ const std::vector<Difference>& differences() {
   static const std::vector<Difference> kDifferences{
       {true, "^unknown key '", "", "An unknown key anywhere is an error with the nearest known name"},
       {true, " must be .*, not null", "", "An explicit null is an error unless the key allows it"},
+      {true, "two names of one key", "", "Two names of one key together are an error"},
+      {true, "has params but no type", "", "`params` without `type` is an"},
+      {true, "no such (schedule|optimizer)|the optimizer does not clip", "",
+       "unknown types and `max_grad_norm` fail at parse"},
       {true, "\"auto\" (is not a value|cannot be resolved)", "",
        "\"auto\" where DeepSpeed takes it as a text is an error that names the key"},
-      {true, "two names of one key", "", "Two names of one key together are an error"},
-      {true, " must be | has params but no type|no such (schedule|optimizer)", "",
-       "DeepSpeed takes any type and value at the top level and in loose blocks"},
+      {false, "", "TypeError: ('>' not supported|unsupported operand)",
+       "unless it can be resolved (docs/config.md)"},
+      {true, "does not agree with|compute_grad_norm = .* needs", "",
+       "What contradicts another key fails at parse"},
+      {true, "^(zero_optimization|fp16)\\..* must be", "", "strict blocks state fewer ranges"},
+      {true, " must be ", "", "Every value is checked against its type and range when the file is read"},
       {false, "", "DeepSpeedConfigError: .*(removed|no longer)",
        "blocks that 0.19.8 removed are accepted while off"},
+      {false, "", "max_elements_per_comm", "`max_elements_per_comm` is taken as"},
+      {false, "",
+       "Partial offloading|passes\\.0|dtype: Input should be|Assertion.*enabled, |TypeError: int\\(\\)",
+       "Of a feature that is not built yet only types and ranges are checked"},
   };
   return kDifferences;
 }
@@ -108,6 +119,12 @@ TEST_F(RandomConfigs, AreAcceptedOrRefusedAsByDeepSpeed) {
     EXPECT_GT(used[i], 0) << "no draw shows this difference: " << differences()[i].documented;
 }
 
+// Values that differ as docs/differences.md says: fp32_allreduce, and "auto" that DeepSpeed keeps as a text.
+bool means_something_else(const std::string& text, const std::string& key) {
+  if (key == "communication_data_type") return text.find("fp32_allreduce") != std::string::npos;
+  return text.find("\"" + key + "\": \"auto\"") != std::string::npos;
+}
+
 TEST_F(RandomConfigs, ResolveToTheSameValues) {
   int compared = 0;
   for (const Json& record : records_) {
@@ -116,6 +133,7 @@ TEST_F(RandomConfigs, ResolveToTheSameValues) {
     if (!ours.accepted()) continue;
     for (const auto& [key, initial] : defaults_.items()) {
       const Json& real = record["values"].contains(key) ? record["values"][key] : initial;
+      if (means_something_else(record["text"], key)) continue;
       ++compared;
       ASSERT_TRUE(ours.values.count(key)) << key;
       EXPECT_EQ(ours.values.at(key), real) << key << " in " << record["text"];
