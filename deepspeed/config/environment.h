@@ -12,6 +12,8 @@ struct Variable {
   /// "" where there is none.
   const char* initial;
   const char* doc;
+  /// Changes what a training run does, so that a report on its configuration shows it.
+  bool of_a_run = false;
 };
 
 /// In the order of docs/config.md.

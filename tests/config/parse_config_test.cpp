@@ -116,6 +116,8 @@ TEST(ParseConfig, ZeroTakesOtherSpellingsOf2020) {
             "not available yet: optimizer offload (ZeRO-Offload, ZeRO-Infinity) "
             "(zero_optimization.offload_optimizer.device "
             "= \"cpu\" at ds.json:2:35)");
+  EXPECT_THAT(error_in(R"("zero_optimization": {"stage": 2, "cpu_offload_params": true})"),
+              HasSubstr("not available yet: parameter offload"));
   EXPECT_THAT(
       error_in(R"("zero_optimization": {"cpu_offload": true, "offload_optimizer": {"device": "cpu"}})"),
       HasSubstr("both are given, keep 'offload_optimizer'"));

@@ -45,7 +45,7 @@ const std::vector<Difference>& differences() {
       {true, " must be ", "", "Every value is checked against its type and range when the file is read"},
       {false, "", "DeepSpeedConfigError: .*(removed|no longer)",
        "blocks that 0.19.8 removed are accepted while off"},
-      {false, "", "max_elements_per_comm", "`max_elements_per_comm` is taken as"},
+      {false, "", "max_elements_per_comm|cpu_offload_params", "`max_elements_per_comm` is taken as"},
       {false, "",
        "Partial offloading|passes\\.0|dtype: Input should be|Assertion.*enabled, |TypeError: int\\(\\)",
        "Of a feature that is not built yet only types and ranges are checked"},

@@ -70,11 +70,13 @@ TEST(DsReport, ExplainsEachKeyOfAConfiguration) {
   EXPECT_THAT(result.out, ContainsRegex("zero_optimization.stage +\\| 2 +\\| [^ ]+:2:27 +\\| 0: nothing is"));
   EXPECT_THAT(result.out, ContainsRegex("bf16.enabled +\\| true +\\| " + at + ":3:18"));
   EXPECT_THAT(result.out,
-              ContainsRegex("gradient_clipping +\\| 1.0 +\\| " + at + ":3:37, \"auto\": the default of"));
+              ContainsRegex("gradient_clipping +\\| 1.0 +\\| " + at + ":3:36, \"auto\": the default of"));
   EXPECT_THAT(result.out, ContainsRegex("reduce_bucket_size +\\| 500000000 +\\| default"));
   EXPECT_THAT(result.out,
               ContainsRegex("offload_optimizer.device +\\| \"none\" .*\\| not available yet: optimizer"));
   EXPECT_THAT(result.out, ContainsRegex("DEEPSPEED_TIMEOUT +\\| 7 +\\| environment"));
+  EXPECT_THAT(result.out, Not(HasSubstr("\nPATH")));
+  EXPECT_EQ(run_command({kReport, "--json"}).exit_code, 1);
   EXPECT_THAT(result.out, HasSubstr("warning: gradient_clipping = \"auto\""));
 }
 
@@ -88,7 +90,7 @@ TEST(DsReport, ExplainsAConfigurationToPrograms) {
   for (const auto& key : json["keys"]) keys[key["key"]] = key;
   EXPECT_EQ(keys["zero_optimization.reduce_bucket_size"]["value"], 5'000'000);
   EXPECT_EQ(keys["zero_optimization.reduce_bucket_size"]["origin"], "deprecated");
-  EXPECT_EQ(keys["zero_optimization.reduce_bucket_size"]["where"], "config:2:27");
+  EXPECT_EQ(keys["zero_optimization.reduce_bucket_size"]["where"], "config:2:28");
   EXPECT_EQ(keys["zero_optimization.cpu_offload"]["origin"], "deprecated");
   EXPECT_EQ(keys["train_micro_batch_size_per_gpu"]["origin"], "derived");
   EXPECT_EQ(json["warnings"].size(), 2u);

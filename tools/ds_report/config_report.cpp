@@ -54,7 +54,7 @@ std::string as_table(const engine::ConfigReport& report) {
   for (const config::Explained& key : report.keys)
     rows.push_back({key.key, shown(key.value), key.source, effect(key)});
   for (const config::Variable& variable : config::variables())
-    if (auto value = base::env(variable.name))
+    if (auto value = variable.of_a_run ? base::env(variable.name) : std::nullopt)
       rows.push_back({variable.name, *value, "environment", variable.doc});
   std::string out = aligned(rows);
   for (const std::string& warning : report.warnings) out += "warning: " + warning + "\n";
@@ -73,7 +73,8 @@ Json as_json(const engine::ConfigReport& report, int world_size) {
   }
   out["environment"] = Json::object();
   for (const config::Variable& variable : config::variables())
-    if (auto value = base::env(variable.name)) out["environment"][variable.name] = *value;
+    if (auto value = variable.of_a_run ? base::env(variable.name) : std::nullopt)
+      out["environment"][variable.name] = *value;
   out["warnings"] = report.warnings;
   return out;
 }

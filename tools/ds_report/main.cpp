@@ -33,6 +33,7 @@ std::string make_report(const Options& options) {
     return options.config.json ? report::config_reference_json()
                                : deepspeed::engine::config_reference_markdown();
   if (!options.config.config.empty()) return report::config_report(options.config);
+  DS_CHECK(!options.config.json, "--json goes with --config FILE or --config-reference");
   const bool color = ::isatty(STDOUT_FILENO) != 0 && !deepspeed::base::env("NO_COLOR");
   std::string text = options.hide_operators ? "" : report::op_report(color);
   return text + report::system_report(!options.hide_warnings);
