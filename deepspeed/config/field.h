@@ -18,6 +18,21 @@ class Table;
 /// Lines for rank 0 to print.
 using Warnings = std::vector<std::string>;
 
+/// What "auto" stands for in one file.
+struct AutoValue {
+  /// Nothing: it cannot be known, and `reason` says why. A null: as if the key were left out.
+  std::optional<Json> value;
+  std::string reason;
+};
+
+/// One of several tables that a key may hold; another key of the block picks it by `name`.
+struct Variant {
+  std::string name;
+  std::shared_ptr<Table> table;
+  /// The struct that the table fills inside the surrounding block's; null when another variant is there.
+  std::function<const void*(const void* target)> place;
+};
+
 /// One row of a Table. The chained setters are for schema.cpp files.
 class Field {
  public:
@@ -33,6 +48,10 @@ class Field {
   std::string doc_line;
   /// Not empty: what has to be built before this key may be switched on.
   std::string feature;
+  /// With a feature: the values that leave it off; empty: every value.
+  std::vector<Json> harmless;
+  /// Not empty: where the value comes from when the file has none and it is not the default.
+  std::string derived_from;
   Limits limits;
   bool nullable = false;
   bool bool_as_number = true;
@@ -42,9 +61,16 @@ class Field {
   /// The keys below, when this is a block or (is_list) a list of blocks.
   std::shared_ptr<Table> table;
   bool is_list = false;
-  /// Tables of which another key picks one, for documentation: (title, table).
-  std::vector<std::pair<std::string, std::shared_ptr<Table>>> variants;
+  /// Tables of which the sibling key `picked_by` picks one.
+  std::vector<Variant> variants;
+  std::string picked_by;
   std::function<void(const Node& node, void* target, const Rules& rules, Warnings& warnings)> read;
+  /// The value in force, from the struct that holds it; without it what the file says is shown.
+  std::function<Json(const void* target)> show;
+  /// The struct of the block `table`, inside the surrounding block's.
+  std::function<const void*(const void* target)> place;
+  /// What "auto" means here. Without an answer it is the default in strict blocks and an error elsewhere.
+  std::function<AutoValue(const Node& block)> resolve_auto;
   /// Called when the block is there without this key.
   std::function<void(const Node& block)> when_absent;
   /// Turns an old form of the value into today's, before anything else looks at it; `block` is the
@@ -63,6 +89,7 @@ class Field {
   Field& above(double min) { return limits.min = min, limits.min_open = true, *this; }
   Field& below(double max) { return limits.max = max, limits.max_open = true, *this; }
   Field& no_bool() { return bool_as_number = false, *this; }
+  Field& derived(std::string from) { return derived_from = std::move(from), *this; }
   Field& require() { return required = true, *this; }
 };
 

@@ -43,6 +43,8 @@ class Node {
   const std::string& path() const { return path_; }
   /// The last part of the path.
   const std::string& key() const { return key_; }
+  /// The whole configuration that this value belongs to.
+  Node root() const { return Node(*document_); }
   /// "ds.json:12:5", or just the name where the value came from no text.
   std::string where() const;
   /// "zero_optimization.stage = 4 at ds.json:12:5": how messages name a value. Long values are cut.

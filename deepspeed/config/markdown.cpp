@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "deepspeed/config/environment.h"
+
 namespace deepspeed::config {
 namespace {
 
@@ -31,6 +33,7 @@ std::string meaning(const Field& field, const std::string& path) {
   auto add = [&text](const std::string& more) { text += (text.empty() ? "" : " ") + more; };
   if (field.table) add(fmt::format("See `{}`{}.", path, field.is_list ? ", a list of blocks" : ""));
   if (!field.feature.empty()) add("Not available yet: " + field.feature + ".");
+  if (field.resolve_auto) add("\"auto\" is resolved.");
   if (!field.aliases.empty()) add(fmt::format("Also `{}`.", fmt::join(field.aliases, "`, `")));
   if (field.deprecated)
     add(field.replacement.empty() ? "Deprecated." : fmt::format("Deprecated: use `{}`.", field.replacement));
@@ -54,10 +57,20 @@ void section(const Table& table, const std::string& title, const std::string& pa
     out += fmt::format("| `{}` | {} | {} | {} |\n", field.key, type_of(field), shown_default(field),
                        meaning(field, below(field)));
   for (const Field& field : table.fields) {
-    for (auto& [name, variant] : field.variants)
-      section(*variant, fmt::format("`{}` of {}", below(field), name), below(field), out);
+    for (const Variant& variant : field.variants)
+      section(*variant.table, fmt::format("`{}` of {}", below(field), variant.name), below(field), out);
     if (field.table) section(*field.table, fmt::format("`{}`", below(field)), below(field), out);
   }
+}
+
+std::string environment_section() {
+  std::string out = "\n## Environment variables\n\n| variable | default | meaning |\n|---|---|---|\n";
+  for (const Variable& v : variables())
+    out += fmt::format("| `{}` | {} | {} |\n", v.name, v.initial, escaped(v.doc));
+  out += "\nDeepSpeed's variables without effect here:\n\n| variable | why |\n|---|---|\n";
+  for (const Variable& v : variables_without_effect())
+    out += fmt::format("| `{}` | {} |\n", v.name, escaped(v.doc));
+  return out;
 }
 
 void collect(const Table& table, const std::string& path, std::vector<std::string>& out) {
@@ -66,7 +79,7 @@ void collect(const Table& table, const std::string& path, std::vector<std::strin
     out.push_back(name);
     for (const std::string& alias : field.aliases) out.push_back(path.empty() ? alias : path + "." + alias);
     if (field.table) collect(*field.table, name, out);
-    for (auto& [title, variant] : field.variants) collect(*variant, name, out);
+    for (const Variant& variant : field.variants) collect(*variant.table, name, out);
   }
 }
 
@@ -81,8 +94,15 @@ std::string to_markdown(const Table& root) {
       "switched "
       "off.\nIntegral floats such as 5e8 are whole numbers. A block written here only with its own keys may "
       "be left "
-      "out.\n";
+      "out.\n\"auto\" means the default in blocks that say so; where a key says that it is resolved it means "
+      "what "
+      "Hugging Face's\nTrainer would fill in: the other batch keys, the model's hidden size and format, the "
+      "steps of "
+      "the training, else its\ndefaults. `ds_report --config FILE --world-size N --model FOLDER --steps N` "
+      "shows "
+      "what each key came to, and why.\n";
   section(root, "Top level", "", out);
+  out += environment_section();
   return out;
 }
 

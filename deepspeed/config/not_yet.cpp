@@ -143,6 +143,7 @@ Field not_yet_field(const NotYetRow& row, const std::string& key) {
   if (off == "=") harmless.push_back(literal(lower(row.initial)));
   if (!off.empty() && off != "=")
     for (const std::string& text : split(off, '|')) harmless.push_back(literal(text));
+  field.harmless = harmless;
   field.read = [types, harmless, feature](const Node& node, void*, const Rules& rules, Warnings&) {
     Json value = read_any_of(node, types, rules);
     if (!harmless.empty() && std::find(harmless.begin(), harmless.end(), value) == harmless.end())

@@ -34,8 +34,11 @@ std::vector<NotYetRow> not_yet_block_rows() {
       {"fp16.fp16_master_weights_and_grads", "bool", "false", "=",
        "fp16 master weights (DeepSpeed allows them with optimizer offload only)"},
       {"torch_autocast.enabled", "bool", "false", "=", kAutocast},
-      {"torch_autocast.dtype", "text|null", "null", "", kAutocast},
-      {"torch_autocast.lower_precision_safe_modules", "texts|null", "null", "", kAutocast},
+      {"torch_autocast.dtype",
+       "fp16|fp32|bf16|int8|float16|half|float32|float|bfloat16|torch.float16|torch.float32|torch.bfloat16|"
+       "torch.int8",
+       "null", "", kAutocast},
+      {"torch_autocast.lower_precision_safe_modules", "texts", "null", "", kAutocast},
       {"data_types.param_dtype",
        "fp32|fp16|bf16|float32|float16|bfloat16|float|half|torch.float32|torch.float16|torch.bfloat16|torch."
        "half|null",

@@ -13,12 +13,6 @@ bool is_auto(const Json& json) { return json.is_string() && json.get_ref<const s
 
 void read_value(const Field& field, const Node& node, bool strict, void* target, Warnings& warnings) {
   const Json& json = node.json();
-  if (is_auto(json)) {
-    if (strict) return;
-    if (!field.auto_is_value)
-      base::fail("{}: \"auto\" is not a value of this key; write the value itself, or leave the key out",
-                 node.describe());
-  }
   if (json.is_null()) {
     if (field.nullable) return;
     fail_value(node, field.type + ", not null; leave the key out for its default");
@@ -30,11 +24,6 @@ void read_value(const Field& field, const Node& node, bool strict, void* target,
 }
 
 }  // namespace
-
-struct Table::Given {
-  const Field* field;
-  Node node;
-};
 
 Field& Table::add(Field field) {
   fields.push_back(std::move(field));
@@ -63,17 +52,18 @@ std::vector<std::string> Table::names() const {
   return out;
 }
 
-// Pairs each key of the block with its field, and deprecated keys with the field that took their place.
-std::vector<Table::Given> Table::match(const Node& node, Warnings& warnings) const {
-  std::vector<Given> given;
+std::vector<Reading> Table::match(const Node& node) const {
+  std::vector<Reading> given;
   std::vector<std::string> unknown;
   for (Node& child : node.children()) {
     const Field* field = any_name ? &fields[0] : find(child.key());
     if (field) {
-      for (const Given& other : given)
+      for (const Reading& other : given)
         DS_CHECK(any_name || other.field != field, "{} and {} are two names of one key; keep '{}'",
                  other.node.describe(), child.describe(), field->key);
-      given.push_back({field, std::move(child)});
+      bool alias = !any_name && child.key() != field->key;
+      std::string note = alias ? fmt::format("'{}' is another name of this key", child.key()) : "";
+      given.push_back({field, std::move(child), alias ? Origin::kAlias : Origin::kFile, std::move(note)});
     } else if (unknown.size() < kUnknownKeysShown) {
       auto near = nearest_name(child.key(), names());
       std::string block = node.path().empty() ? "" : fmt::format(" in {}", node.path());
@@ -82,39 +72,75 @@ std::vector<Table::Given> Table::match(const Node& node, Warnings& warnings) con
     }
   }
   if (!unknown.empty()) base::fail("{}", fmt::join(unknown, "; "));
-  for (Given& entry : given) {
-    if (!entry.field->deprecated) continue;
-    const Field& old = *entry.field;
-    if (old.replacement.empty()) {
-      warnings.push_back(fmt::format("{}: this key is deprecated and has no effect", entry.node.describe()));
-      continue;
-    }
-    warnings.push_back(
-        fmt::format("{}: this key is deprecated; use '{}'", entry.node.describe(), old.replacement));
-    const Field* today = find(old.replacement);
-    if (!today) throw std::logic_error("no key '" + old.replacement + "' beside '" + old.key + "'");
-    for (const Given& other : given)
-      DS_CHECK(other.field != today, "{} is the deprecated form of {}; both are given, keep '{}'",
-               entry.node.describe(), other.node.describe(), today->key);
-    if (old.read) read_value(old, entry.node, strict, nullptr, warnings);
-    std::optional<Json> value = old.convert ? old.convert(entry.node.json()) : entry.node.json();
-    entry = {value ? today : nullptr, value ? entry.node.replaced_by(today->key, *value) : entry.node};
-  }
   return given;
+}
+
+void Table::replace_deprecated(Reading& entry, const std::vector<Reading>& all, Warnings& warnings) const {
+  const Field& old = *entry.field;
+  entry.origin = Origin::kDeprecated;
+  entry.note = "deprecated, has no effect";
+  if (old.replacement.empty())
+    return warnings.push_back(
+        fmt::format("{}: this key is deprecated and has no effect", entry.node.describe()));
+  warnings.push_back(
+      fmt::format("{}: this key is deprecated; use '{}'", entry.node.describe(), old.replacement));
+  const Field* today = find(old.replacement);
+  if (!today) throw std::logic_error("no key '" + old.replacement + "' beside '" + old.key + "'");
+  for (const Reading& other : all)
+    DS_CHECK(other.field != today, "{} is the deprecated form of {}; both are given, keep '{}'",
+             entry.node.describe(), other.node.describe(), today->key);
+  if (old.read && !is_auto(entry.node.json())) read_value(old, entry.node, strict, nullptr, warnings);
+  std::optional<Json> value = old.convert ? old.convert(entry.node.json()) : entry.node.json();
+  entry.note = fmt::format("deprecated; this value leaves '{}' as it is", today->key);
+  if (value)
+    entry = {today, entry.node.replaced_by(today->key, *value), Origin::kDeprecated,
+             fmt::format("'{}' is its deprecated form", old.key)};
+}
+
+void Table::resolve_auto(Reading& reading, const Node& block, Warnings& warnings) const {
+  const Field& field = *reading.field;
+  if (!is_auto(reading.node.json()) || (field.auto_is_value && !strict)) return;
+  AutoValue found;
+  if (field.resolve_auto) found = field.resolve_auto(block);
+  if (found.value) {
+    warnings.push_back(fmt::format("{}: {} ({})", reading.node.describe(),
+                                   found.value->is_null() ? "left out" : "taken as " + found.value->dump(),
+                                   found.reason));
+    reading.node = reading.node.replaced_by(reading.node.key(), *found.value);
+  } else if (!strict) {
+    base::fail(
+        "{}: \"auto\" {}; write the value itself, or leave the key out", reading.node.describe(),
+        found.reason.empty() ? "is not a value of this key" : "cannot be resolved because " + found.reason);
+  }
+  reading.origin = Origin::kAuto;
+  reading.note = found.value ? "\"auto\": " + found.reason : "\"auto\": the default";
+  if (!found.value && !found.reason.empty()) reading.note += ", because " + found.reason;
+}
+
+std::vector<Reading> Table::readings(const Node& node, Warnings& warnings) const {
+  std::vector<Reading> out = match(node);
+  for (Reading& entry : out)
+    if (entry.field->deprecated) replace_deprecated(entry, out, warnings);
+  for (Reading& entry : out) {
+    resolve_auto(entry, node, warnings);
+    if (!entry.field->rewrite) continue;
+    if (auto today = entry.field->rewrite(entry.node, node, warnings))
+      entry = {entry.field, entry.node.replaced_by(entry.field->key, *today), Origin::kOldForm,
+               fmt::format("from the old form {}", entry.node.json().dump())};
+  }
+  return out;
 }
 
 void Table::parse(const Node& node, void* target, Warnings& warnings) const {
   if (!node.json().is_object()) fail_value(node, "an object");
-  std::vector<Given> given = match(node, warnings);
+  const std::vector<Reading> given = readings(node, warnings);
   for (const Field& field : fields) {
     bool present = false;
-    for (const Given& entry : given) {
+    for (const Reading& entry : given) {
       if (entry.field != &field) continue;
       present = true;
-      Node value = entry.node;
-      if (field.rewrite)
-        if (auto today = field.rewrite(value, node, warnings)) value = value.replaced_by(field.key, *today);
-      read_value(field, value, strict, target, warnings);
+      bool dropped = is_auto(entry.node.json()) && entry.origin == Origin::kAuto;
+      if (!dropped) read_value(field, entry.node, strict, target, warnings);
     }
     if (present) continue;
     if (field.when_absent) field.when_absent(node);

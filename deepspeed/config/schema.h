@@ -22,6 +22,18 @@
 
 namespace deepspeed::config {
 
+/// How the value of a key came to be.
+enum class Origin { kFile, kAlias, kDeprecated, kOldForm, kAuto, kDerived, kDefault };
+
+/// One key of a block as parsing takes it: today's field and value at the place of what was written.
+struct Reading {
+  const Field* field;
+  Node node;
+  Origin origin = Origin::kFile;
+  /// The spelling that was used, the reason of an "auto", or what became of the value.
+  std::string note;
+};
+
 /// One block of keys, without the type of the struct it fills. Shared by value-like Schemas.
 class Table {
  public:
@@ -37,14 +49,18 @@ class Table {
   Field& add(Field field);
   Field* find(std::string_view key);
   const Field* find(std::string_view key) const;
+  /// The keys given in the object at `node`, in its order, after aliases, deprecated keys, old forms and
+  /// "auto". Errors: as parse().
+  std::vector<Reading> readings(const Node& node, Warnings& warnings) const;
   /// Reads the object at `node` into `target`, the struct whose members the fields write. Errors: base::Error
   /// for a value that is no object, unknown keys (with the nearest name), a key given under two names, wrong
   /// values, and required keys that are absent.
   void parse(const Node& node, void* target, Warnings& warnings) const;
 
  private:
-  struct Given;
-  std::vector<Given> match(const Node& node, Warnings& warnings) const;
+  std::vector<Reading> match(const Node& node) const;
+  void replace_deprecated(Reading& old, const std::vector<Reading>& all, Warnings& warnings) const;
+  void resolve_auto(Reading& reading, const Node& block, Warnings& warnings) const;
   std::vector<std::string> names() const;
 };
 
@@ -69,6 +85,9 @@ class Schema {
     f.read = [member](const Node& node, void* target, const Rules& rules, Warnings&) {
       static_cast<T*>(target)->*member = Value<M>::read(node, rules);
     };
+    f.show = [member](const void* target) {
+      return Value<M>::to_json(static_cast<const T*>(target)->*member);
+    };
     return table_->add(std::move(f));
   }
 
@@ -78,10 +97,14 @@ class Schema {
   Field& choice(std::string key, M T::*member, std::vector<std::pair<std::string, E>> words) {
     std::vector<std::string> texts;
     for (auto& [text, value] : words) texts.push_back(text);
-    Json initial = nullptr;
-    for (auto& [text, value] : words)
-      if (initial.is_null() && T{}.*member == value) initial = text;
-    Field f(std::move(key), join_choices(texts), initial);
+    auto show = [member, words](const void* target) {
+      for (auto& [text, value] : words)
+        if (static_cast<const T*>(target)->*member == value) return Json(text);
+      return Json(nullptr);
+    };
+    T initial;
+    Field f(std::move(key), join_choices(texts), show(&initial));
+    f.show = show;
     f.nullable = std::is_same_v<M, std::optional<E>>;
     f.read = [member, texts, words](const Node& node, void* target, const Rules&, Warnings&) {
       static_cast<T*>(target)->*member = words[read_choice(node, texts)].second;
@@ -130,6 +153,7 @@ class Schema {
   Field& block(std::string key, std::shared_ptr<Table> table, std::function<void*(void*)> place) {
     Field f(std::move(key), "object", Json::object());
     f.table = table;
+    f.place = [place](const void* target) -> const void* { return place(const_cast<void*>(target)); };
     f.read = [table, place = std::move(place)](const Node& node, void* target, const Rules&,
                                                Warnings& warnings) {
       table->parse(node, place(target), warnings);

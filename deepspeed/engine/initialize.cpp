@@ -26,7 +26,7 @@ void check_same_on_all_ranks(const DeepspeedConfig& config, comm::Group& group) 
 
 Initialized initialize(InitializeOptions options) {
   if (!options.group) options.group = comm::init_world(comm::rendezvous_from_env());
-  DeepspeedConfig config = parse_config(options.config, options.group->size());
+  DeepspeedConfig config = parse_config(options.config, options.group->size(), options.auto_facts);
   check_same_on_all_ranks(config, *options.group);
   if (config.engine.log_level) base::set_log_level(base::parse_log_level(*config.engine.log_level));
   if (options.group->rank() == 0)

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "deepspeed/data/loader.h"
+#include "deepspeed/engine/auto_values.h"
 #include "deepspeed/engine/engine.h"
 
 namespace deepspeed::engine {
@@ -13,6 +14,8 @@ struct InitializeOptions {
   std::shared_ptr<torch::nn::Module> model;
   /// Path of a configuration file, its text, or that in base64.
   std::string config;
+  /// What "auto" in it is resolved from.
+  AutoFacts auto_facts;
   /// The data-parallel group; null: the world that the launcher's environment describes (one rank without
   /// it).
   comm::GroupPtr group;

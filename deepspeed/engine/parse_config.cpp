@@ -2,7 +2,7 @@
 
 #include "deepspeed/base/error.h"
 #include "deepspeed/config/markdown.h"
-#include "deepspeed/config/not_yet.h"
+#include "deepspeed/config/table_json.h"
 #include "deepspeed/engine/schema.h"
 
 namespace deepspeed::engine {
@@ -62,24 +62,19 @@ void check_mesh(const config::Node& root, int world_size) {
     base::fail("{} does not agree with the {} ranks that run; leave it out", node->describe(), world_size);
 }
 
-}  // namespace
-
-DeepspeedConfig parse_config(std::string_view source, int world_size) {
-  return parse_config(config::load(source), world_size);
-}
-
-DeepspeedConfig parse_config(const config::Document& document, int world_size) {
+// Fills the whole target, its batch keys resolved, by the given table.
+void parse_into(ParseTarget& target, const config::Table& table, const config::Document& document,
+                int world_size) {
   config::Node root(document);
-  ParseTarget target;
-  config::Warnings warnings;
-  schema().table()->parse(root, &target, warnings);
   DeepspeedConfig& out = target.config;
+  table.parse(root, &target, out.warnings);
   check_together(root, out);
   check_bf16_states(root, out);
   check_param_dtype(root, out);
   check_mesh(root, world_size);
   try {
-    BatchSizes sizes = resolve_batch(target.batch, world_size);
+    const BatchSizes sizes = resolve_batch(target.batch, world_size);
+    target.batch = {sizes.train, sizes.micro, sizes.accumulation};
     out.engine.train_batch_size = sizes.train;
     out.engine.train_micro_batch_size_per_gpu = sizes.micro;
     out.engine.gradient_accumulation_steps = sizes.accumulation;
@@ -87,9 +82,30 @@ DeepspeedConfig parse_config(const config::Document& document, int world_size) {
     base::fail("{}: {}", document.name, error.what());
   }
   out.raw = document.json;
-  out.warnings = std::move(warnings);
+}
+
+}  // namespace
+
+DeepspeedConfig parse_config(std::string_view source, int world_size, const AutoFacts& facts) {
+  return parse_config(config::load(source), world_size, facts);
+}
+
+DeepspeedConfig parse_config(const config::Document& document, int world_size, const AutoFacts& facts) {
+  ParseTarget target;
+  parse_into(target, *schema(facts).table(), document, world_size);
   return std::move(target.config);
 }
+
+ConfigReport explain_config(const config::Document& document, int world_size, const AutoFacts& facts) {
+  ParseTarget target;
+  ConfigReport report{.table = schema(facts).table()};
+  parse_into(target, *report.table, document, world_size);
+  report.keys = config::explain(*report.table, document, &target);
+  report.warnings = std::move(target.config.warnings);
+  return report;
+}
+
+config::Json config_reference_json() { return config::to_json(*schema().table()); }
 
 std::vector<std::string> config_keys() { return config::key_paths(*schema().table()); }
 

@@ -19,12 +19,15 @@ config::Schema<GivenBatch> batch_schema() {
   config::Schema<GivenBatch> s("");
   s.field("train_batch_size", &GivenBatch::train)
       .above(0)
+      .derived("the other batch keys and the number of ranks")
       .doc("Samples of one optimizer step over all ranks. Two of the three batch keys give the third.");
   s.field("train_micro_batch_size_per_gpu", &GivenBatch::micro)
       .above(0)
+      .derived("the other batch keys and the number of ranks")
       .doc("Samples of one forward and backward on one rank.");
   s.field("gradient_accumulation_steps", &GivenBatch::accumulation)
       .above(0)
+      .derived("the other batch keys and the number of ranks")
       .doc("Micro-batches of one optimizer step.");
   return s;
 }
@@ -71,6 +74,10 @@ void inline_fields(config::Schema<ParseTarget>& root, const config::Schema<S>& p
                                              Warnings& warnings) {
       read(node, &member(*static_cast<ParseTarget*>(target)), rules, warnings);
     };
+    if (field.show)
+      field.show = [show = field.show, member](const void* target) {
+        return show(&member(*static_cast<ParseTarget*>(const_cast<void*>(target))));
+      };
     root.add(std::move(field));
   }
 }
@@ -82,6 +89,9 @@ config::Field& add_block(config::Schema<ParseTarget>& root, const char* key, con
   field.table = part.table();
   field.read = [part, member](const Node& node, void* target, const Rules&, Warnings& warnings) {
     part.table()->parse(node, &member(*static_cast<ParseTarget*>(target)), warnings);
+  };
+  field.place = [member](const void* target) -> const void* {
+    return &member(*static_cast<ParseTarget*>(const_cast<void*>(target)));
   };
   return root.add(std::move(field));
 }
@@ -113,7 +123,7 @@ void add_keys_without_effect(config::Schema<ParseTarget>& s) {
 
 }  // namespace
 
-config::Schema<ParseTarget> schema() {
+config::Schema<ParseTarget> schema(const AutoFacts& facts) {
   config::Schema<ParseTarget> s("The keys at the top of the file.");
   using T = ParseTarget;
   inline_fields<GivenBatch>(s, batch_schema(), [](T& t) -> GivenBatch& { return t.batch; });
@@ -142,6 +152,7 @@ config::Schema<ParseTarget> schema() {
       s, "checkpoint", checkpoint::schema(),
       [](T& t) -> checkpoint::CheckpointConfig& { return t.config.checkpoint; });
   config::add_not_yet_rows(*s.table(), config::not_yet_rows());
+  add_auto_values(*s.table(), facts);
   return s;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "deepspeed/config/schema.h"
+#include "deepspeed/engine/auto_values.h"
 #include "deepspeed/engine/batch.h"
 #include "deepspeed/engine/config.h"
 
@@ -13,7 +14,8 @@ struct ParseTarget {
   GivenBatch batch;
 };
 
-/// The root table: the engine's keys, every module's block, and the keys of features that are not built yet.
-config::Schema<ParseTarget> schema();
+/// The root table: the engine's keys, every module's block, and the keys of features that are not built yet;
+/// "auto" is resolved from `facts`.
+config::Schema<ParseTarget> schema(const AutoFacts& facts = {});
 
 }  // namespace deepspeed::engine

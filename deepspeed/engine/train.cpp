@@ -59,6 +59,7 @@ class Training {
 
   const TrainOptions& options_;
   comm::GroupPtr group_;
+  AutoFacts auto_facts_;
   models::ArchSpec spec_;
   at::ScalarType dtype_ = at::kFloat;
   std::shared_ptr<accel::Rng> rng_;
@@ -78,8 +79,10 @@ Training::Training(const TrainOptions& options) : options_(options) {
   const auto rendezvous = comm::rendezvous_from_env();
   accel::set_compute_threads(rendezvous.local_world_size);
   group_ = comm::init_world(rendezvous);
-  dtype_ = accel::scalar_type(parse_config(options.config, group_->size()).model_dtype());
   spec_ = models::read_arch_spec(options.model / "config.json");
+  auto_facts_ = facts_of_model(options.model / "config.json");
+  if (options.steps > 0) auto_facts_.total_steps = options.steps;
+  dtype_ = accel::scalar_type(parse_config(options.config, group_->size(), auto_facts_).model_dtype());
   models::check_fits_memory(spec_, dtype_ == at::kFloat ? 4 : 2, (options.model / "config.json").string());
   check_destinations();
   open_data();
@@ -154,6 +157,7 @@ void Training::open_data() {
 void Training::start_engine() {
   ready_ = initialize({.model = model_,
                        .config = options_.config,
+                       .auto_facts = auto_facts_,
                        .group = group_,
                        .training_data = training_data_.dataset,
                        .shuffle = options_.shuffle,

@@ -115,7 +115,7 @@ struct Fp16Config {
   /// Refill the hysteresis on every clean iteration.
   bool consecutive_hysteresis = false;
   /// Floor of the dynamic scale; > 0 when dynamic.
-  double min_loss_scale = 1;
+  int64_t min_loss_scale = 1;
   /// Cast the floating-point inputs that Engine::forward is given to fp16.
   bool auto_cast = false;
 

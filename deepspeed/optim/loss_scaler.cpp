@@ -33,15 +33,16 @@ void LossScaler::update(bool overflow) {
 }
 
 void LossScaler::on_overflow() {
+  const auto floor = static_cast<double>(config_.min_loss_scale);
   if (rule_ == ScaleRule::kHalve) {
-    scale_ = std::max(scale_ / 2, config_.min_loss_scale);
+    scale_ = std::max(scale_ / 2, floor);
   } else if (config_.hysteresis == 1 || hysteresis_ == 1) {
-    DS_CHECK(scale_ != config_.min_loss_scale,
+    DS_CHECK(scale_ != floor,
              "Current loss scale already at minimum ({}) - cannot decrease scale anymore: the gradients "
              "overflow at any "
              "scale; lower the learning rate, or train in bf16",
              scale_);
-    scale_ = std::max(scale_ / 2, config_.min_loss_scale);
+    scale_ = std::max(scale_ / 2, floor);
   } else {
     --hysteresis_;
   }

@@ -5,13 +5,13 @@ namespace deepspeed::optim {
 namespace {
 
 void check_dynamic(const config::Node& block, Fp16Config& fp16, config::Warnings&) {
-  if (!fp16.dynamic()) return;
+  if (!fp16.enabled || !fp16.dynamic()) return;
   auto need_positive = [&](const char* key, double value) {
     if (value > 0) return;
     config::fail_value(*block.find(key), "> 0 when the loss scale is dynamic (fp16.loss_scale 0)");
   };
   need_positive("loss_scale_window", static_cast<double>(fp16.loss_scale_window));
-  need_positive("min_loss_scale", fp16.min_loss_scale);
+  need_positive("min_loss_scale", static_cast<double>(fp16.min_loss_scale));
 }
 
 }  // namespace

@@ -97,24 +97,26 @@ config::Schema<WarmupCosineLrConfig> warmup_cosine_schema() {
   return s;
 }
 
-struct Variant {
-  std::string name;
-  std::shared_ptr<config::Table> table;
+struct Schedule {
+  config::Variant variant;
   std::function<void(const Node& params, SchedulerConfig& out, Warnings& warnings)> parse;
 };
 
 template <class C>
-Variant variant(std::string name, config::Schema<C> schema) {
+Schedule variant(std::string name, config::Schema<C> schema) {
   schema.add(config::not_yet_field(
       {"", "int", "-1", "=", "starting a schedule in the middle other than by loading a checkpoint"},
       "last_batch_iteration"));
-  return {std::move(name), schema.table(),
+  auto place = [](const void* target) -> const void* {
+    return std::get_if<C>(&static_cast<const SchedulerConfig*>(target)->schedule);
+  };
+  return {{std::move(name), schema.table(), place},
           [schema](const Node& params, SchedulerConfig& out, Warnings& warnings) {
             out.schedule = schema.parse(params, warnings);
           }};
 }
 
-std::vector<Variant> variants() {
+std::vector<Schedule> schedules() {
   return {variant("LRRangeTest", lr_range_test_schema()), variant("OneCycle", one_cycle_schema()),
           variant("WarmupLR", warmup_schema()), variant("WarmupDecayLR", warmup_decay_schema()),
           variant("WarmupCosineLR", warmup_cosine_schema())};
@@ -128,19 +130,20 @@ const std::vector<std::string>& torch_schedules() {
   return kNames;
 }
 
-[[noreturn]] void unknown_type(const Node& node, const std::vector<Variant>& known) {
+[[noreturn]] void unknown_type(const Node& node, const std::vector<Schedule>& known) {
   std::string name = node.json().get<std::string>();
   for (const std::string& torch : torch_schedules())
     if (name == torch) config::refuse_not_yet("torch.optim.lr_scheduler." + torch, node);
   std::vector<std::string> names = torch_schedules();
-  for (const Variant& v : known) names.insert(names.begin(), v.name);
+  for (const Schedule& s : known) names.insert(names.begin(), s.variant.name);
   auto near = config::nearest_name(name, names);
   base::fail("{}: no such schedule{}", node.describe(),
              near ? fmt::format("; did you mean \"{}\"?", *near)
                   : "; there are LRRangeTest, OneCycle, WarmupLR, WarmupDecayLR and WarmupCosineLR");
 }
 
-void finish_scheduler(const Node& block, SchedulerConfig& scheduler, Warnings& warnings) {
+void finish_scheduler(const std::vector<Schedule>& known, const Node& block, SchedulerConfig& scheduler,
+                      Warnings& warnings) {
   auto type = block.find("type");
   auto params = block.find("params");
   if (!type || type->json().is_null()) {
@@ -149,9 +152,8 @@ void finish_scheduler(const Node& block, SchedulerConfig& scheduler, Warnings& w
     return;
   }
   Node values = params && !params->json().is_null() ? *params : type->replaced_by("params", Json::object());
-  std::vector<Variant> known = variants();
-  for (const Variant& v : known)
-    if (v.name == type->json().get<std::string>()) return v.parse(values, scheduler, warnings);
+  for (const Schedule& s : known)
+    if (s.variant.name == type->json().get<std::string>()) return s.parse(values, scheduler, warnings);
   unknown_type(*type, known);
 }
 
@@ -169,8 +171,12 @@ config::Schema<SchedulerConfig> scheduler_schema() {
   config::Field& params = s.custom("params", "object", Json::object(),
                                    [](const Node&, SchedulerConfig&, const Rules&, Warnings&) {});
   params.doc("Parameters of the type.").nullable = true;
-  for (Variant& v : variants()) params.variants.emplace_back(v.name, v.table);
-  s.finish(finish_scheduler);
+  params.picked_by = "type";
+  std::vector<Schedule> known = schedules();
+  for (const Schedule& schedule : known) params.variants.push_back(schedule.variant);
+  s.finish([known = std::move(known)](const Node& block, SchedulerConfig& scheduler, Warnings& warnings) {
+    finish_scheduler(known, block, scheduler, warnings);
+  });
   return s;
 }
 

@@ -43,6 +43,7 @@ config::Schema<OptimizerConfig> params_schema() {
   s.field("betas", &OptimizerConfig::betas).at_least(0).below(1).doc("Decay of the first and second moment.");
   s.field("eps", &OptimizerConfig::eps).at_least(0).doc("Added to the root of the second moment.");
   s.field("weight_decay", &OptimizerConfig::weight_decay)
+      .derived("torch_adam")
       .at_least(0)
       .doc("0.01 is the default of decoupled torch_adam, as in torch.optim.AdamW.");
   s.field("bias_correction", &OptimizerConfig::bias_correction)

@@ -54,6 +54,9 @@ void add_deprecated_fields(config::Schema<ZeroConfig>& s) {
   s.add(config::deprecated_field("cpu_offload_param", "bool", "offload_param",
                                  "true: offload_param {device: cpu}.",
                                  [cpu](const Json& v) { return when_true(v, cpu); }));
+  s.add(config::deprecated_field("cpu_offload_params", "bool", "offload_param",
+                                 "As cpu_offload_param, in the first releases of stage 3.",
+                                 [cpu](const Json& v) { return when_true(v, cpu); }));
   s.add(config::deprecated_field("cpu_offload_use_pin_memory", "bool", "", "No effect."));
   s.add(config::deprecated_field("max_elements_per_comm", "int", "reduce_bucket_size",
                                  "Stage 1's bucket size of 2020."));

@@ -4,6 +4,8 @@
 
 #include <filesystem>
 #include <fstream>
+#include <map>
+#include <nlohmann/json.hpp>
 
 #include "tests/support/command.h"
 
@@ -56,15 +58,42 @@ TEST(DsReport, HidesWhatIsToBeHidden) {
   EXPECT_THAT(run_command({kReport}, {"DS_FORCE_ISA=scalar"}).out, HasSubstr("[WARNING]"));
 }
 
-TEST(DsReport, PrintsAConfigurationWithDefaultsAndResolvedBatchSizes) {
+TEST(DsReport, ExplainsEachKeyOfAConfiguration) {
   const ConfigFile config(R"({"train_micro_batch_size_per_gpu": 2, "gradient_accumulation_steps": 3,
-    "zero_optimization": {"stage": 2}})");
-  const auto result = run_command({kReport, "--config", config.path(), "--world-size", "4"});
+    "zero_optimization": {"stage": 2, "offload_optimizer": {"device": "none"}},
+    "bfloat16": {"enabled": true}, "gradient_clipping": "auto"})");
+  const auto result =
+      run_command({kReport, "--config", config.path(), "--world-size", "4"}, {"DEEPSPEED_TIMEOUT=7"});
   EXPECT_EQ(result.exit_code, 0) << result.err;
-  EXPECT_THAT(result.out, HasSubstr("\"train_batch_size\": 24"));
-  EXPECT_THAT(result.out, HasSubstr("\"stage\": 2"));
-  EXPECT_THAT(result.out, HasSubstr("\"gradient_clipping\": 1.0"));
-  EXPECT_THAT(result.out, HasSubstr("\"reduce_bucket_size\": 500000000"));
+  const std::string at = config.path();
+  EXPECT_THAT(result.out, ContainsRegex("train_batch_size +\\| 24 +\\| derived from the other batch keys"));
+  EXPECT_THAT(result.out, ContainsRegex("zero_optimization.stage +\\| 2 +\\| [^ ]+:2:27 +\\| 0: nothing is"));
+  EXPECT_THAT(result.out, ContainsRegex("bf16.enabled +\\| true +\\| " + at + ":3:18"));
+  EXPECT_THAT(result.out,
+              ContainsRegex("gradient_clipping +\\| 1.0 +\\| " + at + ":3:36, \"auto\": the default of"));
+  EXPECT_THAT(result.out, ContainsRegex("reduce_bucket_size +\\| 500000000 +\\| default"));
+  EXPECT_THAT(result.out,
+              ContainsRegex("offload_optimizer.device +\\| \"none\" .*\\| not available yet: optimizer"));
+  EXPECT_THAT(result.out, ContainsRegex("DEEPSPEED_TIMEOUT +\\| 7 +\\| environment"));
+  EXPECT_THAT(result.out, Not(HasSubstr("\nPATH")));
+  EXPECT_EQ(run_command({kReport, "--json"}).exit_code, 1);
+  EXPECT_THAT(result.out, HasSubstr("warning: gradient_clipping = \"auto\""));
+}
+
+TEST(DsReport, ExplainsAConfigurationToPrograms) {
+  const auto result =
+      run_command({kReport, "--json", "--config", R"({"train_batch_size": 8, "zero_optimization":
+    {"cpu_offload": false, "max_elements_per_comm": 5e6}})"});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  const auto json = nlohmann::json::parse(result.out);
+  std::map<std::string, nlohmann::json> keys;
+  for (const auto& key : json["keys"]) keys[key["key"]] = key;
+  EXPECT_EQ(keys["zero_optimization.reduce_bucket_size"]["value"], 5'000'000);
+  EXPECT_EQ(keys["zero_optimization.reduce_bucket_size"]["origin"], "deprecated");
+  EXPECT_EQ(keys["zero_optimization.reduce_bucket_size"]["where"], "config:2:28");
+  EXPECT_EQ(keys["zero_optimization.cpu_offload"]["origin"], "deprecated");
+  EXPECT_EQ(keys["train_micro_batch_size_per_gpu"]["origin"], "derived");
+  EXPECT_EQ(json["warnings"].size(), 2u);
 }
 
 TEST(DsReport, NamesAMistakeInAConfigurationInOneLine) {
@@ -80,6 +109,8 @@ TEST(DsReport, PrintsTheReferenceOfAllKeys) {
   const auto result = run_command({kReport, "--config-reference"});
   EXPECT_EQ(result.exit_code, 0);
   EXPECT_THAT(result.out, HasSubstr("zero_optimization"));
+  const auto json = nlohmann::json::parse(run_command({kReport, "--config-reference", "--json"}).out);
+  EXPECT_EQ(json["keys"][0]["key"], "train_batch_size");
 }
 
 }  // namespace

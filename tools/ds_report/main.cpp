@@ -20,17 +20,20 @@ namespace report = deepspeed::report;
 constexpr const char* kExamples = R"(Examples:
   ds_report
   ds_report --config ds_config.json --world-size 4
+  ds_report --config ds_config.json --model gpt2 --steps 500 --json
   ds_report --config-reference > docs/config.md)";
 
 struct Options {
   bool hide_operators = false, hide_warnings = false, reference = false;
-  std::string config;
-  int world_size = 1;
+  report::ConfigReportOptions config;
 };
 
 std::string make_report(const Options& options) {
-  if (options.reference) return deepspeed::engine::config_reference_markdown();
-  if (!options.config.empty()) return report::config_report(options.config, options.world_size);
+  if (options.reference)
+    return options.config.json ? report::config_reference_json()
+                               : deepspeed::engine::config_reference_markdown();
+  if (!options.config.config.empty()) return report::config_report(options.config);
+  DS_CHECK(!options.config.json, "--json goes with --config FILE or --config-reference");
   const bool color = ::isatty(STDOUT_FILENO) != 0 && !deepspeed::base::env("NO_COLOR");
   std::string text = options.hide_operators ? "" : report::op_report(color);
   return text + report::system_report(!options.hide_warnings);
@@ -43,14 +46,25 @@ bool parse(int argc, char** argv, Options& options) {
       "ds_report");
   app.add_flag("--hide_operator_status", options.hide_operators, "Leave the table of ops out");
   app.add_flag("--hide_errors_and_warnings", options.hide_warnings, "Leave warnings out");
-  auto* config = app.add_option("--config", options.config,
-                                "Check a DeepSpeed configuration and print every key in force")
-                     ->type_name("FILE");
-  app.add_option("--world-size,--world_size", options.world_size,
+  auto* config =
+      app.add_option("--config", options.config.config,
+                     "Check a DeepSpeed configuration (file, text, or base64) and explain each key: "
+                     "its value, where that comes from, what it does")
+          ->type_name("FILE");
+  app.add_option("--model", options.config.model,
+                 "Hugging Face folder of the model to be trained, for \"auto\"")
+      ->type_name("FOLDER")
+      ->needs(config);
+  app.add_option("--steps", options.config.steps, "Steps of the training, for \"auto\"")
+      ->type_name("N")
+      ->needs(config)
+      ->check(CLI::PositiveNumber);
+  app.add_option("--world-size,--world_size", options.config.world_size,
                  "Data-parallel ranks, for the batch sizes (default 1)")
       ->type_name("N")
       ->needs(config)
       ->check(CLI::Range(1, 1 << 20));
+  app.add_flag("--json", options.config.json, "With --config or --config-reference: for programs");
   app.add_flag("--config-reference", options.reference,
                "Print the reference of all configuration keys (docs/config.md)")
       ->excludes(config);

@@ -1,0 +1,45 @@
+#include "deepspeed/config/environment.h"
+
+namespace deepspeed::config {
+
+const std::vector<Variable>& variables() {
+  static const std::vector<Variable> kVariables{
+      {"RANK", "", "This process's rank in the world; the launcher sets it.", true},
+      {"LOCAL_RANK", "", "Its rank on this machine; the launcher sets it.", true},
+      {"WORLD_SIZE", "", "Ranks in the world; the launcher sets it.", true},
+      {"LOCAL_SIZE", "", "Ranks on this machine; the launcher sets it.", true},
+      {"LOCAL_WORLD_SIZE", "", "The same, as torchrun names it.", true},
+      {"MASTER_ADDR", "", "Where rank 0 waits for the others; the launcher sets it.", true},
+      {"MASTER_PORT", "", "And on which port.", true},
+      {"DEEPSPEED_TIMEOUT", "10", "Minutes that a collective may take before the run is given up.", true},
+      {"OMP_NUM_THREADS", "",
+       "Threads of one rank; without it the cores are shared between the ranks of a machine.", true},
+      {"DS_ACCELERATOR", "", "cpu or cuda: what the launcher counts as slots.", true},
+      {"CUDA_VISIBLE_DEVICES", "", "The GPUs that the launcher hands out.", true},
+      {"DS_FORCE_ISA", "", "Limits kernels to an instruction set: scalar, avx2, avx512.", true},
+
+      {"DS_RENDEZVOUS_FD", "", "The socket that the launcher has bound for rank 0."},
+      {"DS_LAUNCH_T0", "", "When the launcher started, for the time to the first step."},
+      {"TORCH_FR_BUFFER_SIZE, TORCH_NCCL_TRACE_BUFFER_SIZE", "0",
+       "libtorch's flight recorder; on only if one is set."},
+      {"PATH", "", "Where the launcher and ds_report look for programs."},
+      {"CUDA_HOME", "", "Where ds_report looks for nvcc first."},
+      {"NO_COLOR", "", "No colours on a terminal."},
+      {"TERM", "", "dumb: no progress bar."},
+  };
+  return kVariables;
+}
+
+const std::vector<Variable>& variables_without_effect() {
+  static const std::vector<Variable> kVariables{
+      {"DS_ALLOW_DEPRECATED_FP16", "", "fp16 on GPUs of compute capability 6.x; CPUs always take fp16."},
+      {"DS_BUILD_OPS, DS_BUILD_<OP>, DS_SKIP_CUDA_CHECK, DS_IGNORE_CUDA_DETECTION", "",
+       "Every op is linked in when the project is built."},
+      {"CCL_ROOT", "", "Collectives on CPUs are Gloo's."},
+      {"DS_PIN_MEMORY_BACKEND, DS_PIN_MEMORY_REGISTER_DEVICE, DS_SDMA_ALLGATHER, DS_DC_OFFLOAD_*", "",
+       "Of features that are not available yet."},
+  };
+  return kVariables;
+}
+
+}  // namespace deepspeed::config
