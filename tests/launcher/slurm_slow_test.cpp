@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <sstream>
 
-#include "tests/train/started_by.h"
+#include "tests/launcher/started_by.h"
 
 namespace deepspeed {
 namespace {
