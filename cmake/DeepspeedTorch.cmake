@@ -33,4 +33,6 @@ set(CMAKE_BUILD_RPATH "${DEEPSPEED_TORCH_ROOT}/lib")
 file(WRITE "${CMAKE_BINARY_DIR}/ds_torch_pch.cpp" "// holds the precompiled header\n")
 add_library(ds_torch_pch OBJECT "${CMAKE_BINARY_DIR}/ds_torch_pch.cpp")
 target_link_libraries(ds_torch_pch PUBLIC ds_torch)
-target_precompile_headers(ds_torch_pch PRIVATE "${CMAKE_SOURCE_DIR}/cmake/torch_pch.h")
+# Named by its place on the include path: an absolute one would keep clones from sharing compiled objects (ccache).
+target_include_directories(ds_torch_pch PRIVATE "${CMAKE_SOURCE_DIR}/cmake")
+target_precompile_headers(ds_torch_pch PRIVATE <torch_pch.h>)

@@ -4,9 +4,8 @@ namespace deepspeed::config {
 namespace {
 
 constexpr const char* kOffload = "optimizer offload (ZeRO-Offload)";
-constexpr const char* k16Bit = "master weights, gradients or optimizer states in 16 bits";
 constexpr const char* kAutocast = "autocast";
-constexpr const char* kRecompute = "activation checkpointing";
+constexpr const char* kPartition = "activations partitioned over model-parallel ranks";
 constexpr const char* kAio = "asynchronous file I/O for NVMe offload";
 constexpr const char* kWriter = "checkpoint writers other than the ordinary one";
 constexpr const char* kTensorboard = "the TensorBoard monitor";
@@ -24,7 +23,6 @@ std::vector<NotYetRow> not_yet_block_rows() {
       {"data_parallel_size", "int>0|null", "null", "", "sequence parallelism"},
       {"zero_force_ds_cpu_optimizer", "bool", "true", "", kOffload},
       {"seq_parallel_communication_data_type", "fp16|fp32|bf16", "\"fp32\"", "", "sequence parallelism"},
-      {"dataloader_drop_last", "bool", "false", "=", "dropping the last incomplete batch"},
       {"use_data_before_expert_parallelism", "bool", "false", "", "mixture-of-experts training"},
       {"wall_clock_breakdown", "bool", "false", "=", "timing of forward, backward and step"},
       {"memory_breakdown", "bool", "false", "=", "memory reports"},
@@ -33,11 +31,8 @@ std::vector<NotYetRow> not_yet_block_rows() {
       {"optimizer.params.fp32_optimizer_states", "bool", "true", "=", "moments in 16 bits"},
       {"optimizer.params.amsgrad", "bool", "false", "=", "AMSGrad"},
       {"optimizer.params.set_grad_none", "bool", "true", "", "gradients set to zero rather than freed"},
-      {"fp16.auto_cast", "bool", "false", "=", "casting the inputs of forward"},
-      {"fp16.fp16_master_weights_and_grads", "bool", "false", "=", k16Bit},
-      {"bf16.immediate_grad_update", "bool", "false", "=", "choosing when bf16 gradients are summed"},
-      {"bf16.bf16_master_weights_and_grads", "bool", "false", "=", k16Bit},
-      {"bf16.bf16_optimizer_states", "bool", "false", "=", k16Bit},
+      {"fp16.fp16_master_weights_and_grads", "bool", "false", "=",
+       "fp16 master weights (DeepSpeed allows them with optimizer offload only)"},
       {"torch_autocast.enabled", "bool", "false", "=", kAutocast},
       {"torch_autocast.dtype", "text|null", "null", "", kAutocast},
       {"torch_autocast.lower_precision_safe_modules", "texts|null", "null", "", kAutocast},
@@ -48,12 +43,12 @@ std::vector<NotYetRow> not_yet_block_rows() {
       {"data_types.buffer_dtype", "text|null", "null", "=",
        "buffers in another format than they were loaded in"},
       {"data_types.keep_in_fp32_modules", "auto|list", "\"auto\"", "auto|[]", "modules kept in fp32"},
-      {"activation_checkpointing.partition_activations", "bool", "false", "=", kRecompute},
-      {"activation_checkpointing.cpu_checkpointing", "bool", "false", "=", kRecompute},
-      {"activation_checkpointing.contiguous_memory_optimization", "bool", "false", "=", kRecompute},
-      {"activation_checkpointing.number_checkpoints", "int>=0|null", "null", "", kRecompute},
-      {"activation_checkpointing.synchronize_checkpoint_boundary", "bool", "false", "=", kRecompute},
-      {"activation_checkpointing.profile", "bool", "false", "=", kRecompute},
+      {"activation_checkpointing.partition_activations", "bool", "false", "=", kPartition},
+      {"activation_checkpointing.contiguous_memory_optimization", "bool", "false", "=", kPartition},
+      {"activation_checkpointing.number_checkpoints", "int>=0|null", "null", "", kPartition},
+      {"activation_checkpointing.synchronize_checkpoint_boundary", "bool", "false", "=",
+       "waiting for the device at every checkpoint"},
+      {"activation_checkpointing.profile", "bool", "false", "=", "timing of recomputation"},
       {"aio.block_size", "int>0", "1048576", "", kAio},
       {"aio.queue_depth", "int>0", "8", "", kAio},
       {"aio.intra_op_parallelism/thread_count", "int>0", "1", "", kAio},

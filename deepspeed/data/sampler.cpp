@@ -1,49 +1,44 @@
 #include "deepspeed/data/sampler.h"
 
 #include <algorithm>
-#include <limits>
-#include <numeric>
 
-#include "deepspeed/accel/rng.h"
+#include "deepspeed/accel/permutation.h"
 #include "deepspeed/base/error.h"
 
 namespace deepspeed::data {
 
-Sampler::Sampler(const Options& options) : options_(options) {
+Sampler::Sampler(const Options& options) : options_(options), epoch_positions_(options.samples) {
   DS_CHECK(options.samples > 0, "the training data holds no complete sample");
-  DS_CHECK(options.samples <= std::numeric_limits<uint32_t>::max(),
-           "{} samples are more than a sampler can order", options.samples);
   DS_CHECK(options.micro_batch > 0 && options.rank >= 0 && options.rank < options.world_size,
            "a sampler needs a positive micro-batch and a rank within the world");
+  if (!options.drop_last) return;
+  const int64_t world = options.world_size, each = (options.samples + world - 1) / world;
+  epoch_positions_ = each / options.micro_batch * options.micro_batch * world;
+  DS_CHECK(
+      epoch_positions_ > 0,
+      "dataloader_drop_last leaves nothing: {} samples do not fill a micro-batch of {} on each of {} ranks",
+      options.samples, options.micro_batch, world);
 }
 
-int64_t Sampler::at(int64_t position) {
-  const int64_t epoch = position / options_.samples, place = position % options_.samples;
+int64_t Sampler::at(int64_t epoch, int64_t place) const {
+  place %= options_.samples;
   if (!options_.shuffle) return place;
-  if (epoch != epoch_) {
-    epoch_ = epoch;
-    order_.resize(static_cast<size_t>(options_.samples));
-    std::iota(order_.begin(), order_.end(), 0u);
-    const accel::RngKey key{accel::mix(options_.seed, accel::hash_name("shuffle")),
-                            static_cast<uint64_t>(epoch)};
-    for (size_t i = order_.size() - 1; i > 0; --i) {  // Fisher and Yates
-      const auto words = accel::philox(key, i);
-      const uint64_t random = (uint64_t{words[0]} << 32) | words[1];
-      std::swap(order_[i], order_[random % (i + 1)]);
-    }
-  }
-  return order_[static_cast<size_t>(place)];
+  const accel::RngKey key{accel::mix(options_.seed, accel::hash_name("shuffle")),
+                          static_cast<uint64_t>(epoch)};
+  const accel::Permutation order(static_cast<uint64_t>(options_.samples), key);
+  return static_cast<int64_t>(order(static_cast<uint64_t>(place)));
 }
 
-std::vector<int64_t> Sampler::batch(int64_t micro_step) {
+std::vector<int64_t> Sampler::batch(int64_t micro_step) const {
   std::vector<int64_t> samples;
   const int64_t first = (micro_step * options_.world_size + options_.rank) * options_.micro_batch;
-  for (int64_t j = 0; j < options_.micro_batch; ++j) samples.push_back(at(first + j));
+  for (int64_t j = 0; j < options_.micro_batch; ++j)
+    samples.push_back(at((first + j) / epoch_positions_, (first + j) % epoch_positions_));
   return samples;
 }
 
 int64_t Sampler::steps_per_epoch(int64_t accumulation) const {
-  return std::max<int64_t>(1, options_.samples / (options_.micro_batch * options_.world_size * accumulation));
+  return std::max<int64_t>(1, epoch_positions_ / (options_.micro_batch * options_.world_size * accumulation));
 }
 
 }  // namespace deepspeed::data

@@ -10,6 +10,7 @@
 #include "deepspeed/checkpoint/config.h"
 #include "deepspeed/config/data_type.h"
 #include "deepspeed/optim/config.h"
+#include "deepspeed/recompute/config.h"
 #include "deepspeed/zero/config.h"
 
 namespace deepspeed::engine {
@@ -30,6 +31,8 @@ struct EngineConfig {
   double gradient_clipping = 1.0;
   /// A progress line every so many steps on rank 0; nothing: none.
   std::optional<int64_t> steps_per_print;
+  /// Whether an epoch ends with its last full micro-batch; else that goes on with the next epoch's samples.
+  bool dataloader_drop_last = false;
   /// data_types.grad_accum_dtype. Nothing: the model's own format.
   std::optional<config::DataType> grad_accum_dtype;
   /// Lets ZeRO run with an optimizer of the caller's that it does not know.
@@ -45,12 +48,17 @@ struct DeepspeedConfig {
   optim::SchedulerConfig scheduler;
   optim::Fp16Config fp16;
   optim::Bf16Config bf16;
+  recompute::RecomputeConfig activation_checkpointing;
   checkpoint::CheckpointConfig checkpoint;
   /// The file as read, for checkpoints ("ds_config").
   nlohmann::ordered_json raw;
   /// One line each, for rank 0 to print: deprecated keys, values that have no effect.
   std::vector<std::string> warnings;
 
+  /// The format of what the optimizer updates.
+  config::DataType master_dtype() const {
+    return bf16.bf16_master_weights_and_grads ? config::DataType::kBf16 : config::DataType::kFp32;
+  }
   /// The format of parameters and activations: fp16, bf16, else fp32.
   config::DataType model_dtype() const {
     if (fp16.enabled) return config::DataType::kFp16;

@@ -1,7 +1,6 @@
 #include "deepspeed/engine/engine.h"
 
 #include <ATen/ops/zeros.h>
-#include <torch/csrc/autograd/engine.h>
 #include <torch/csrc/autograd/grad_mode.h>
 
 #include <cmath>
@@ -27,7 +26,10 @@ class Raised {
 
 }  // namespace
 
-Engine::Engine(EngineParts parts) : parts_(std::move(parts)), scaler_(parts_.config.fp16) {
+Engine::Engine(EngineParts parts)
+    : parts_(std::move(parts)),
+      scaler_(parts_.config.fp16,
+              parts_.config.zero.stage == 0 ? optim::ScaleRule::kHalve : optim::ScaleRule::kHysteresis) {
   DS_CHECK(parts_.model != nullptr, "initialize needs a model");
   DS_CHECK(parts_.group != nullptr, "the engine needs a process group");
   cast_model();
@@ -65,11 +67,12 @@ void Engine::make_states() {
   for (const auto& entry : parts_.model->named_buffers()) frozen_.push_back({entry.key(), entry.value()});
   DS_CHECK(!in_order.empty(), "the model has no trainable parameter");
 
-  const auto accumulate =
-      accel::scalar_type(config().engine.grad_accum_dtype.value_or(config().model_dtype()));
+  const zero::StateFormats formats{
+      .gradients = accel::scalar_type(config().engine.grad_accum_dtype.value_or(config().model_dtype())),
+      .masters = accel::scalar_type(config().master_dtype())};
   auto add = [&](std::vector<zero::NamedParameter> members) {
     states_.push_back(
-        std::make_unique<zero::GroupStates>(std::move(members), config().zero, parts_.group, accumulate));
+        std::make_unique<zero::GroupStates>(std::move(members), config().zero, parts_.group, formats));
   };
   if (parts_.groups.empty()) {
     add(std::move(in_order));
@@ -158,8 +161,7 @@ void Engine::on_gradient(size_t group, size_t index, const at::Tensor& parameter
              "engine.scale(loss).backward()");
     open_backward();
     // A plain loss.backward() of the user's: nobody else will say when it is over.
-    if (!backward_is_ours_)
-      torch::autograd::Engine::get_default_engine().queue_callback([this] { end_backward(); });
+    if (!backward_is_ours_) nn::after_backward([this] { end_backward(); });
   }
   states_[group]->gradients().add(index, parameter.grad());
   parameter.mutable_grad().reset();  // the accumulation lives in the reducer

@@ -23,6 +23,7 @@
 #include "deepspeed/comm/group.h"
 #include "deepspeed/engine/config.h"
 #include "deepspeed/nn/grad_hooks.h"
+#include "deepspeed/nn/visit_tensors.h"
 #include "deepspeed/ops/linear_cross_entropy.h"
 #include "deepspeed/optim/loss_scaler.h"
 #include "deepspeed/optim/norm.h"
@@ -85,11 +86,14 @@ class Engine {
 
   /// Runs one micro-batch's forward: gives the dropout sites their step, then calls `compute` and returns its
   /// result.
-  template <class Compute>
-  auto forward(Compute&& compute) {
+  /// `inputs`, tensors or what holds some (nn/visit_tensors.h), are handed to it, floating-point ones in fp16
+  /// where fp16.auto_cast says so.
+  template <class Compute, class... Inputs>
+  auto forward(Compute&& compute, Inputs... inputs) {
     begin_forward();
     const ops::LossFactor factor(loss_factor());
-    return compute();
+    if (config().fp16.enabled && config().fp16.auto_cast) (cast_tensors(inputs, at::kHalf), ...);
+    return compute(std::move(inputs)...);
   }
   /// Gradients of a scalar loss, divided by the accumulation steps and multiplied by the loss scale; reduces
   /// over the ranks as the ZeRO stage wants. Returns the loss divided by the accumulation steps.
@@ -166,6 +170,12 @@ class Engine {
     double grad_scale = 1;
   };
 
+  template <class T>
+  static void cast_tensors(T& value, at::ScalarType dtype) {
+    nn::visit_tensors(value, [dtype](at::Tensor& tensor) {
+      if (tensor.defined() && tensor.is_floating_point()) tensor = tensor.to(dtype);
+    });
+  }
   void make_states();
   void cast_model();
   void make_optimizer();

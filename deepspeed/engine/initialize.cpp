@@ -34,6 +34,7 @@ Initialized initialize(InitializeOptions options) {
 
   Initialized ready;
   const int64_t micro_batch = config.engine.train_micro_batch_size_per_gpu;
+  const bool drop_last = config.engine.dataloader_drop_last;
   const int rank = options.group->rank(), world = options.group->size();
   ready.engine = std::make_unique<Engine>(EngineParts{.model = std::move(options.model),
                                                       .config = std::move(config),
@@ -51,7 +52,9 @@ Initialized initialize(InitializeOptions options) {
                                                                          .rank = rank,
                                                                          .world_size = world,
                                                                          .shuffle = options.shuffle,
-                                                                         .seed = options.seed});
+                                                                         .seed = options.seed,
+                                                                         .drop_last = drop_last},
+                                                  options.data_workers);
   return ready;
 }
 

@@ -22,6 +22,8 @@ struct InitializeOptions {
   std::shared_ptr<const data::Dataset> training_data;
   bool shuffle = true;
   uint64_t seed = 1;
+  /// Threads that call training_data's get() ahead of its use; 0: the loader's next() does.
+  int data_workers = 2;
   /// Dropout's random state, the one that the model was built with.
   std::shared_ptr<accel::Rng> rng;
   bool same_on_all_ranks = false;

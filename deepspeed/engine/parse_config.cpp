@@ -28,6 +28,23 @@ void check_together(const config::Node& root, const DeepspeedConfig& config) {
                config.engine.gradient_clipping, root.find("gradient_clipping") ? "" : " by default");
 }
 
+// As DeepSpeed has it: bf16 masters with fp32 moments exist under optimizer offload alone.
+void check_bf16_states(const config::Node& root, const DeepspeedConfig& config) {
+  if (!config.bf16.bf16_master_weights_and_grads && !config.bf16.bf16_optimizer_states) return;
+  const auto block = root.find("bf16") ? root.find("bf16") : root.find("bfloat16");
+  const auto masters = block->find("bf16_master_weights_and_grads");
+  if (!config.bf16.bf16_master_weights_and_grads)
+    base::fail("{} needs bf16.bf16_master_weights_and_grads",
+               block->find("bf16_optimizer_states")->describe());
+  if (!config.bf16.enabled) base::fail("{} needs bf16.enabled", masters->describe());
+  if (config.zero.stage == 0) base::fail("{} needs zero_optimization.stage 1 or 2", masters->describe());
+  if (!config.bf16.bf16_optimizer_states)
+    config::refuse_not_yet(
+        "bf16 master weights with fp32 moments (ZeRO-Offload); without offload set "
+        "bf16.bf16_optimizer_states, too",
+        *masters);
+}
+
 void check_param_dtype(const config::Node& root, const DeepspeedConfig& config) {
   auto node = find_path(root, {"data_types", "param_dtype"});
   if (!node || node->json().is_null()) return;
@@ -58,6 +75,7 @@ DeepspeedConfig parse_config(const config::Document& document, int world_size) {
   schema().table()->parse(root, &target, warnings);
   DeepspeedConfig& out = target.config;
   check_together(root, out);
+  check_bf16_states(root, out);
   check_param_dtype(root, out);
   check_mesh(root, world_size);
   try {

@@ -4,6 +4,7 @@
 #include "deepspeed/checkpoint/schema.h"
 #include "deepspeed/config/not_yet.h"
 #include "deepspeed/optim/schema.h"
+#include "deepspeed/recompute/schema.h"
 #include "deepspeed/zero/schema.h"
 
 namespace deepspeed::engine {
@@ -38,6 +39,10 @@ config::Schema<EngineConfig> engine_schema() {
   s.field("steps_per_print", &EngineConfig::steps_per_print)
       .above(0)
       .doc("Rank 0 prints a line on progress every so many steps.");
+  s.field("dataloader_drop_last", &EngineConfig::dataloader_drop_last)
+      .doc(
+          "Leave out what does not fill an epoch's last micro-batch; false: it is filled from the next "
+          "epoch.");
   s.field("zero_allow_untested_optimizer", &EngineConfig::zero_allow_untested_optimizer)
       .doc("Let ZeRO run with an optimizer of the program's own that it does not know.");
   s.custom("log_level", "debug | info | warning | error | critical | null", nullptr,
@@ -130,6 +135,9 @@ config::Schema<ParseTarget> schema() {
   }).rewrite = zero::rewrite_bool_form;
   add_block<EngineConfig>(s, "data_types", data_types_schema(),
                           [](T& t) -> EngineConfig& { return t.config.engine; });
+  add_block<recompute::RecomputeConfig>(
+      s, "activation_checkpointing", recompute::schema(),
+      [](T& t) -> recompute::RecomputeConfig& { return t.config.activation_checkpointing; });
   add_block<checkpoint::CheckpointConfig>(
       s, "checkpoint", checkpoint::schema(),
       [](T& t) -> checkpoint::CheckpointConfig& { return t.config.checkpoint; });

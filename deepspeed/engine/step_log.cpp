@@ -58,6 +58,10 @@ void StepLog::add(const StepRecord& r) {
         {"rss_bytes", r.rss_bytes},
         {"rss_bytes_all_ranks", r.rss_bytes_all_ranks},
         {"device_bytes", 0}};
+    if (r.eval_loss) {
+      line["eval_loss"] = *r.eval_loss;
+      line["eval_perplexity"] = std::exp(*r.eval_loss);
+    }
     if (r.start_s) line["start_s"] = *r.start_s;
     file_ << line.dump() << '\n' << std::flush;
     DS_CHECK(file_.good(), "cannot write the log '{}': is the disk full?", path_.string());

@@ -1,7 +1,6 @@
 #include "deepspeed/engine/train.h"
 
 #include <ATen/ops/zeros.h>
-#include <torch/csrc/autograd/grad_mode.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -18,13 +17,16 @@
 #include "deepspeed/base/log.h"
 #include "deepspeed/comm/rendezvous.h"
 #include "deepspeed/data/ngram_baseline.h"
-#include "deepspeed/data/token_dataset.h"
+#include "deepspeed/data/open_samples.h"
+#include "deepspeed/data/open_tokens.h"
+#include "deepspeed/engine/held_out.h"
 #include "deepspeed/engine/initialize.h"
 #include "deepspeed/engine/parse_config.h"
 #include "deepspeed/engine/step_log.h"
 #include "deepspeed/models/generate.h"
 #include "deepspeed/models/size.h"
 #include "deepspeed/models/weights.h"
+#include "deepspeed/recompute/recompute.h"
 #include "deepspeed/text/tokenizer.h"
 
 namespace deepspeed::engine {
@@ -41,13 +43,16 @@ class Training {
  private:
   void check_destinations();
   void build_model();
-  std::shared_ptr<data::TokenDataset> open_data(const std::filesystem::path& path);
+  void open_data();
+  data::TokenStorePtr open_store(const std::filesystem::path& path);
   const text::Tokenizer& tokenizer();
   void start_engine();
   double train_step();  // returns the mean loss over all samples of the step
-  void log_step(double loss, double step_ms);
-  void evaluate();
-  void say_baselines(const data::TokenDataset& held_out);
+  void log_step(double loss, double step_ms, std::optional<double> eval_loss);
+  bool evaluates(int64_t step) const;
+  double evaluate();
+  void say_evaluation(double loss);
+  void say_baselines();
   void save();
   void finish();
   bool first() const { return group_->rank() == 0; }
@@ -59,7 +64,8 @@ class Training {
   std::shared_ptr<accel::Rng> rng_;
   std::shared_ptr<models::Decoder> model_;
   std::optional<text::Tokenizer> tokenizer_;
-  std::shared_ptr<data::TokenDataset> training_data_, eval_data_;
+  data::TokenStorePtr training_store_, eval_store_;
+  data::Samples training_data_, eval_data_;  // eval_data_.dataset is null without --eval-data
   Initialized ready_;
   std::unique_ptr<StepLog> log_;
   std::optional<double> start_s_;
@@ -76,8 +82,7 @@ Training::Training(const TrainOptions& options) : options_(options) {
   spec_ = models::read_arch_spec(options.model / "config.json");
   models::check_fits_memory(spec_, dtype_ == at::kFloat ? 4 : 2, (options.model / "config.json").string());
   check_destinations();
-  training_data_ = open_data(options.data);
-  if (!options.eval_data.empty()) eval_data_ = open_data(options.eval_data);
+  open_data();
   build_model();
   start_engine();
 }
@@ -124,29 +129,42 @@ const text::Tokenizer& Training::tokenizer() {
   return *tokenizer_;
 }
 
-std::shared_ptr<data::TokenDataset> Training::open_data(const std::filesystem::path& path) {
-  const data::TokenDataset::Options options{.sequence_length = options_.seq_length, .vocab = spec_.vocab};
+data::TokenStorePtr Training::open_store(const std::filesystem::path& path) {
+  return data::open_tokens(path, {.bytes_per_token = options_.data_dtype == "u32" ? 4 : 2,
+                                  .text_field = options_.text_field,
+                                  .tokenizer = [this]() -> const text::Tokenizer& { return tokenizer(); }});
+}
+
+void Training::open_data() {
   DS_CHECK(options_.seq_length <= spec_.max_positions,
            "--seq-length {} is longer than the model's {} positions", options_.seq_length,
            spec_.max_positions);
-  if (path.extension() == ".bin")
-    return data::TokenDataset::from_bin(path, options_.data_dtype == "u32" ? 4 : 2, options);
-  DS_CHECK(path.extension() == ".txt" || path.extension() == ".jsonl",
-           "--data '{}': the name must end in .txt, .jsonl or .bin", path.string());
-  return data::TokenDataset::from_ids(data::tokenize_file(path, tokenizer(), options_.text_field),
-                                      path.string(), options);
+  const data::SampleOptions sizes{.sequence_length = options_.seq_length, .vocab = spec_.vocab};
+  const auto packing = data::parse_packing(options_.packing);
+  training_store_ = open_store(options_.data);
+  training_data_ = data::make_samples(training_store_, sizes, packing);
+  if (options_.eval_data.empty()) return;
+  eval_store_ = open_store(options_.eval_data);
+  eval_data_ = data::make_samples(eval_store_, sizes, packing);
+  DS_CHECK(
+      !options_.eval_baselines || eval_data_.packing == data::Packing::kStream,
+      "--eval-baselines counts over a stream of tokens; it does not go with --packing documents or single");
 }
 
 void Training::start_engine() {
   ready_ = initialize({.model = model_,
                        .config = options_.config,
                        .group = group_,
-                       .training_data = training_data_,
+                       .training_data = training_data_.dataset,
                        .shuffle = options_.shuffle,
                        .seed = options_.seed,
+                       .data_workers = static_cast<int>(options_.data_workers),
                        .rng = rng_,
                        .same_on_all_ranks = true});
   Engine& engine = *ready_.engine;
+  if (options_.activation_checkpointing)
+    recompute::recompute_blocks(*model_, recompute::layers_of(*model_),
+                                {.config = engine.config().activation_checkpointing, .rng = rng_});
   if (!options_.load.empty()) {
     DS_CHECK(!options_.load_tag.empty() || std::filesystem::exists(options_.load / "latest"),
              "--load '{}': there is no checkpoint to resume from (no file 'latest')", options_.load.string());
@@ -168,15 +186,17 @@ void Training::start_engine() {
   log_->say(fmt::format(
       "{} with {:.2f}M parameters in {}, {} rank{}, ZeRO stage {}, {} samples of {} tokens, steps {} to {}",
       spec_.model_type, static_cast<double>(parameters) / 1e6, c10::toString(dtype_), group_->size(),
-      group_->size() > 1 ? "s" : "", engine.config().zero.stage, training_data_->size(), options_.seq_length,
-      engine.global_steps() + 1, last_step_));
+      group_->size() > 1 ? "s" : "", engine.config().zero.stage, training_data_.dataset->size(),
+      options_.seq_length, engine.global_steps() + 1, last_step_));
+  for (const auto& note : {training_data_.note, eval_data_.note})
+    if (!note.empty()) log_->say(note);
 }
 
 double Training::train_step() {
   Engine& engine = *ready_.engine;
   double total = 0;
   for (int64_t g = 0; g < engine.gradient_accumulation_steps(); ++g) {
-    const at::Tensor ids = ready_.loader->next()[0];
+    const auto batch = ready_.loader->next();
     if (!started_) {
       started_ = true;
       if (const auto t0 = base::env("DS_LAUNCH_T0")) {
@@ -187,7 +207,7 @@ double Training::train_step() {
         if (end != t0->c_str() && *end == '\0' && then <= now) start_s_ = now - then;
       }
     }
-    const at::Tensor loss = engine.forward([&] { return model_->forward(ids, ids); });
+    const at::Tensor loss = engine.forward([&] { return causal_loss(*model_, batch); });
     total += engine.backward(loss).item<double>();
     engine.step();
   }
@@ -197,7 +217,7 @@ double Training::train_step() {
   return mean.item<double>();
 }
 
-void Training::log_step(double loss, double step_ms) {
+void Training::log_step(double loss, double step_ms, std::optional<double> eval_loss) {
   const Engine& engine = *ready_.engine;
   at::Tensor peak = at::zeros({1}, at::kLong);
   peak[0] = accel::peak_resident_bytes();
@@ -214,36 +234,34 @@ void Training::log_step(double loss, double step_ms) {
              .step_ms = step_ms,
              .rss_bytes = mine,
              .rss_bytes_all_ranks = peak.item<int64_t>(),
+             .eval_loss = eval_loss,
              .start_s = std::exchange(start_s_, std::nullopt)});
 }
 
-// Every rank scores its share of the held-out samples.
-void Training::evaluate() {
-  at::NoGradGuard no_grad;
-  model_->eval();
-  at::Tensor sums = at::zeros({2}, at::kDouble);  // of losses, of samples
-  for (int64_t i = group_->rank(); i < eval_data_->size(); i += group_->size()) {
-    const at::Tensor ids = eval_data_->get(i)[0].unsqueeze(0);
-    sums[0] += model_->forward(ids, ids).to(at::kDouble);
-    sums[1] += 1;
-  }
-  model_->train();
-  group_->all_reduce(sums);
-  const double loss = (sums[0] / sums[1]).item<double>();
+double Training::evaluate() {
+  return held_out_loss(*model_, *eval_data_.dataset, *group_,
+                       ready_.engine->train_micro_batch_size_per_gpu());
+}
+
+bool Training::evaluates(int64_t step) const {
+  if (!eval_data_.dataset) return false;
+  return step == last_step_ || (options_.eval_every > 0 && step % options_.eval_every == 0);
+}
+
+void Training::say_evaluation(double loss) {
   if (first())
     log_->say(fmt::format("step {}: held-out loss {:.4f}, perplexity {:.2f}", ready_.engine->global_steps(),
                           loss, std::exp(loss)));
 }
 
-void Training::say_baselines(const data::TokenDataset& held_out) {
-  auto ids = [](const data::TokenDataset& data) {
-    std::vector<int32_t> all(static_cast<size_t>(data.tokens()));
-    for (size_t i = 0; i < all.size(); ++i)
-      all[i] = static_cast<int32_t>(data.token(static_cast<int64_t>(i)));
-    return all;
+void Training::say_baselines() {
+  auto ids = [](const data::TokenStore& store) {
+    std::vector<int64_t> all(static_cast<size_t>(store.tokens()));
+    store.read(0, all);
+    return std::vector<int32_t>(all.begin(), all.end());
   };
-  const auto p =
-      data::NgramBaseline(ids(*training_data_), spec_.vocab).evaluate(ids(held_out), options_.seq_length);
+  const auto p = data::NgramBaseline(ids(*training_store_), spec_.vocab)
+                     .evaluate(ids(*eval_store_), options_.seq_length);
   log_->say(fmt::format(
       "baselines on the same held-out tokens: unigram perplexity {:.2f}, trigram perplexity {:.2f}",
       p.unigram, p.trigram));
@@ -259,10 +277,7 @@ void Training::save() {
 
 void Training::finish() {
   if (!options_.save.empty()) save();
-  if (eval_data_) {
-    evaluate();
-    if (first() && options_.eval_baselines) say_baselines(*eval_data_);
-  }
+  if (first() && options_.eval_baselines && eval_store_) say_baselines();
   if (first() && !options_.export_to.empty()) {
     models::export_hugging_face(options_.export_to, spec_, *model_,
                                 {.source = options_.model, .dtype = dtype_});
@@ -281,14 +296,17 @@ void Training::finish() {
 void Training::run() {
   Engine& engine = *ready_.engine;
   engine.train();
+  if (engine.global_steps() >= last_step_ && eval_data_.dataset) say_evaluation(evaluate());
   while (engine.global_steps() < last_step_) {
     const auto begin = Clock::now();
     const double loss = train_step();
-    log_step(loss, std::chrono::duration<double, std::milli>(Clock::now() - begin).count());
+    const double step_ms = std::chrono::duration<double, std::milli>(Clock::now() - begin).count();
     const int64_t step = engine.global_steps();
+    std::optional<double> eval_loss;
+    if (evaluates(step)) eval_loss = evaluate();
+    log_step(loss, step_ms, eval_loss);
+    if (eval_loss) say_evaluation(*eval_loss);
     if (!options_.save.empty() && options_.save_every > 0 && step % options_.save_every == 0) save();
-    if (eval_data_ && options_.eval_every > 0 && step % options_.eval_every == 0 && step < last_step_)
-      evaluate();
   }
   finish();
 }

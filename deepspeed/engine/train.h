@@ -11,15 +11,18 @@ namespace deepspeed::engine {
 /// Flags of ds_train by their names; DESIGN's "Commands" is their contract.
 struct TrainOptions {
   std::filesystem::path model;      // Hugging Face folder
-  std::filesystem::path data;       // .txt, .jsonl or .bin
+  std::filesystem::path data;       // data/open_tokens.h
   std::string data_dtype = "u16";   // of .bin: u16 or u32
   std::string text_field = "text";  // of .jsonl
+  std::string packing = "auto";     // data/open_samples.h
+  int64_t data_workers = 2;         // threads that prepare micro-batches
   std::string config;               // DeepSpeed configuration
   int64_t seq_length = 256;
   int64_t steps = 0;  // optimizer steps to reach; 0: by epochs
   int64_t epochs = 1;
   uint64_t seed = 1;
   bool shuffle = true;
+  bool activation_checkpointing = false;  // recompute the layers' activations in backward
 
   std::filesystem::path eval_data;
   int64_t eval_every = 0;       // steps; 0: at the end only

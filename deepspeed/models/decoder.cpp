@@ -31,7 +31,8 @@ nn::AttentionConfig attention_config(const ArchSpec& s, size_t index) {
           .qkv_bias = s.qkv_bias,
           .output_bias = s.output_bias,
           .order = s.order,
-          .window = 0,
+          .window = s.window_of(index),
+          .alibi = s.positions == Positions::kAlibi,
           .attention_dropout = s.attention_dropout,
           .weight_init = nn::Init::normal(s.init_std),
           .output_init = residual_init(s)};
@@ -50,7 +51,8 @@ nn::MlpConfig mlp_config(const ArchSpec& s) {
 }  // namespace
 
 DecoderLayer::DecoderLayer(const ArchSpec& s, size_t index, const nn::RngPtr& rng)
-    : attention_dropout_(s.residual_dropout, rng, fmt::format("layers.{}.attention", index)),
+    : parallel_residual_(s.parallel_residual),
+      attention_dropout_(s.residual_dropout, rng, fmt::format("layers.{}.attention", index)),
       mlp_dropout_(s.residual_dropout, rng, fmt::format("layers.{}.mlp", index)) {
   norm1_ = register_module("norm1", std::make_shared<nn::Norm>(s.norm, s.hidden, s.norm_eps));
   attention_ = register_module("attention", std::make_shared<nn::Attention>(attention_config(s, index), rng));
@@ -58,21 +60,28 @@ DecoderLayer::DecoderLayer(const ArchSpec& s, size_t index, const nn::RngPtr& rn
   mlp_ = register_module("mlp", std::make_shared<nn::Mlp>(mlp_config(s)));
 }
 
-at::Tensor DecoderLayer::compute(const at::Tensor& x, const ops::RotaryTable* rotary, nn::KvCache* cache) {
-  const at::Tensor attended = attention_->forward(norm1_->forward(x), rotary, cache);
+at::Tensor DecoderLayer::compute(const at::Tensor& x, const std::optional<ops::RotaryTable>& rotary, nn::KvCache* cache,
+                                 const std::optional<at::Tensor>& starts) {
+  const at::Tensor attended = attention_->forward(norm1_->forward(x), rotary, cache, starts);
   const at::Tensor middle =
       ops::dropout_add(x, attended, attention_dropout_.p(is_training()), attention_dropout_.key());
-  const at::Tensor fed = mlp_->forward(norm2_->forward(middle));
+  const at::Tensor fed = mlp_->forward(norm2_->forward(parallel_residual_ ? x : middle));
   return ops::dropout_add(middle, fed, mlp_dropout_.p(is_training()), mlp_dropout_.key());
 }
 
 Decoder::Decoder(ArchSpec spec, nn::RngPtr rng)
     : spec_(std::move(spec)), embedding_dropout_(spec_.embedding_dropout, rng, "embedding") {
   const nn::Init init = nn::Init::normal(spec_.init_std);
-  embedding_ = register_module("embedding", std::make_shared<nn::Embedding>(spec_.vocab, spec_.hidden, init));
+  embedding_ = register_module(
+      "embedding",
+      std::make_shared<nn::Embedding>(spec_.vocab, spec_.hidden, init, spec_.padding_token.value_or(-1)));
+  if (spec_.embedding_norm)
+    embedding_norm_ = register_module("embedding_norm",
+                                      std::make_shared<nn::Norm>(spec_.norm, spec_.hidden, spec_.norm_eps));
   if (spec_.positions == Positions::kLearned)
-    positions_ = register_module("positions",
-                                 std::make_shared<nn::Embedding>(spec_.max_positions, spec_.hidden, init));
+    positions_ = register_module(
+        "positions",
+        std::make_shared<nn::Embedding>(spec_.max_positions + spec_.position_offset, spec_.hidden, init));
   auto layers = register_module("layers", std::make_shared<torch::nn::ModuleListImpl>());
   for (size_t i = 0; i < static_cast<size_t>(spec_.layers); ++i) {
     layers_.push_back(std::make_shared<DecoderLayer>(spec_, i, rng));
@@ -85,40 +94,56 @@ Decoder::Decoder(ArchSpec spec, nn::RngPtr rng)
 
 const at::Tensor& Decoder::head_weight() const { return head_ ? head_->weight() : embedding_->weight(); }
 
-at::Tensor Decoder::hidden_states(const at::Tensor& ids, nn::KvCache* cache) {
+at::Tensor Decoder::positions_of(const at::Tensor& ids, int64_t offset,
+                                 const std::optional<at::Tensor>& starts) const {
+  const at::Tensor positions = at::arange(offset, offset + ids.size(1), ids.options());
+  return starts ? positions - *starts : positions;
+}
+
+at::Tensor Decoder::embed(const at::Tensor& ids, int64_t offset, const std::optional<at::Tensor>& starts) {
+  at::Tensor x = embedding_->forward(ids);
+  if (embedding_norm_) x = embedding_norm_->forward(x);
+  if (!positions_) return x;
+  return x + positions_->forward(positions_of(ids, offset + spec_.position_offset, starts));
+}
+
+at::Tensor Decoder::hidden_states(const at::Tensor& ids, nn::KvCache* cache,
+                                  const std::optional<at::Tensor>& starts) {
   DS_CHECK(ids.dim() == 2 && ids.scalar_type() == at::kLong,
            "token ids must be an int64 tensor [batch, length]");
   const int64_t length = ids.size(1), offset = cache != nullptr ? cache->length() : 0;
   DS_CHECK(offset + length <= spec_.max_positions,
            "a sequence of {} tokens is longer than the model's {} positions", offset + length,
            spec_.max_positions);
-  at::Tensor x = embedding_->forward(ids);
+  DS_CHECK(!starts || (cache == nullptr && starts->sizes() == ids.sizes()),
+           "documents start within rows that have the shape of the token ids, and not with a cache");
   std::optional<ops::RotaryTable> rotary;
-  if (positions_) {
-    x = x + positions_->forward(at::arange(offset, offset + length, ids.options()));
-  } else {
-    ops::RotaryOptions options;
-    options.theta = spec_.rope_theta;
+  if (spec_.positions == Positions::kRotary) {
+    const ops::RotaryOptions options{.theta = spec_.rope_theta, .rotary_dim = spec_.rotary_dim};
     rotary = ops::rotary_table(spec_.head_dim, length, offset, options);
+    if (starts) rotary = ops::rotary_at(*rotary, positions_of(ids, offset, starts));
   }
+  at::Tensor x = embed(ids, offset, starts);
   x = ops::dropout(x, embedding_dropout_.p(is_training()), embedding_dropout_.key());
-  for (const auto& layer : layers_) x = layer->forward(x, rotary ? &*rotary : nullptr, cache);
+  for (const auto& layer : layers_) x = layer->forward(x, rotary, cache, starts);
   if (cache != nullptr) cache->advance(length);
   return norm_->forward(x);
 }
 
-at::Tensor Decoder::compute(const at::Tensor& ids, const at::Tensor& labels) {
+at::Tensor Decoder::compute(const at::Tensor& ids, const at::Tensor& labels,
+                            const std::optional<at::Tensor>& starts) {
   DS_CHECK(labels.sizes() == ids.sizes(), "labels must have the shape of the token ids");
   // Shifting the labels instead of slicing the hidden states saves a copy of those and of their gradient.
   at::Tensor shifted = at::full_like(labels, kIgnored);
   shifted.narrow(1, 0, labels.size(1) - 1).copy_(labels.narrow(1, 1, labels.size(1) - 1));
-  const at::Tensor hidden = hidden_states(ids);
+  const at::Tensor hidden = hidden_states(ids, nullptr, starts);
   return ops::linear_cross_entropy(hidden.view({-1, spec_.hidden}), head_weight(), shifted.view({-1}),
                                    kIgnored);
 }
 
-at::Tensor Decoder::logits(const at::Tensor& ids, nn::KvCache* cache) {
-  return at::linear(hidden_states(ids, cache), head_weight());
+at::Tensor Decoder::logits(const at::Tensor& ids, nn::KvCache* cache,
+                           const std::optional<at::Tensor>& starts) {
+  return at::linear(hidden_states(ids, cache, starts), head_weight());
 }
 
 }  // namespace deepspeed::models

@@ -16,9 +16,11 @@ class DecoderLayer : public nn::BlockModule<DecoderLayer> {
  public:
   DecoderLayer(const ArchSpec& spec, size_t index, const nn::RngPtr& rng);
   /// x [B, T, hidden] -> [B, T, hidden]
-  at::Tensor compute(const at::Tensor& x, const ops::RotaryTable* rotary, nn::KvCache* cache);
+  at::Tensor compute(const at::Tensor& x, const std::optional<ops::RotaryTable>& rotary, nn::KvCache* cache,
+                     const std::optional<at::Tensor>& starts = std::nullopt);
 
  private:
+  bool parallel_residual_;
   nn::DropoutSite attention_dropout_, mlp_dropout_;
   std::shared_ptr<nn::Norm> norm1_, norm2_;
   std::shared_ptr<nn::Attention> attention_;
@@ -27,30 +29,42 @@ class DecoderLayer : public nn::BlockModule<DecoderLayer> {
 
 /// Parameters are unmaterialized after construction (nn/materializer.h). Token ids are [B, T] int64 in [0,
 /// vocab).
+///
+/// `starts`, int32 [B, T], says where in its row the document of each position begins: rows of several
+/// documents, none of which sees another and whose positions each count from 0. Without it a row is one
+/// document.
 class Decoder : public nn::BlockModule<Decoder> {
  public:
   /// `rng` is the random state of dropout; may be null when the spec drops nothing.
   Decoder(ArchSpec spec, nn::RngPtr rng);
 
   /// The mean cross-entropy of predicting labels[:, t] from ids[:, < t] (labels are shifted here, as Hugging
-  /// Face does); labels [B, T], -100 is ignored. Scalar fp32.
-  at::Tensor compute(const at::Tensor& ids, const at::Tensor& labels);
+  /// Face does); labels [B, T], -100 is ignored: so should be the first label of every document. Scalar fp32.
+  at::Tensor compute(const at::Tensor& ids, const at::Tensor& labels,
+                     const std::optional<at::Tensor>& starts = std::nullopt);
   /// Final hidden states [B, T, hidden]. With a cache, ids are the positions after cache->length(), which
-  /// advances.
-  at::Tensor hidden_states(const at::Tensor& ids, nn::KvCache* cache = nullptr);
+  /// advances; a cache holds one document.
+  at::Tensor hidden_states(const at::Tensor& ids, nn::KvCache* cache = nullptr,
+                           const std::optional<at::Tensor>& starts = std::nullopt);
   /// [B, T, vocab]; the whole of them, so for inference and tests.
-  at::Tensor logits(const at::Tensor& ids, nn::KvCache* cache = nullptr);
+  at::Tensor logits(const at::Tensor& ids, nn::KvCache* cache = nullptr,
+                    const std::optional<at::Tensor>& starts = std::nullopt);
 
   const ArchSpec& spec() const { return spec_; }
 
  private:
   const at::Tensor& head_weight() const;
+  // Positions [T], or [B, T] where documents start within rows.
+  at::Tensor positions_of(const at::Tensor& ids, int64_t offset,
+                          const std::optional<at::Tensor>& starts) const;
+  /// Token (and learned position) embeddings of the positions after `offset`, before dropout.
+  at::Tensor embed(const at::Tensor& ids, int64_t offset, const std::optional<at::Tensor>& starts);
 
   ArchSpec spec_;
   nn::DropoutSite embedding_dropout_;
   std::shared_ptr<nn::Embedding> embedding_, positions_, head_;
   std::vector<std::shared_ptr<DecoderLayer>> layers_;
-  std::shared_ptr<nn::Norm> norm_;
+  std::shared_ptr<nn::Norm> embedding_norm_, norm_;
 };
 
 }  // namespace deepspeed::models

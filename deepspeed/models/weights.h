@@ -1,4 +1,6 @@
-// Weights of a model in Hugging Face folders: read slice by slice as a ParameterSource, and exported.
+// Weights of a model in Hugging Face folders: read slice by slice as a ParameterSource, and exported. Tensors
+// that fuse or reorder parameters of ours (models/weight_layout.h) are taken apart and put together on the
+// way.
 #pragma once
 
 #include <filesystem>
@@ -20,7 +22,7 @@ class WeightSource : public nn::ParameterSource {
   void fill(const nn::ParameterSpec& spec, int64_t begin, at::Tensor slice) const override;
 
  private:
-  /// The name under which the files hold it: with or without the family's prefix.
+  /// The name of the tensor in the files that holds it: with or without the family's prefix.
   std::string file_name(const nn::ParameterSpec& spec) const;
 
   formats::SafetensorsModel files_;

@@ -9,6 +9,7 @@ Attention::Attention(const AttentionConfig& c, const RngPtr& rng)
     : config_(c), dropout_(c.attention_dropout, rng, fmt::format("layers.{}.attention.dropout", c.layer)) {
   DS_CHECK(c.heads > 0 && c.kv_heads > 0 && c.heads % c.kv_heads == 0,
            "attention heads ({}) must be a multiple of key-value heads ({})", c.heads, c.kv_heads);
+  if (c.alibi) alibi_slopes_ = ops::alibi_slopes(c.heads);
   auto linear = [&](const char* name, int64_t in, int64_t out, bool bias, Init init) {
     return register_module(name, std::make_shared<Linear>(DenseOptions{in, out, bias, c.order, init}));
   };
@@ -37,17 +38,20 @@ Attention::Heads Attention::project(const at::Tensor& x) {
   return {parts[0], parts[1], parts[2]};
 }
 
-at::Tensor Attention::compute(const at::Tensor& x, const ops::RotaryTable* rotary, KvCache* cache) {
+at::Tensor Attention::compute(const at::Tensor& x, const std::optional<ops::RotaryTable>& rotary, KvCache* cache,
+                              const std::optional<at::Tensor>& first_key) {
   ops::AttentionOptions options;
   options.window = config_.window;
+  options.alibi_slopes = alibi_slopes_;
   options.dropout_p = dropout_.p(is_training());
   options.rng = dropout_.key();
+  if (first_key) options.first_key = *first_key;
   const bool plain_fused =
-      config_.fused_qkv && config_.heads == config_.kv_heads && rotary == nullptr && cache == nullptr;
+      config_.fused_qkv && config_.heads == config_.kv_heads && !rotary && cache == nullptr;
   if (plain_fused) return output_->forward(ops::attention_fused(qkv_->forward(x), config_.heads, options));
 
   Heads h = project(x);
-  if (rotary != nullptr) {
+  if (rotary) {
     h.q = ops::rotary(h.q, *rotary);
     h.k = ops::rotary(h.k, *rotary);
   }

@@ -19,6 +19,7 @@ struct AttentionConfig {
   bool qkv_bias = false, output_bias = false;
   WeightOrder order = WeightOrder::kOutIn;
   int64_t window = 0;  // 0: no sliding window
+  bool alibi = false;  // linear biases (ops::alibi_slopes of the heads)
   double attention_dropout = 0;
   Init weight_init, output_init;  // the output projection may be scaled down with depth
 };
@@ -26,10 +27,11 @@ struct AttentionConfig {
 class Attention : public BlockModule<Attention> {
  public:
   Attention(const AttentionConfig& config, const RngPtr& rng);
-  /// x [B, T, hidden] -> [B, T, hidden], causal. `rotary` turns queries and keys (null: positions are not
-  /// rotary); row t of it belongs to x's position t. With a cache (may be null), x holds the positions after
-  /// cache->length().
-  at::Tensor compute(const at::Tensor& x, const ops::RotaryTable* rotary, KvCache* cache);
+  /// x [B, T, hidden] -> [B, T, hidden], causal. `rotary` turns queries and keys (nothing: positions are
+  /// not rotary); row t of it belongs to x's position t. With a cache (may be null), x holds the positions after
+  /// cache->length(). `first_key` as in ops::AttentionOptions: rows that hold several documents.
+  at::Tensor compute(const at::Tensor& x, const std::optional<ops::RotaryTable>& rotary, KvCache* cache,
+                     const std::optional<at::Tensor>& first_key = std::nullopt);
 
  private:
   struct Heads {
@@ -39,6 +41,7 @@ class Attention : public BlockModule<Attention> {
 
   AttentionConfig config_;
   DropoutSite dropout_;
+  at::Tensor alibi_slopes_;  // undefined without alibi
   std::shared_ptr<Linear> qkv_, query_, key_, value_, output_;
 };
 

@@ -10,6 +10,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <type_traits>
 #include <vector>
@@ -37,6 +38,20 @@ class BlockObserver {
   virtual void after_backward(Block&) {}
 };
 
+/// Runs a Block's forward in another way than by calling it once, as recomputation does. Asked only where
+/// gradients are recorded.
+class ForwardRunner {
+ public:
+  /// The Block's own computation, to be called as often as wanted while the Block lives: the defined tensors of
+  /// its arguments in, those of its result out, both in the order of visit_tensors. Every other argument is a
+  /// copy of what the caller gave: what it points to must live until backward.
+  using Compute = std::function<std::vector<at::Tensor>(const std::vector<at::Tensor>& inputs)>;
+
+  virtual ~ForwardRunner() = default;
+  /// What compute(inputs) gives, differentiable.
+  virtual std::vector<at::Tensor> run(const Compute& compute, const std::vector<at::Tensor>& inputs) = 0;
+};
+
 class Block {
  public:
   virtual ~Block() = default;
@@ -49,6 +64,10 @@ class Block {
   void add_observer(std::shared_ptr<BlockObserver> observer);
   void remove_observer(const BlockObserver* observer);
 
+  /// Who runs this Block's forwards where gradients are recorded; null: they are plain calls.
+  void set_runner(std::shared_ptr<ForwardRunner> runner) { runner_ = std::move(runner); }
+  const std::shared_ptr<ForwardRunner>& runner() const { return runner_; }
+
   /// How each parameter that this Block declared is initialised, by its name in the Block.
   const std::vector<std::pair<std::string, Init>>& inits() const { return inits_; }
 
@@ -59,7 +78,7 @@ class Block {
   /// Forgets a declared parameter (a projection is being replaced).
   void forget_parameter(const std::string& name);
 
-  /// Runs `compute(args...)` between the observers. Without observers this is a plain call.
+  /// Runs `compute(args...)` between the observers, by the runner. Without any this is a plain call.
   template <class Compute, class... Args>
   auto run(Compute&& compute, Args&&... args);
 
@@ -69,22 +88,52 @@ class Block {
 
   std::shared_ptr<Use> begin_use(const TensorRefs& inputs);
   void end_use(const std::shared_ptr<Use>& use, const TensorRefs& outputs);
+  template <class Compute, class Inputs>
+  static auto run_by(ForwardRunner& runner, const Compute& compute, const Inputs& inputs);
 
   std::vector<std::shared_ptr<BlockObserver>> observers_;
+  std::shared_ptr<ForwardRunner> runner_;
   std::vector<std::pair<std::string, Init>> inits_;
 };
 
 template <class Compute, class... Args>
 auto Block::run(Compute&& compute, Args&&... args) {
-  if (observers_.empty()) return compute(std::forward<Args>(args)...);
+  const auto runner = at::GradMode::is_enabled() ? runner_ : nullptr;
+  if (observers_.empty() && !runner) return compute(std::forward<Args>(args)...);
   std::tuple<std::decay_t<Args>...> inputs(std::forward<Args>(args)...);
   TensorRefs refs;
   visit_tensors(inputs, [&](at::Tensor& tensor) { refs.push_back(&tensor); });
   auto use = begin_use(refs);
-  auto result = std::apply(compute, inputs);
+  auto result = runner ? run_by(*runner, compute, inputs) : std::apply(compute, inputs);
   refs.clear();
   visit_tensors(result, [&](at::Tensor& tensor) { refs.push_back(&tensor); });
   end_use(use, refs);
+  return result;
+}
+
+template <class Compute, class Inputs>
+auto Block::run_by(ForwardRunner& runner, const Compute& compute, const Inputs& inputs) {
+  using Result = std::decay_t<decltype(std::apply(compute, std::declval<Inputs&>()))>;
+  // The first call leaves here what its result holds beside tensors.
+  struct First {
+    std::optional<Result> result;
+    bool wanted = true;
+  };
+  auto first = std::make_shared<First>();
+  Inputs others = inputs;  // without the tensors: what to keep of those is the runner's business
+  const auto tensors = take_tensors(others);
+  const auto call = [compute, first, others, filled = tensors.filled](const std::vector<at::Tensor>& with) {
+    Inputs arguments = others;
+    put_tensors(arguments, {with, filled});
+    Result result = std::apply(compute, arguments);
+    if (!std::exchange(first->wanted, false)) return take_tensors(result).defined;
+    first->result = std::move(result);
+    return copy_tensors(*first->result).defined;
+  };
+  const std::vector<at::Tensor> outputs = runner.run(call, tensors.defined);
+  Result result = std::move(*first->result);
+  first->result.reset();
+  put_tensors(result, {outputs, take_tensors(result).filled});
   return result;
 }
 

@@ -1,5 +1,6 @@
 #include "deepspeed/nn/grad_hooks.h"
 
+#include <torch/csrc/autograd/engine.h>
 #include <torch/csrc/autograd/function_hook.h>
 #include <torch/csrc/autograd/variable.h>
 
@@ -27,6 +28,9 @@ class Dispatcher : public torch::autograd::PostAccumulateGradHook {
   std::vector<std::weak_ptr<GradListener>> listeners_;
 };
 
+// A CPU backward runs on the thread that asked for it, nested ones included.
+thread_local NestedBackward* innermost = nullptr;
+
 }  // namespace
 
 GradSubscription on_gradient(const at::Tensor& parameter, GradListener listener) {
@@ -44,6 +48,20 @@ GradSubscription on_gradient(const at::Tensor& parameter, GradListener listener)
   auto kept = std::make_shared<GradListener>(std::move(listener));
   dispatcher->add(kept);
   return kept;
+}
+
+void after_backward(std::function<void()> callback) {
+  if (innermost != nullptr)
+    innermost->callbacks_.push_back(std::move(callback));
+  else
+    torch::autograd::Engine::get_default_engine().queue_callback(std::move(callback));
+}
+
+NestedBackward::NestedBackward() : outer_(innermost) { innermost = this; }
+
+NestedBackward::~NestedBackward() {
+  innermost = outer_;
+  for (auto& callback : callbacks_) after_backward(std::move(callback));
 }
 
 }  // namespace deepspeed::nn

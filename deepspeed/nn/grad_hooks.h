@@ -7,6 +7,7 @@
 
 #include <functional>
 #include <memory>
+#include <vector>
 
 namespace deepspeed::nn {
 
@@ -19,5 +20,24 @@ using GradSubscription = std::shared_ptr<void>;
 /// accumulated into parameter.grad(). Several listeners are called in the order of subscription. Error when
 /// the tensor already carries a post-accumulate hook that is not ours.
 [[nodiscard]] GradSubscription on_gradient(const at::Tensor& parameter, GradListener listener);
+
+/// Calls `callback` on this thread when the backward that runs on it is over: the outermost one, where one
+/// runs inside another. base::Error where none runs.
+void after_backward(std::function<void()> callback);
+
+/// While it lives, backwards that this thread starts belong to the one that runs already (recomputation).
+class NestedBackward {
+ public:
+  NestedBackward();
+  /// Hands the callbacks that have been left to the backward outside.
+  ~NestedBackward();
+  NestedBackward(const NestedBackward&) = delete;
+  NestedBackward& operator=(const NestedBackward&) = delete;
+
+ private:
+  friend void after_backward(std::function<void()> callback);
+  NestedBackward* outer_;
+  std::vector<std::function<void()>> callbacks_;
+};
 
 }  // namespace deepspeed::nn

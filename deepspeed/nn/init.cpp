@@ -22,11 +22,7 @@ float element(const Init& init, accel::RngKey key, uint64_t index) {
   return 0;
 }
 
-}  // namespace
-
-void fill_init(const Init& init, accel::RngKey key, int64_t begin, at::Tensor slice) {
-  DS_CHECK(slice.dim() == 1 && slice.is_contiguous() && slice.device().is_cpu(),
-           "initialisation fills contiguous one-dimensional CPU slices");
+void fill_rule(const Init& init, accel::RngKey key, int64_t begin, const at::Tensor& slice) {
   if (init.kind == Init::Kind::kConstant) {
     slice.fill_(init.a);
     return;
@@ -37,6 +33,17 @@ void fill_init(const Init& init, accel::RngKey key, int64_t begin, at::Tensor sl
     for (int64_t i = from; i < to; ++i) out[i] = element(init, key, static_cast<uint64_t>(begin + i));
   });
   if (!values.is_same(slice)) slice.copy_(values);
+}
+
+}  // namespace
+
+void fill_init(const Init& init, accel::RngKey key, int64_t begin, at::Tensor slice) {
+  DS_CHECK(slice.dim() == 1 && slice.is_contiguous() && slice.device().is_cpu(),
+           "initialisation fills contiguous one-dimensional CPU slices");
+  fill_rule(init, key, begin, slice);
+  const int64_t from = std::clamp<int64_t>(init.zeros_begin - begin, 0, slice.numel()),
+                to = std::clamp<int64_t>(init.zeros_end - begin, 0, slice.numel());
+  if (from < to) slice.narrow(0, from, to - from).zero_();
 }
 
 }  // namespace deepspeed::nn

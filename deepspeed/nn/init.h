@@ -14,10 +14,18 @@ struct Init {
   Kind kind = Kind::kConstant;
   double a = 0;  // constant: the value; normal: mean; uniform: low
   double b = 0;  // normal: standard deviation; uniform: high
+  int64_t zeros_begin = 0,
+          zeros_end = 0;  // these elements are 0 whatever the rule (an embedding's padding row)
 
   static Init zeros() { return {}; }
   static Init ones() { return {Kind::kConstant, 1, 0}; }
   static Init normal(double std, double mean = 0) { return {Kind::kNormal, mean, std}; }
+  Init with_zeros(int64_t begin, int64_t end) const {
+    Init init = *this;
+    init.zeros_begin = begin;
+    init.zeros_end = end;
+    return init;
+  }
   static Init uniform(double low, double high) { return {Kind::kUniform, low, high}; }
 };
 

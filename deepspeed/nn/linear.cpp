@@ -18,10 +18,11 @@ void Linear::set_projection(std::unique_ptr<Projection> projection) {
   projection_->bind(std::move(tensors));
 }
 
-Embedding::Embedding(int64_t count, int64_t width, Init init) {
+Embedding::Embedding(int64_t count, int64_t width, Init init, int64_t padding) : padding_(padding) {
+  if (padding >= 0) init = init.with_zeros(padding * width, (padding + 1) * width);
   weight_ = declare_parameter("weight", {count, width}, init);
 }
 
-at::Tensor Embedding::compute(const at::Tensor& ids) { return at::embedding(weight_, ids); }
+at::Tensor Embedding::compute(const at::Tensor& ids) { return at::embedding(weight_, ids, padding_); }
 
 }  // namespace deepspeed::nn

@@ -26,14 +26,16 @@ class Linear : public BlockModule<Linear> {
 
 class Embedding : public BlockModule<Embedding> {
  public:
-  /// A table of `count` rows of `width`.
-  Embedding(int64_t count, int64_t width, Init init);
+  /// A table of `count` rows of `width`. The row `padding`, if not negative, starts as zero and gets no
+  /// gradient from its lookups, as in torch.nn.Embedding.
+  Embedding(int64_t count, int64_t width, Init init, int64_t padding = -1);
 
   /// ids (int64, any shape) -> [..., width]. The ids must lie in [0, count).
   at::Tensor compute(const at::Tensor& ids);
   const at::Tensor& weight() const { return weight_; }
 
  private:
+  int64_t padding_;
   at::Tensor weight_;
 };
 

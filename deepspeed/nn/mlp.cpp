@@ -1,5 +1,7 @@
 #include "deepspeed/nn/mlp.h"
 
+#include <ATen/ops/relu.h>
+
 #include "deepspeed/ops/gelu.h"
 #include "deepspeed/ops/swiglu.h"
 
@@ -22,6 +24,8 @@ at::Tensor Mlp::compute(const at::Tensor& x) {
       return down_->forward(ops::gelu(up_->forward(x), ops::GeluKind::kTanh));
     case Activation::kGeluErf:
       return down_->forward(ops::gelu(up_->forward(x), ops::GeluKind::kErf));
+    case Activation::kRelu:
+      return down_->forward(at::relu(up_->forward(x)));
   }
   return {};
 }

@@ -7,7 +7,7 @@
 
 namespace deepspeed::nn {
 
-enum class Activation { kGeluTanh, kGeluErf, kSwiGlu };
+enum class Activation { kGeluTanh, kGeluErf, kRelu, kSwiGlu };
 
 struct MlpConfig {
   int64_t hidden = 0, intermediate = 0;

@@ -46,4 +46,37 @@ void visit_tensors(std::tuple<T...>& tuple, F&& visit) {
   std::apply([&](auto&... values) { (visit_tensors(values, visit), ...); }, tuple);
 }
 
+/// The tensors of a value apart from the rest of it.
+struct Tensors {
+  std::vector<at::Tensor> defined;
+  std::vector<char> filled;  // of every place for a tensor: whether it holds a defined one
+};
+
+template <class T>
+Tensors copy_tensors(T& value) {
+  Tensors tensors;
+  visit_tensors(value, [&](at::Tensor& place) {
+    tensors.filled.push_back(place.defined());
+    if (place.defined()) tensors.defined.push_back(place);
+  });
+  return tensors;
+}
+
+/// Leaves `value` without tensors.
+template <class T>
+Tensors take_tensors(T& value) {
+  Tensors tensors = copy_tensors(value);
+  visit_tensors(value, [](at::Tensor& place) { place.reset(); });
+  return tensors;
+}
+
+/// The opposite: `value` has as many places as when its tensors were taken.
+template <class T>
+void put_tensors(T& value, const Tensors& tensors) {
+  size_t place = 0, next = 0;
+  visit_tensors(value, [&](at::Tensor& tensor) {
+    if (tensors.filled[place++]) tensor = tensors.defined[next++];
+  });
+}
+
 }  // namespace deepspeed::nn

@@ -22,6 +22,23 @@ using torch::autograd::variable_list;
 
 std::string shape(const at::Tensor& t) { return fmt::format("[{}]", fmt::join(t.sizes(), ",")); }
 
+void check_first_key(const at::Tensor& q, const at::Tensor& k, const AttentionOptions& options) {
+  const at::Tensor& first = options.first_key;
+  DS_CHECK(options.causal, "attention: first_key is for causal attention only");
+  DS_CHECK(first.scalar_type() == at::kInt && first.is_cpu() && first.is_contiguous() &&
+               first.sizes() == at::IntArrayRef({q.size(0), q.size(2)}),
+           "attention: first_key is {} {}; want a contiguous int32 [{},{}] on cpu", shape(first),
+           c10::toString(first.scalar_type()), q.size(0), q.size(2));
+  const int64_t length = q.size(2), offset = k.size(2) - length;
+  const auto* key = first.const_data_ptr<int32_t>();
+  for (int64_t i = 0; i < first.numel(); ++i) {
+    const int64_t t = i % length, least = t == 0 ? 0 : key[i - 1];
+    DS_CHECK(key[i] >= least && key[i] <= offset + t,
+             "attention: first_key[{},{}] is {}; want one from {} to the query's position {}", i / length, t,
+             key[i], least, offset + t);
+  }
+}
+
 void check(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const AttentionOptions& options) {
   DS_CHECK(q.dim() == 4 && k.dim() == 4 && v.dim() == 4,
            "attention: q {}, k {}, v {} must be [batch, heads, length, head size]", shape(q), shape(k),
@@ -41,6 +58,12 @@ void check(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const 
   DS_CHECK(options.dropout_p >= 0 && options.dropout_p <= 1, "attention: dropout_p {} is outside [0, 1]",
            options.dropout_p);
   DS_CHECK(options.window >= 0, "attention: window {} is negative; 0 means none", options.window);
+  if (options.first_key.defined()) check_first_key(q, k, options);
+  const at::Tensor& slopes = options.alibi_slopes;
+  DS_CHECK(!slopes.defined() || (slopes.dim() == 1 && slopes.size(0) == q.size(1) && slopes.is_contiguous() &&
+                                 slopes.scalar_type() == at::kFloat && slopes.is_cpu()),
+           "attention: alibi_slopes must be contiguous float32 [{}] on the CPU, one slope a query head",
+           q.size(1));
 }
 
 cpu::AttentionKernel kernel() {
@@ -79,6 +102,8 @@ cpu::AttentionArgs arguments(const at::Tensor& q, const at::Tensor& k, const at:
   a.bf16 = q.scalar_type() == at::kBFloat16;
   a.causal = options.causal;
   a.window = options.window;
+  if (options.first_key.defined()) a.first_key = options.first_key.const_data_ptr<int32_t>();
+  a.alibi_slopes = options.alibi_slopes.defined() ? options.alibi_slopes.const_data_ptr<float>() : nullptr;
   a.scale = static_cast<float>(options.scale.value_or(1.0 / std::sqrt(static_cast<double>(a.dim))));
   a.q = view(q);
   a.k = view(k);
@@ -147,6 +172,8 @@ void save_options(AutogradContext* context, const AttentionOptions& options) {
   data["seed"] = static_cast<int64_t>(options.rng.seed);
   data["stream"] = static_cast<int64_t>(options.rng.stream);
   data["window"] = options.window;
+  if (options.first_key.defined()) data["first_key"] = options.first_key;
+  if (options.alibi_slopes.defined()) data["alibi_slopes"] = options.alibi_slopes;
 }
 
 AttentionOptions saved_options(AutogradContext* context) {
@@ -157,6 +184,10 @@ AttentionOptions saved_options(AutogradContext* context) {
   options.dropout_p = data["p"].toDouble();
   options.rng = {static_cast<uint64_t>(data["seed"].toInt()), static_cast<uint64_t>(data["stream"].toInt())};
   options.window = data["window"].toInt();
+  if (const auto first = data.find("first_key"); first != data.end())
+    options.first_key = first->second.toTensor();
+  if (const auto slopes = data.find("alibi_slopes"); slopes != data.end())
+    options.alibi_slopes = slopes->second.toTensor();
   return options;
 }
 
@@ -217,6 +248,21 @@ struct FusedAttention : torch::autograd::Function<FusedAttention> {
 bool needs_gradient(const at::Tensor& t) { return at::GradMode::is_enabled() && t.requires_grad(); }
 
 }  // namespace
+
+at::Tensor alibi_slopes(int64_t heads) {
+  DS_CHECK(heads > 0, "alibi_slopes: {} heads", heads);
+  int64_t power = 1;
+  while (power * 2 <= heads) power *= 2;
+  at::Tensor slopes = at::empty({heads}, at::kFloat);
+  float* slope = slopes.mutable_data_ptr<float>();
+  for (int64_t i = 0; i < heads; ++i) {
+    const auto n = static_cast<double>(power);
+    const auto exponent =
+        i < power ? static_cast<double>(i + 1) / n : static_cast<double>(2 * (i - power) + 1) / (2 * n);
+    slope[i] = static_cast<float>(std::exp2(-8 * exponent));
+  }
+  return slopes;
+}
 
 at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                      const AttentionOptions& options) {

@@ -1,5 +1,5 @@
 // Scaled dot-product attention that never holds a T x T matrix, with dropout, grouped queries, sliding
-// windows and caches.
+// windows, linear biases and caches.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -17,6 +17,8 @@ struct AttentionOptions {
   double dropout_p = 0;         // of the probabilities, in [0, 1]
   accel::RngKey rng{};          // the stream of the dropout mask; unused when dropout_p is 0
   int64_t window = 0;           // 0: every key; else only keys less than `window` positions away
+  at::Tensor first_key{};       // int32 [B,T], the first key each query may see; undefined: key 0
+  at::Tensor alibi_slopes{};    // float32 [H]: adds slope * (s - position) to the scores; undefined: no bias
 };
 
 /// softmax(scale * q k^T) v, query head h reading key head h / (H / Hkv).
@@ -28,13 +30,19 @@ struct AttentionOptions {
 /// [B,T,3,H,D] projection are read in place). Returns [B,H,T,D] of q's dtype over memory laid out as
 /// [B,T,H,D]: transpose(1, 2).reshape({B, T, H*D}) copies nothing.
 ///
+/// Documents packed into one row see only themselves by `first_key` (causal only): query (b, t) sees no key
+/// before first_key[b, t], which must not fall along t nor pass t's own position. Tiles of hidden keys are
+/// not computed, so that the time falls with the documents' length.
+/// Alibi: slope * (s - position) is added to the scaled score of key s; the slopes get no gradient.
+///
 /// Dropout: probability (b, h, t, s) is kept where accel::uniform(rng, attention_mask_index(...)) >=
 /// dropout_p and then divided by 1 - dropout_p; dropout_p = 1 gives zeros. The mask is computed again in
 /// backward. Differentiable once; keeps q, k, v, the result and one float per query (log-sum-exp). NaN and
 /// infinities act on every query that sees them as in softmax; in v they may also reach, as NaN, queries that
 /// do not see them (0 * inf), as in a T x T product.
 /// Errors: base::Error for wrong shapes, dtypes, devices, p outside [0, 1].
-/// Source: Dao, "FlashAttention-2" (2023); mirrors the training attention of DeepSpeed's csrc/transformer.
+/// Source: Dao, "FlashAttention-2" (2023); Press et al., "Train Short, Test Long" (2022) for alibi; mirrors
+/// the training attention of DeepSpeed's csrc/transformer.
 at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                      const AttentionOptions& options = {});
 
@@ -42,6 +50,10 @@ at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor&
 /// them), T = S, one gradient of the same shape: the same bits as slicing, without gathering three gradients.
 /// Returns [B,T,H*D].
 at::Tensor attention_fused(const at::Tensor& qkv, int64_t heads, const AttentionOptions& options = {});
+
+/// The slopes of BLOOM's heads, float32 [heads]: a geometric sequence from 2^(-8/n) for n = heads rounded
+/// down to a power of two, and for the remaining heads every other value of the sequence of 2n.
+at::Tensor alibi_slopes(int64_t heads);
 
 /// The element of the random stream that decides probability (row = (b*H + h)*T + t, key s of `keys`): rows
 /// are padded to a multiple of 16 elements.

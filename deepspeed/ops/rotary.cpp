@@ -3,6 +3,7 @@
 #include <ATen/Parallel.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/empty_like.h>
+#include <ATen/ops/index_select.h>
 #include <ATen/ops/pow.h>
 #include <fmt/ranges.h>
 #include <torch/csrc/autograd/custom_function.h>
@@ -46,7 +47,7 @@ at::Tensor turn(const at::Tensor& x, const RotaryTable& table, float sign) {
   a.heads = x.size(1);
   a.length = x.size(2);
   a.dim = x.size(3);
-  a.rotary_dim = 2 * table.cos.size(1);
+  a.rotary_dim = 2 * table.cos.size(-1);
   a.from_batch = from.stride(0);
   a.from_head = from.stride(1);
   a.from_row = from.stride(2);
@@ -55,6 +56,7 @@ at::Tensor turn(const at::Tensor& x, const RotaryTable& table, float sign) {
   a.to_row = to.stride(2);
   a.cos = table.cos.data_ptr<float>();
   a.sin = table.sin.data_ptr<float>();
+  a.table_batch = table.cos.dim() == 3 ? table.cos.stride(0) : 0;
   a.sign = sign;
   a.interleaved = table.options.interleaved;
   a.bf16 = x.scalar_type() == at::kBFloat16;
@@ -96,15 +98,26 @@ RotaryTable rotary_table(int64_t head_dim, int64_t length, int64_t position_offs
   return {angle.cos().to(at::kFloat), angle.sin().to(at::kFloat), options};
 }
 
+RotaryTable rotary_at(const RotaryTable& table, const at::Tensor& positions) {
+  DS_CHECK(positions.dim() == 2 && positions.scalar_type() == at::kLong,
+           "rotary: positions must be int64 [batch, length]");
+  const at::Tensor flat = positions.reshape({-1});
+  const auto rows = [&](const at::Tensor& from) {
+    return from.index_select(0, flat).view({positions.size(0), positions.size(1), from.size(1)});
+  };
+  return {rows(table.cos), rows(table.sin), table.options};
+}
+
 at::Tensor rotary(const at::Tensor& x, const RotaryTable& table) {
   DS_CHECK(x.dim() == 4, "rotary: x is [{}]; want [batch, heads, length, head size]",
            fmt::join(x.sizes(), ","));
   DS_CHECK(x.is_cpu(), "rotary: the tensor is on {}; only cpu has a kernel in this build", x.device().str());
   DS_CHECK(x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16 || x.scalar_type() == at::kHalf,
            "rotary: dtype {}; want float32, bfloat16 or float16", c10::toString(x.scalar_type()));
-  DS_CHECK(2 * table.cos.size(1) == rotary_dim(x.size(3), table.options) && table.cos.size(0) >= x.size(2),
-           "rotary: the table has {} positions of {} angles, x is [{}]; make it for x's length and head size",
-           table.cos.size(0), table.cos.size(1), fmt::join(x.sizes(), ","));
+  DS_CHECK(2 * table.cos.size(-1) == rotary_dim(x.size(3), table.options) &&
+               table.cos.size(-2) >= x.size(2) && (table.cos.dim() == 2 || table.cos.size(0) == x.size(0)),
+           "rotary: the table is [{}], x is [{}]; make it for x's batch, length and head size",
+           fmt::join(table.cos.sizes(), ","), fmt::join(x.sizes(), ","));
   if (at::GradMode::is_enabled() && x.requires_grad()) return Rotary::apply(x, table, 1.0);
   return turn(x, table, 1.0f);
 }

@@ -22,12 +22,16 @@ struct RotaryTable {
 };
 RotaryTable rotary_table(int64_t head_dim, int64_t length, int64_t position_offset,
                          const RotaryOptions& options = {});
+/// The table whose rows are those of `table` at `positions` [B,T] (int64), cos and sin [B,T,rotary_dim/2]:
+/// for rows that hold several documents, whose positions start anew.
+RotaryTable rotary_at(const RotaryTable& table, const at::Tensor& positions);
 
-/// Turns x [B,H,T,D] by its positions: row t of the table belongs to x's position t (the table may be longer
-/// than T). float32, bfloat16, float16; any strides with unit last stride; the result keeps x's memory order.
-/// Differentiable: the gradient is the turn backwards. Hugging Face's rotate_half convention unless
-/// `interleaved`. Errors: base::Error for an odd or too large rotary_dim and a table that is too short.
-/// Source: Su et al., "RoFormer" (2021); mirrors csrc/transformer/inference/csrc/apply_rotary_pos_emb.cu.
+/// Turns x [B,H,T,D] by its positions: row t of the table (of batch row b, where it has batch rows) belongs
+/// to x's position t; the table may be longer than T. float32, bfloat16, float16; any strides with unit last
+/// stride; the result keeps x's memory order. Differentiable: the gradient is the turn backwards. Hugging
+/// Face's rotate_half convention unless `interleaved`. Errors: base::Error for an odd or too large rotary_dim
+/// and a table that is too short. Source: Su et al., "RoFormer" (2021); mirrors
+/// csrc/transformer/inference/csrc/apply_rotary_pos_emb.cu.
 at::Tensor rotary(const at::Tensor& x, const RotaryTable& table);
 /// The same with a table made for this call.
 at::Tensor rotary(const at::Tensor& x, int64_t position_offset, const RotaryOptions& options = {});

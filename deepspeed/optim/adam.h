@@ -1,12 +1,14 @@
 // Adam and AdamW on pieces: ops::adam_step with moments beside every piece.
 #pragma once
 
+#include "deepspeed/ops/adam.h"
 #include "deepspeed/optim/optimizer.h"
 
 namespace deepspeed::optim {
 
-/// DeepSpeed's FusedAdam (ops/adam/fused_adam.py) with fp32 moments, 8 B an element, zero at the start and
-/// made when first used. The step that bias correction sees is step_count() of the whole optimizer.
+/// DeepSpeed's FusedAdam (ops/adam/fused_adam.py): moments in the format of what is updated, zero at the
+/// start and made when first used; the arithmetic is fp32, 16-bit results are rounded to nearest. The step
+/// that bias correction sees is step_count() of the whole optimizer.
 class Adam : public Optimizer {
  public:
   Adam(std::vector<ParamGroup> groups, bool decoupled_weight_decay, std::string type);
@@ -22,6 +24,7 @@ class Adam : public Optimizer {
     at::Tensor exp_avg, exp_avg_sq;
   };
   const Moments& moments(size_t group, size_t piece);
+  void update_in_16_bits(const Piece& piece, const Moments& moments, const ops::AdamArgs& args);
 
   bool decoupled_weight_decay_;
   std::string type_;

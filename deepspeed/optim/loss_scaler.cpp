@@ -17,8 +17,8 @@ double first_scale(const Fp16Config& config) {
 
 LossScaler::LossScaler() : LossScaler(Fp16Config{}) {}
 
-LossScaler::LossScaler(const Fp16Config& config)
-    : config_(config), scale_(first_scale(config)), hysteresis_(config.hysteresis) {
+LossScaler::LossScaler(const Fp16Config& config, ScaleRule rule)
+    : config_(config), rule_(rule), scale_(first_scale(config)), hysteresis_(config.hysteresis) {
   if (!dynamic()) return;
   DS_CHECK(config.loss_scale_window > 0, "fp16.loss_scale_window must be positive, it is {}",
            config.loss_scale_window);
@@ -33,7 +33,9 @@ void LossScaler::update(bool overflow) {
 }
 
 void LossScaler::on_overflow() {
-  if (config_.hysteresis == 1 || hysteresis_ == 1) {
+  if (rule_ == ScaleRule::kHalve) {
+    scale_ = std::max(scale_ / 2, config_.min_loss_scale);
+  } else if (config_.hysteresis == 1 || hysteresis_ == 1) {
     DS_CHECK(scale_ != config_.min_loss_scale,
              "Current loss scale already at minimum ({}) - cannot decrease scale anymore: the gradients "
              "overflow at any "

@@ -9,6 +9,11 @@
 
 namespace deepspeed::optim {
 
+/// What an overflow does. kHysteresis: after `hysteresis` of them the scale halves, and at min_loss_scale
+/// that is an error (runtime/fp16/loss_scaler.py, used with ZeRO). kHalve: each halves it, down to
+/// min_loss_scale (runtime/fp16/fused_optimizer.py, used without).
+enum class ScaleRule { kHysteresis, kHalve };
+
 /// The factor that the loss is multiplied by before backward. Every rank keeps one and must update it with
 /// the same answer (any rank overflowed), so that all stay equal.
 class LossScaler {
@@ -16,7 +21,7 @@ class LossScaler {
   /// No scaling: a static scale of 1.
   LossScaler();
   /// The block `fp16`: static or dynamic; a scale of 1 where it is not enabled.
-  explicit LossScaler(const Fp16Config& config);
+  explicit LossScaler(const Fp16Config& config, ScaleRule rule = ScaleRule::kHysteresis);
 
   double scale() const { return scale_; }
   bool dynamic() const { return config_.enabled && config_.dynamic(); }
@@ -33,6 +38,7 @@ class LossScaler {
   void on_clean();
 
   Fp16Config config_;
+  ScaleRule rule_;
   double scale_;
   int64_t iteration_ = 0, last_overflow_ = -1;
   int hysteresis_;

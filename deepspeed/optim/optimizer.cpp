@@ -11,8 +11,9 @@ namespace deepspeed::optim {
 namespace {
 
 void check_piece(const Piece& piece) {
-  DS_CHECK(piece.param.defined() && piece.param.dim() == 1 && piece.param.scalar_type() == at::kFloat,
-           "optimizer: piece '{}' needs a 1-D fp32 param", piece.name);
+  const auto dtype = piece.param.defined() ? piece.param.scalar_type() : at::kLong;
+  DS_CHECK((dtype == at::kFloat || dtype == at::kBFloat16 || dtype == at::kHalf) && piece.param.dim() == 1,
+           "optimizer: piece '{}' needs a 1-D param in fp32, bf16 or fp16", piece.name);
   if (piece.low_precision_copy.defined())
     DS_CHECK(piece.low_precision_copy.numel() == piece.param.numel(),
              "optimizer: piece '{}' has {} elements, its low-precision copy has {}", piece.name,

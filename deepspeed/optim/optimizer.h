@@ -20,7 +20,7 @@ namespace deepspeed::optim {
 /// was fetched).
 struct Piece {
   std::string name;  // unique among the optimizer's pieces: it names the state in checkpoints and errors
-  at::Tensor param;  // fp32: the master copy where the model itself is bf16 or fp16
+  at::Tensor param;  // the master copy where the model's own is of another format; fp32, bf16 or fp16
   at::Tensor grad;   // fp32, bf16 or fp16; undefined: the piece is skipped in this step
   at::Tensor low_precision_copy;  // undefined, or bf16/fp16: receives the rounded new parameter
 };

@@ -40,6 +40,7 @@ config::Schema<Fp16Config> fp16_schema() {
       .at_least(0)
       .no_bool()
       .doc("Floor of the dynamic scale.");
+  s.field("auto_cast", &Fp16Config::auto_cast).doc("Cast floating-point inputs of the forward to fp16.");
   s.finish(check_dynamic);
   return s;
 }
@@ -50,6 +51,15 @@ config::Schema<Bf16Config> bf16_schema() {
   s.field("enabled", &Bf16Config::enabled).doc("Parameters, activations and gradients in bf16.");
   s.field("check_grad_overflow", &Bf16Config::check_grad_overflow)
       .doc("Skip a step whose gradients hold an infinity or NaN.");
+  s.field("bf16_master_weights_and_grads", &Bf16Config::bf16_master_weights_and_grads)
+      .doc("No fp32 copy of the weights (ZeRO stage 1 or 2, with bf16_optimizer_states).");
+  s.field("bf16_optimizer_states", &Bf16Config::bf16_optimizer_states)
+      .doc("Optimizer moments in bf16 (with bf16_master_weights_and_grads).");
+  s.custom("immediate_grad_update", "bool", false,
+           [](const config::Node& node, Bf16Config&, const config::Rules& rules, config::Warnings&) {
+             config::read_bool(node, rules);
+           })
+      .doc("Accepted; gradients are always summed as backward makes them.");
   return s;
 }
 

@@ -17,13 +17,13 @@ partition::Layout layout_of(const std::vector<NamedParameter>& parameters, int w
 }  // namespace
 
 GroupStates::GroupStates(std::vector<NamedParameter> parameters, const ZeroConfig& config,
-                         comm::GroupPtr group, at::ScalarType accumulate_in)
+                         comm::GroupPtr group, StateFormats formats)
     : parameters_(std::move(parameters)),
       config_(config),
       table_(state_table(config)),
       group_(group),
       layout_(layout_of(parameters_, group->size())),
-      gradients_(layout_, table_, config, group, accumulate_in) {
+      gradients_(layout_, table_, config, group, formats.gradients) {
   flatten();
   const bool sharded = table_.optimizer.sharded;
   const partition::Layout owner_layout = sharded ? layout_ : layout_of(parameters_, 1);
@@ -31,7 +31,7 @@ GroupStates::GroupStates(std::vector<NamedParameter> parameters, const ZeroConfi
   owned_.assign(owned.begin(), owned.end());
   first_ = sharded ? group_->rank() * layout_.shard_numel() : 0;
   const at::Tensor mine = flat_.narrow(0, first_, sharded ? layout_.shard_numel() : layout_.padded_numel());
-  master_ = flat_.scalar_type() == at::kFloat ? mine : mine.to(at::kFloat);
+  master_ = mine.to(formats.masters);
 }
 
 void GroupStates::flatten() {

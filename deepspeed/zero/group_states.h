@@ -15,6 +15,12 @@
 
 namespace deepspeed::zero {
 
+/// Number formats of a group's states beside its parameters'.
+struct StateFormats {
+  at::ScalarType gradients = at::kFloat;  // that they are accumulated in
+  at::ScalarType masters = at::kFloat;    // that the optimizer updates: fp32, or the parameters' own
+};
+
 struct NamedParameter {
   std::string name;
   at::Tensor tensor;
@@ -23,10 +29,9 @@ struct NamedParameter {
 class GroupStates {
  public:
   /// Moves the parameters (materialized, one dtype, trainable) into one flat buffer of which they become
-  /// views, keeping their identity, and makes fp32 master pieces where they are 16-bit. `accumulate_in` is
-  /// the gradients' dtype.
+  /// views, keeping their identity, and makes master pieces where those have another format.
   GroupStates(std::vector<NamedParameter> parameters, const ZeroConfig& config, comm::GroupPtr group,
-              at::ScalarType accumulate_in);
+              StateFormats formats);
 
   const std::vector<NamedParameter>& parameters() const { return parameters_; }
   const partition::Layout& layout() const { return layout_; }
@@ -60,7 +65,7 @@ class GroupStates {
   std::vector<partition::Piece> owned_;
   int64_t first_ = 0;  // flat offset of shard_offset 0 of owned_
   at::Tensor flat_;    // [padded_numel], the parameters' dtype
-  at::Tensor master_;  // fp32, as long as what the optimizer owns; in fp32 a view of flat_
+  at::Tensor master_;  // as long as what the optimizer owns; in the parameters' own format a view of flat_
   GradientReducer gradients_;
 };
 

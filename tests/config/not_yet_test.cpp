@@ -56,11 +56,10 @@ INSTANTIATE_TEST_SUITE_P(
 INSTANTIATE_TEST_SUITE_P(
     Blocks, FeatureSwitch,
     ::testing::Values(
-        Switch{R"("fp16": {"auto_cast": false})", R"("fp16": {"auto_cast": true})"},
-        Switch{R"("bf16": {"bf16_optimizer_states": false})", R"("bf16": {"bf16_optimizer_states": true})"},
+        Switch{R"("fp16": {"fp16_master_weights_and_grads": false})",
+               R"("fp16": {"fp16_master_weights_and_grads": true})"},
         Switch{R"("torch_autocast": {"enabled": false, "dtype": "bf16"})",
                R"("torch_autocast": {"enabled": true})"},
-        Switch{R"("dataloader_drop_last": false)", R"("dataloader_drop_last": true)"},
         Switch{R"("wall_clock_breakdown": false)", R"("wall_clock_breakdown": true)"},
         Switch{R"("sequence_parallel_size": 1)", R"("sequence_parallel_size": 2)"},
         Switch{R"("data_types": {"keep_in_fp32_modules": "auto"})",
@@ -68,7 +67,7 @@ INSTANTIATE_TEST_SUITE_P(
         Switch{R"("optimizer": {"type": "Adam", "params": {"fp32_optimizer_states": true}})",
                R"("optimizer": {"type": "Adam", "params": {"fp32_optimizer_states": false}})"},
         Switch{R"("activation_checkpointing": {"partition_activations": false, "number_checkpoints": 4})",
-               R"("activation_checkpointing": {"cpu_checkpointing": true})"},
+               R"("activation_checkpointing": {"partition_activations": true})"},
         Switch{R"("aio": {"block_size": 1048576, "thread_count": 1})", R"("aio": {"use_gds": true})"},
         Switch{
             R"("checkpoint": {"load_universal": false, "writer": null, "parallel_write": {"pipeline_stage": false}})",

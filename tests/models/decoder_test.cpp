@@ -1,6 +1,7 @@
 #include "deepspeed/models/decoder.h"
 
 #include <gtest/gtest.h>
+#include <torch/csrc/autograd/autograd.h>
 
 #include "deepspeed/base/error.h"
 #include "deepspeed/models/generate.h"
@@ -57,6 +58,56 @@ TEST(Decoder, RefusesTooLongSequencesAndWrongShapes) {
   EXPECT_THROW(model->logits(at::zeros({1, 13}, at::kLong)), base::Error);
   EXPECT_THROW(model->logits(at::zeros({4}, at::kLong)), base::Error);
   EXPECT_THROW(model->forward(at::zeros({1, 4}, at::kLong), at::zeros({1, 5}, at::kLong)), base::Error);
+}
+
+TEST(Decoder, PackedDocumentsHaveTheLogitsAndGradientsOfEachAlone) {
+  for (const char* type : {"gpt2", "llama"}) {
+    auto model = made(tiny(type));
+    const at::Tensor ids = at::randint(31, {2, 12}, at::kLong);
+    at::Tensor labels = ids.clone();
+    const std::vector<std::vector<int64_t>> cuts = {{0, 5, 6, 12}, {0, 9, 12}};
+    at::Tensor starts = at::zeros({2, 12}, at::kInt);
+    at::Tensor alone = at::zeros({});
+    for (int64_t row = 0; row < 2; ++row) {
+      const auto& cut = cuts[static_cast<size_t>(row)];
+      for (size_t d = 0; d + 1 < cut.size(); ++d) {
+        const int64_t length = cut[d + 1] - cut[d];
+        starts[row].narrow(0, cut[d], length).fill_(cut[d]);
+        labels[row][cut[d]] = -100;
+        const at::Tensor document = ids[row].narrow(0, cut[d], length).unsqueeze(0);
+        if (length > 1) alone = alone + model->forward(document, document) * (length - 1);
+      }
+    }
+    const at::Tensor logits = model->logits(ids, nullptr, starts);
+    for (int64_t row = 0; row < 2; ++row) {
+      const auto& cut = cuts[static_cast<size_t>(row)];
+      for (size_t d = 0; d + 1 < cut.size(); ++d) {
+        const at::Tensor document = ids[row].narrow(0, cut[d], cut[d + 1] - cut[d]).unsqueeze(0);
+        EXPECT_LT((logits[row].narrow(0, cut[d], document.size(1)) - model->logits(document)[0])
+                      .abs()
+                      .max()
+                      .item<double>(),
+                  1e-5)
+            << type << " row " << row << " document " << d;
+      }
+    }
+    const int64_t predictions = 2 * 12 - 5;
+    const at::Tensor loss = model->forward(ids, labels, std::optional<at::Tensor>(starts));
+    EXPECT_NEAR(loss.item<double>(), alone.item<double>() / predictions, 1e-5) << type;
+    const auto parameters = model->parameters();
+    const auto together = torch::autograd::grad({loss}, parameters),
+               apart = torch::autograd::grad({alone / predictions}, parameters);
+    for (size_t i = 0; i < parameters.size(); ++i)
+      EXPECT_TRUE(at::allclose(together[i], apart[i], 1e-4, 1e-6)) << type << " parameter " << i;
+  }
+}
+
+TEST(Decoder, RefusesStartsOfAnotherShapeOrWithACache) {
+  auto model = made(tiny("gpt2"));
+  EXPECT_THROW(model->logits(at::zeros({1, 4}, at::kLong), nullptr, at::zeros({1, 3}, at::kInt)),
+               base::Error);
+  EXPECT_THROW(model->logits(at::zeros({1, 4}, at::kLong), nullptr, at::zeros({1, 4}, at::kLong)),
+               base::Error);
 }
 
 TEST(Decoder, DropoutIsAFunctionOfSeedRankAndStep) {

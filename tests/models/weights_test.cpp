@@ -64,6 +64,44 @@ TEST_F(Weights, ShardsOfAParameterAreReadAlone) {
   }
 }
 
+TEST_F(Weights, ShardsOfFusedTensorsAreReadAlone) {
+  for (const char* family : {"phi3", "gpt_neox"}) {
+    const auto fused = parse_arch_spec({{"model_type", family},
+                                        {"vocab_size", 31},
+                                        {"hidden_size", 16},
+                                        {"num_hidden_layers", 2},
+                                        {"num_attention_heads", 4},
+                                        {"rotary_pct", 0.5},
+                                        {"intermediate_size", 24}},
+                                       "c");
+    Decoder source(fused, nullptr);
+    const auto specs = nn::list_parameters(source);
+    nn::DenseMaterializer().materialize(specs, nn::InitSource(1));
+    export_hugging_face(folder / family, fused, source, {.source = folder / "source"});
+    const WeightSource files(formats::SafetensorsModel::open(folder / family), fused);
+    files.check(specs);
+    const auto layout = partition::Layout::per_parameter(nn::sizes_of(specs), 3);
+    for (int rank = 0; rank < 3; ++rank) {
+      nn::ShardMaterializer shard(layout, rank);
+      shard.materialize(specs, files);
+      for (const auto& piece : layout.pieces(rank))
+        ASSERT_TRUE(
+            at::equal(shard.shard().narrow(0, piece.shard_offset, piece.count),
+                      specs[piece.param].tensor.detach().view({-1}).narrow(0, piece.begin, piece.count)))
+            << family << " " << specs[piece.param].name;
+    }
+  }
+}
+
+TEST_F(Weights, OfAnotherShapeAreRefusedNamingBoth) {
+  export_hugging_face(folder / "out", spec, *model, {.source = folder / "source"});
+  ArchSpec other = spec;
+  other.intermediate = 25;
+  Decoder larger(other, nullptr);
+  const WeightSource source(formats::SafetensorsModel::open(folder / "out"), other);
+  EXPECT_THROW(source.check(nn::list_parameters(larger)), base::Error);
+}
+
 TEST_F(Weights, InBf16AreRoundedOnce) {
   export_hugging_face(folder / "out", spec, *model, {.source = folder / "source", .dtype = at::kBFloat16});
   auto loaded = load(folder / "out");

@@ -23,6 +23,23 @@ TEST(Linear, BothWeightOrdersMultiplyAlike) {
   EXPECT_THROW(out_in.forward(at::rand({2, 4})), base::Error);
 }
 
+TEST(Embedding, PaddingRowStartsAsZeroInAnySliceAndGetsNoGradient) {
+  Embedding table(6, 4, Init::normal(1), 2), plain(6, 4, Init::normal(1));
+  DenseMaterializer().materialize(list_parameters(table), InitSource(1));
+  DenseMaterializer().materialize(list_parameters(plain), InitSource(1));
+  at::Tensor want = plain.weight().detach().clone();
+  want[2].zero_();
+  EXPECT_TRUE(table.weight().detach().equal(want));
+  for (int64_t begin = 0; begin < 24; ++begin) {
+    at::Tensor slice = at::ones({std::min<int64_t>(5, 24 - begin)});
+    InitSource(1).fill(list_parameters(table)[0], begin, slice);
+    EXPECT_TRUE(slice.equal(want.view({-1}).narrow(0, begin, slice.numel()))) << begin;
+  }
+  table.forward(at::tensor({int64_t{2}, int64_t{3}})).sum().backward();
+  EXPECT_EQ(table.weight().grad().sum().item<float>(), 4);
+  EXPECT_EQ(table.weight().grad()[2].abs().sum().item<float>(), 0);
+}
+
 AttentionConfig attention_config(bool fused, int64_t kv_heads) {
   return {.layer = 0,
           .hidden = 24,
@@ -47,12 +64,13 @@ TEST(Attention, GivesTheSameWithACacheAsWithoutOne) {
         auto table = [&](int64_t length, int64_t offset) { return ops::rotary_table(6, length, offset); };
         const auto all = table(7, 0);
         const at::Tensor whole =
-            attention.forward(x, rotary ? &all : nullptr, static_cast<KvCache*>(nullptr));
+            attention.forward(x, rotary ? std::optional(all) : std::nullopt, static_cast<KvCache*>(nullptr));
         ContiguousKvCache cache(1, 7);
         for (auto [from, count] : std::vector<std::pair<int64_t, int64_t>>{{0, 4}, {4, 1}, {5, 2}}) {
           const auto part = table(count, from);
-          const at::Tensor step = attention.forward(x.narrow(1, from, count), rotary ? &part : nullptr,
-                                                    static_cast<KvCache*>(&cache));
+          const at::Tensor step =
+              attention.forward(x.narrow(1, from, count), rotary ? std::optional(part) : std::nullopt,
+                                static_cast<KvCache*>(&cache));
           cache.advance(count);
           EXPECT_TRUE(at::allclose(step, whole.narrow(1, from, count), 1e-4, 1e-5));
         }
@@ -68,8 +86,7 @@ TEST(Attention, DropsInTrainingOnlyAndRepeatsTheMaskOfAStep) {
   DenseMaterializer().materialize(list_parameters(attention), InitSource(3));
   const at::Tensor x = at::rand({1, 9, 24});
   auto run = [&] {
-    return attention.forward(x, static_cast<const ops::RotaryTable*>(nullptr), static_cast<KvCache*>(nullptr))
-        .detach();
+    return attention.forward(x, std::optional<ops::RotaryTable>(), static_cast<KvCache*>(nullptr)).detach();
   };
   rng->set_step(1);
   const at::Tensor first = run();
@@ -101,6 +118,19 @@ TEST(Mlp, GatesWithSiluOfTheGate) {
   const at::Tensor x = at::rand({3, 4});
   const at::Tensor want =
       at::linear(at::silu(at::linear(x, p["gate.weight"])) * at::linear(x, p["up.weight"]), p["down.weight"]);
+  EXPECT_TRUE(at::allclose(mlp.forward(x), want, 1e-5, 1e-6));
+}
+
+TEST(Mlp, AppliesReluBetweenItsTwoMatrices) {
+  Mlp mlp({.hidden = 4,
+           .intermediate = 6,
+           .activation = Activation::kRelu,
+           .weight_init = Init::normal(0.5),
+           .output_init = Init::normal(0.5)});
+  DenseMaterializer().materialize(list_parameters(mlp), InitSource(3));
+  auto p = mlp.named_parameters();
+  const at::Tensor x = at::randn({3, 4});
+  const at::Tensor want = at::linear(at::relu(at::linear(x, p["up.weight"])), p["down.weight"]);
   EXPECT_TRUE(at::allclose(mlp.forward(x), want, 1e-5, 1e-6));
 }
 

@@ -21,7 +21,35 @@ struct Case {
 };
 
 AttentionOptions with(bool causal, int64_t window = 0, double p = 0, std::optional<double> scale = {}) {
-  return {causal, scale, p, {0x123456789abcdefull, 77}, window};
+  return {causal, scale, p, {0x123456789abcdefull, 77}, window, {}, {}};
+}
+
+/// Rows of packed documents: the first key of every query, each batch row cut into documents of its own.
+at::Tensor documents(int64_t batch, int64_t length, const std::vector<int64_t>& lengths) {
+  at::Tensor first = at::empty({batch, length}, at::kInt);
+  auto key = first.accessor<int32_t, 2>();
+  for (int64_t b = 0; b < batch; ++b) {
+    size_t next = static_cast<size_t>(b);
+    for (int64_t t = 0, end = 0, start = 0; t < length; ++t) {
+      if (t == end) start = t, end += lengths[next++ % lengths.size()];
+      key[b][t] = static_cast<int32_t>(start);
+    }
+  }
+  return first;
+}
+
+AttentionOptions packed(int64_t batch, int64_t length, const std::vector<int64_t>& lengths,
+                        int64_t window = 0, double p = 0) {
+  AttentionOptions options = with(true, window, p);
+  options.first_key = documents(batch, length, lengths);
+  return options;
+}
+
+/// As a BLOOM of twelve heads, of which these are the first.
+AttentionOptions alibi(int64_t heads, bool causal, int64_t window = 0, double p = 0) {
+  AttentionOptions options = with(causal, window, p);
+  options.alibi_slopes = alibi_slopes(12).narrow(0, 0, heads);
+  return options;
 }
 
 /// Deterministic normal numbers; the values of a parameter of that name.
@@ -102,9 +130,26 @@ INSTANTIATE_TEST_SUITE_P(Shapes, AttentionCases,
                                          Case{"dropout_window", 1, 2, 2, 300, 300, 64, with(true, 90, 0.2)},
                                          Case{"dropout_thin", 1, 2, 2, 2, 77, 64, with(true, 0, 0.2)},
                                          Case{"dropout_all", 1, 2, 2, 20, 20, 64, with(true, 0, 1.0)},
+                                         Case{"alibi", 2, 4, 4, 330, 330, 64, alibi(4, true)},
+                                         Case{"alibi_odd_head", 1, 3, 3, 37, 37, 13, alibi(3, true)},
+                                         Case{"alibi_grouped_cache", 2, 4, 2, 9, 530, 64, alibi(4, true)},
+                                         Case{"alibi_one_query", 2, 4, 4, 1, 600, 64, alibi(4, true)},
+                                         Case{"alibi_window", 1, 2, 2, 310, 310, 64, alibi(2, true, 40)},
+                                         Case{"alibi_both_ways", 1, 2, 2, 130, 130, 64, alibi(2, false)},
+                                         Case{"alibi_dropout", 1, 2, 2, 70, 70, 16, alibi(2, true, 0, 0.2)},
                                          Case{"scale", 1, 2, 2, 50, 50, 64, with(true, 0, 0, 0.3)},
                                          Case{"negative_scale", 1, 2, 2, 50, 50, 64, with(true, 0, 0, -0.1)}),
                          [](const auto& info) { return info.param.name; });
+
+INSTANTIATE_TEST_SUITE_P(
+    Packed, AttentionCases,
+    testing::Values(Case{"several", 3, 1, 1, 150, 150, 64, packed(3, 150, {7, 40, 1, 60})},
+                    Case{"blocks", 1, 2, 1, 600, 600, 20, packed(1, 600, {290, 130, 3})},
+                    Case{"singles", 1, 1, 1, 130, 130, 16, packed(1, 130, {1})},
+                    Case{"thin", 2, 2, 2, 4, 4, 64, packed(2, 4, {3, 1})},
+                    Case{"window", 2, 1, 1, 120, 120, 64, packed(2, 120, {70, 20}, 30)},
+                    Case{"dropout", 2, 2, 1, 120, 120, 64, packed(2, 120, {33, 90}, 0, 0.2)}),
+    [](const auto& info) { return info.param.name; });
 
 TEST(Attention, HalfPrecisionGoesThroughFloat32) {
   const Case c{"", 1, 2, 2, 60, 60, 64, with(true)};
@@ -137,6 +182,54 @@ TEST(Attention, FusedFormHasTheSameBitsAndOneGradient) {
     EXPECT_TRUE(fused.equal(merged));
     EXPECT_TRUE(fused_grad.equal(torch::autograd::grad({merged}, {qkv}, {grad})[0]));
   }
+}
+
+TEST(Attention, PackedDocumentsAreAsEachAlone) {
+  const at::Tensor qkv = values({1, 210, 3 * 2 * 16}, 9);
+  const AttentionOptions options = packed(1, 210, {96, 14, 100});
+  const at::Tensor all = attention_fused(qkv, 2, options);
+  for (auto [start, length] : std::vector<std::pair<int64_t, int64_t>>{{0, 96}, {96, 14}, {110, 100}})
+    EXPECT_LT(largest_difference(all.narrow(1, start, length),
+                                 attention_fused(qkv.narrow(1, start, length), 2, with(true))),
+              1e-6);
+}
+
+TEST(Attention, RefusesFirstKeysThatFallOrHideAQueryFromItself) {
+  const at::Tensor q = at::zeros({1, 2, 4, 8});
+  const auto error = [&](const at::Tensor& first, bool causal = true) -> std::string {
+    AttentionOptions options = with(causal);
+    options.first_key = first;
+    try {
+      attention(q, q, q, options);
+    } catch (const base::Error& e) {
+      return e.what();
+    }
+    return "none";
+  };
+  EXPECT_EQ(error(at::tensor({0, 1, 1, 3}, at::kInt).unsqueeze(0)), "none");
+  EXPECT_THAT(error(at::tensor({0, 1, 0, 3}, at::kInt).unsqueeze(0)),
+              testing::HasSubstr("first_key[0,2] is 0"));
+  EXPECT_THAT(error(at::tensor({0, 2, 2, 3}, at::kInt).unsqueeze(0)),
+              testing::HasSubstr("first_key[0,1] is 2"));
+  EXPECT_THAT(error(at::tensor({0, 1, 1, 3}, at::kLong).unsqueeze(0)), testing::HasSubstr("int32 [1,4]"));
+  EXPECT_THAT(error(at::tensor({0, 1, 1}, at::kInt).unsqueeze(0)), testing::HasSubstr("int32 [1,4]"));
+  EXPECT_THAT(error(at::tensor({0, 1, 1, 3}, at::kInt).unsqueeze(0), false), testing::HasSubstr("causal"));
+}
+
+TEST(Attention, FusedFormKnowsLinearBiases) {
+  const at::Tensor qkv = values({2, 60, 3 * 4 * 16}, 9);
+  const auto part = [&](int64_t i) { return qkv.view({2, 60, 3, 4, 16}).select(2, i).transpose(1, 2); };
+  const at::Tensor want = reference::attention(part(0), part(1), part(2), alibi(4, true));
+  EXPECT_LT(
+      largest_difference(attention_fused(qkv, 4, alibi(4, true)), want.transpose(1, 2).reshape({2, 60, 64})),
+      1e-5);
+}
+
+TEST(Attention, SlopesAreBlooms) {
+  EXPECT_TRUE(alibi_slopes(8).equal(at::pow(0.5, at::arange(1, 9, at::kFloat))));
+  // transformers' _get_alibi_slopes(6)
+  EXPECT_TRUE(alibi_slopes(6).equal(at::tensor({0.25f, 0.0625f, 0.015625f, 0.00390625f, 0.5f, 0.125f})));
+  EXPECT_EQ(alibi_slopes(1).item<float>(), 0.00390625f);
 }
 
 TEST(Attention, FractionOfDroppedProbabilitiesIsThatAskedFor) {
@@ -203,7 +296,8 @@ TEST(Attention, RefusesWhatDoesNotFitInOneLine) {
            [&] { attention(q, k, k); }, [&] { attention(q, few, few); }, [&] { attention(q[0], q[0], q[0]); },
            [&] { attention(q, q, q.to(at::kBFloat16)); },
            [&] { attention(q.to(at::kDouble), q.to(at::kDouble), q.to(at::kDouble)); },
-           [&] { attention(q, q, q, with(true, 0, 1.5)); }, [&] { attention(q, q, q, with(true, -1)); },
+           [&] { attention(q, q, q, with(true, 0, 1.5)); }, [&] { attention(q, q, q, alibi(3, true)); },
+           [&] { attention(q, q, q, with(true, -1)); },
            [&] {
              attention_fused(at::zeros({1, 4, 50}), 4);
            }}) {

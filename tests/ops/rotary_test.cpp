@@ -35,6 +35,22 @@ TEST(Rotary, GradientIsThatOfTheReference) {
   }
 }
 
+TEST(Rotary, PositionsOfItsOwnForEveryBatchRow) {
+  const at::Tensor x = at::randn({2, 3, 6, 20}).requires_grad_(), grad = at::randn({2, 3, 6, 20});
+  const at::Tensor positions = at::tensor({0, 1, 2, 0, 1, 0, 0, 1, 2, 3, 4, 5}, at::kLong).view({2, 6});
+  const at::Tensor got = rotary(x, rotary_at(rotary_table(20, 6, 0), positions));
+  const at::Tensor got_grad = torch::autograd::grad({got}, {x}, {grad})[0];
+  for (int64_t b = 0; b < 2; ++b)
+    for (int64_t t = 0; t < 6; ++t) {
+      const at::Tensor one = x.detach().narrow(0, b, 1).narrow(2, t, 1).clone().requires_grad_();
+      const at::Tensor want = rotary(one, positions[b][t].item<int64_t>());
+      EXPECT_TRUE(got.narrow(0, b, 1).narrow(2, t, 1).equal(want));
+      EXPECT_TRUE(got_grad.narrow(0, b, 1).narrow(2, t, 1).equal(
+          torch::autograd::grad({want}, {one}, {grad.narrow(0, b, 1).narrow(2, t, 1)})[0]));
+    }
+  EXPECT_THROW(rotary(at::zeros({1, 3, 6, 20}), rotary_at(rotary_table(20, 6, 0), positions)), base::Error);
+}
+
 TEST(Rotary, KnownValuesOfTheSecondPosition) {
   const at::Tensor y = rotary(at::ones({1, 1, 2, 4}), 0)[0][0];
   EXPECT_TRUE(y[0].equal(at::ones({4})));

@@ -70,6 +70,20 @@ TEST(LossScalerTest, StaticAndAbsentScalesNeverMove) {
   EXPECT_FALSE(none.dynamic());
 }
 
+TEST(LossScalerTest, WithoutZeroEveryOverflowHalvesDownToTheFloor) {
+  Fp16Config config;
+  config.enabled = true;
+  config.initial_scale_power = 3;
+  config.hysteresis = 4;
+  config.loss_scale_window = 2;
+  config.min_loss_scale = 2;
+  LossScaler scaler(config, ScaleRule::kHalve);
+  std::vector<double> scales;
+  for (bool overflow : {true, true, true, true, false, false, false, false, false})
+    scaler.update(overflow), scales.push_back(scaler.scale());
+  EXPECT_EQ(scales, (std::vector<double>{4, 2, 2, 2, 2, 2, 4, 4, 8}));
+}
+
 TEST(LossScalerTest, TheFloorAndAForeignStateAreExplained) {
   Fp16Config config;
   config.enabled = true;

@@ -49,6 +49,30 @@ TEST(OptimizerTest, AdamFollowsDeepSpeedsFusedAdam) {
   }
 }
 
+TEST(OptimizerTest, SixteenBitPiecesAreRoundedAfterAStepInFp32) {
+  // Longer than a tile of the update, and no multiple of one.
+  const int64_t n = 3 * (1 << 14) + 5;
+  for (at::ScalarType type : {at::kBFloat16, at::kHalf}) {
+    const auto rounded = [&](const at::Tensor& t) { return t.to(type); };
+    ParamGroup narrow = default_group(adam_config()), wide = narrow;
+    const at::Tensor param = at::arange(n, at::kFloat).sin(), grad = rounded(at::arange(n, at::kFloat).cos());
+    narrow.pieces.push_back({"w", rounded(param), grad, {}});
+    wide.pieces.push_back({"w", rounded(param).to(at::kFloat), grad.to(at::kFloat), {}});
+    auto ours = make_optimizer(adam_config(), {narrow}), reference = make_optimizer(adam_config(), {wide});
+    for (int step = 0; step < 3; ++step) {
+      ours->step(0.5), reference->step(0.5);
+      const auto state = ours->piece_state(0, 0), want = reference->piece_state(0, 0);
+      EXPECT_EQ(state.at("exp_avg").scalar_type(), type);
+      EXPECT_TRUE(at::equal(narrow.pieces[0].param, rounded(wide.pieces[0].param)));
+      for (const auto& [name, tensor] : want) {
+        EXPECT_TRUE(at::equal(state.at(name), rounded(tensor))) << name;
+        tensor.copy_(rounded(tensor));  // the next step starts from what is kept
+      }
+      wide.pieces[0].param.copy_(rounded(wide.pieces[0].param));
+    }
+  }
+}
+
 TEST(OptimizerTest, AdamMeansDecoupledDecayUnlessAdamWModeIsOff) {
   auto one_step = [](OptimizerType type, bool adam_w_mode) {
     OptimizerConfig config = adam_config(type);
@@ -148,10 +172,10 @@ TEST(OptimizerTest, WrongPiecesAndForeignStatesAreNamed) {
                 make_optimizer(adam_config(), {group_of(1, "a"), group_of(1, "a")});
               }),
               HasSubstr("two pieces are named 'a'"));
-  ParamGroup half = group_of(2, "h");
-  half.pieces[0].param = at::zeros({2}, at::kHalf);
-  EXPECT_THAT(message([&] { make_optimizer(adam_config(), {half}); }),
-              HasSubstr("piece 'h' needs a 1-D fp32 param"));
+  ParamGroup doubles = group_of(2, "h");
+  doubles.pieces[0].param = at::zeros({2}, at::kDouble);
+  EXPECT_THAT(message([&] { make_optimizer(adam_config(), {doubles}); }),
+              HasSubstr("piece 'h' needs a 1-D param in fp32, bf16 or fp16"));
   auto optimizer = make_optimizer(adam_config(), {group_of(4, "w")});
   const at::Tensor four = at::zeros({4});
   EXPECT_THAT(message([&] {

@@ -13,6 +13,8 @@ import subprocess
 import sys
 import tempfile
 
+import torch
+
 from cover import FACTORS, covering_array
 import make_logits
 import make_models
@@ -187,14 +189,37 @@ def make_inputs():
         make_logits.make_logits(sharp, GOLDENS / "logits" / f"{arch}.safetensors", VERSIONS)
 
 
+def make_families():
+    """Models and logits of the families without training goldens."""
+    for arch in make_models.FAMILIES:
+        sharp = GOLDENS / "models" / f"{arch}-sharp"
+        make_models.make_model(sharp, arch, std=0.15, dtype=torch.bfloat16)
+        make_logits.make_logits(sharp, GOLDENS / "logits" / f"{arch}.safetensors", VERSIONS)
+
+
+def logits_entries():
+    return [{"model": f"models/{arch}-sharp", "expected": f"logits/{arch}.safetensors"}
+            for arch in (*make_models.ARCHS, *make_models.FAMILIES)]
+
+
+def write_manifest(manifest):
+    (GOLDENS / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", nargs="*", type=int, help="try these runs by number and print what they give; store nothing")
     parser.add_argument("--store", action="store_true", help="with --only: replace these runs and keep the others")
     parser.add_argument("--keep-inputs", action="store_true", help="models, data and logits stay as they are")
+    parser.add_argument("--families", action="store_true", help="only the logits of the families without training goldens")
     options = parser.parse_args()
+    if options.families:
+        make_families()
+        write_manifest(json.loads((GOLDENS / "manifest.json").read_text()) | {"logits": logits_entries()})
+        return
     if not options.keep_inputs:
         make_inputs()
+        make_families()
     runs = [(n, run) for n, run in enumerate(covering_array(), 1) if not options.only or n in options.only]
     with tempfile.TemporaryDirectory() as work:
         work = pathlib.Path(work)
@@ -214,10 +239,9 @@ def main():
             made = {entry["name"]: entry for entry in entries}
             entries = [made.get(entry["name"], entry) for entry in json.loads((GOLDENS / "manifest.json").read_text())["runs"]]
         manifest = {"made_with": VERSIONS, "script": "tests/parity/make_goldens.py", "factors": FACTORS,
-                    "logits": [{"model": f"models/{arch}-sharp", "expected": f"logits/{arch}.safetensors"}
-                               for arch in make_models.ARCHS],
+                    "logits": logits_entries(),
                     "runs": entries}
-        (GOLDENS / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
+        write_manifest(manifest)
 
 
 if __name__ == "__main__":

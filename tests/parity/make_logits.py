@@ -7,6 +7,8 @@ from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM
 
 BATCH, LENGTH = 2, 23
+# Parameters that files call otherwise than transformers' modules do.
+FILE_NAMES = {"gpt_neox": {"lm_head.weight": "embed_out.weight"}}
 
 
 def inputs(vocab_size):
@@ -27,7 +29,9 @@ def make_logits(model_folder, path, versions):
     loss = model(input_ids=ids, labels=ids).loss
     loss.backward()
     tensors["loss"] = loss.detach().reshape(1)
+    names = FILE_NAMES.get(model.config.model_type, {})
     for name, parameter in model.named_parameters():
+        name = names.get(name, name)
         tensors[f"grad_norm.{name}"] = parameter.grad.double().norm().float().reshape(1)
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(tensors, str(path), metadata={"format": "pt", "made_with": json.dumps(versions)})

@@ -32,7 +32,7 @@ TEST(GroupStates, KeepsIdentityAndValuesOfTheParametersItFlattens) {
     handles.push_back(p.tensor);
     values.push_back(p.tensor.detach().clone());
   }
-  GroupStates states(named, config(0), comm::single_group(), at::kFloat);
+  GroupStates states(named, config(0), comm::single_group(), {});
   for (size_t i = 0; i < handles.size(); ++i) {
     EXPECT_TRUE(handles[i].is_same(states.parameters()[i].tensor));
     EXPECT_TRUE(at::equal(handles[i], values[i]));
@@ -46,7 +46,7 @@ void expect_update_reaches_everyone(int world, const ZeroConfig& zero, at::Scala
     auto named = parameters(dtype);
     std::vector<at::Tensor> before;
     for (auto& p : named) before.push_back(p.tensor.detach().clone());
-    GroupStates states(named, zero, group, dtype);
+    GroupStates states(named, zero, group, {.gradients = dtype});
     for (auto& piece : states.pieces()) {
       EXPECT_EQ(piece.param.scalar_type(), at::kFloat);
       piece.param.add_(1);
@@ -67,6 +67,16 @@ TEST(GroupStates, PublishesSixteenBitParametersFromFp32Masters) {
   for (int stage : {0, 1, 2}) expect_update_reaches_everyone(2, config(stage), at::kBFloat16);
 }
 
+TEST(GroupStates, HasNoMastersWhereTheyWouldBeTheParameters) {
+  GroupStates states(parameters(at::kBFloat16), config(1), comm::single_group(),
+                     {.gradients = at::kBFloat16, .masters = at::kBFloat16});
+  for (const auto& piece : states.pieces()) {
+    EXPECT_FALSE(piece.low_precision_copy.defined());
+    piece.param.fill_(3);
+  }
+  for (const auto& p : states.parameters()) EXPECT_TRUE(p.tensor.eq(3).all().item<bool>()) << p.name;
+}
+
 TEST(GroupStates, PublishesInSmallGathersAndByBroadcastAlike) {
   expect_update_reaches_everyone(3, config(1, /*gather=*/6), at::kFloat);
   expect_update_reaches_everyone(3, config(2, /*gather=*/0), at::kFloat);
@@ -77,7 +87,7 @@ TEST(GroupStates, OwnsEachElementOnceOverAllRanksWhenSharded) {
   std::vector<int64_t> counts(3, 0);
   std::mutex mutex;
   comm::run_ranks(3, [&](comm::GroupPtr group) {
-    GroupStates states(parameters(at::kFloat), config(1), group, at::kFloat);
+    GroupStates states(parameters(at::kFloat), config(1), group, {});
     std::lock_guard lock(mutex);
     for (const auto& owned : states.owned()) counts[owned.param] += owned.count;
   });
@@ -87,7 +97,7 @@ TEST(GroupStates, OwnsEachElementOnceOverAllRanksWhenSharded) {
 TEST(GroupStates, BroadcastsRankZerosParameters) {
   comm::run_ranks(2, [&](comm::GroupPtr group) {
     auto named = parameters(at::kBFloat16, /*offset=*/group->rank());
-    GroupStates states(named, config(2), group, at::kFloat);
+    GroupStates states(named, config(2), group, {});
     states.broadcast_parameters();
     EXPECT_TRUE(at::equal(named[0].tensor, parameters(at::kBFloat16)[0].tensor));
     for (size_t i = 0; i < states.owned().size(); ++i) {
@@ -103,7 +113,7 @@ TEST(GroupStates, RefusesMixedTypesNamingTheParameter) {
   auto named = parameters(at::kFloat);
   named[1].tensor = at::ones({1}, at::kBFloat16).requires_grad_(true);
   try {
-    GroupStates states(named, config(0), comm::single_group(), at::kFloat);
+    GroupStates states(named, config(0), comm::single_group(), {});
     FAIL();
   } catch (const base::Error& error) {
     EXPECT_NE(std::string(error.what()).find("'b'"), std::string::npos);

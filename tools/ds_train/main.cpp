@@ -33,13 +33,24 @@ void add_options(CLI::App& app, TrainOptions& o, std::string& objective, bool& n
                  "Hugging Face folder: config.json, tokenizer.json, *.safetensors when present (else "
                  "initialised from --seed)")
       ->required();
-  app.add_option("--data", o.data, ".txt, .jsonl, or .bin of little-endian token ids")->required();
+  app.add_option(
+         "--data", o.data,
+         ".txt, .jsonl (text, or prompt with response), .bin of little-endian token ids, or a Megatron "
+         "dataset (.bin beside .idx)")
+      ->required();
   app.add_option("--deepspeed_config", o.config,
                  "DeepSpeed configuration: a file, its text, or that in base64")
       ->required();
   app.add_option("--data-dtype", o.data_dtype, "of .bin data: u16 or u32")->capture_default_str();
   app.add_option("--text-field", o.text_field, "field of .jsonl lines that holds the text")
       ->capture_default_str();
+  app.add_option("--packing", o.packing,
+                 "stream (cut into samples as it comes), documents (whole ones packed, none sees another), "
+                 "single (one a sample); auto: documents for prompts with responses, else stream")
+      ->capture_default_str();
+  app.add_option("--data-workers", o.data_workers, "threads that prepare batches ahead; 0: none")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 256));
   app.add_option("--objective", objective,
                  "clm; mlm, sequence-classification, token-classification and question-answering are not "
                  "available yet")
@@ -53,8 +64,11 @@ void add_options(CLI::App& app, TrainOptions& o, std::string& objective, bool& n
   app.add_option("--epochs", o.epochs, "instead of --steps")->excludes(steps)->check(CLI::Range(1, 1 << 30));
   app.add_option("--seed", o.seed, "of initialisation, dropout, shuffling and sampling")
       ->capture_default_str();
+  app.add_flag("--activation-checkpointing", o.activation_checkpointing,
+               "keep only the layers' inputs for backward and compute the rest again: less memory, a third "
+               "more time");
   app.add_flag("--no-shuffle", no_shuffle, "take the samples in file order");
-  app.add_option("--eval-data", o.eval_data, "held-out data of the same kind: perplexity at the end");
+  app.add_option("--eval-data", o.eval_data, "held-out data: loss and perplexity at the end");
   app.add_option("--eval-every", o.eval_every, "and every so many steps")->check(CLI::NonNegativeNumber);
   app.add_flag("--eval-baselines", o.eval_baselines,
                "beside the perplexity, those of a unigram and a trigram model of the training data");

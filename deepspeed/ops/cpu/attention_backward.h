@@ -38,7 +38,7 @@ struct BackwardScratch {
 template <class V, class T>
 struct Backward {
   const AttentionArgs& args;
-  const Visible visible{args};
+  Visible visible{args};
   const int64_t padded = round_up(args.dim, V::kWidth);
   const int vectors = static_cast<int>(padded / V::kWidth);
   const BackwardScratch s;
@@ -79,7 +79,7 @@ struct Backward {
   /// probs: scores -> dropped probabilities; grad_scores: their gradients -> gradients of the scores. Columns
   /// of a row that it does not see become 0 in both.
   template <bool kDropout>
-  void softmax_row(const Tile& tile, int64_t r, int64_t mask_row) const {
+  void softmax_row(const Tile& tile, int64_t r, int64_t item) const {
     constexpr int64_t kW = V::kWidth;
     const int64_t width = round_up(tile.key_end - tile.key, kW), query = tile.first + r;
     const int64_t lo = max64(visible.lo(query) - tile.key, 0),
@@ -95,10 +95,14 @@ struct Backward {
     fill(prob, to, width, 0);
     fill(grad, 0, from, 0);
     fill(grad, to, width, 0);
+    if (args.alibi_slopes != nullptr) {
+      add_alibi<V>(args.alibi_slopes[item % args.heads], tile.key - visible.position(query), from, to, prob);
+    }
     fill(prob, from, lo, kMinusInf);
     fill(prob, hi, to, kMinusInf);
     uint32_t* words = reinterpret_cast<uint32_t*>(s.words);
-    if constexpr (kDropout) mask_words<V>(args, mask_row, tile.key + from, tile.key + to, words);
+    if constexpr (kDropout)
+      mask_words<V>(args, item * args.queries + query, tile.key + from, tile.key + to, words);
     const auto lse = V::set1(s.lse[r]), delta = V::set1(s.delta[r]), keep = V::set1(args.keep_scale),
                zero = V::set1(0);
     for (int64_t c = from; c < to; c += kW) {
@@ -149,7 +153,7 @@ struct Backward {
       tile_scores<V>(visible, tile, args.dim, s.q, s.key_panels, s.probs);
       tile_scores<V>(visible, tile, args.dim, s.grad_out, s.value_panels, s.grad_scores);
       for (int64_t r = 0; r < rows; ++r) {
-        softmax_row<kDropout>(tile, r, (b * args.heads + h) * args.queries + first + r);
+        softmax_row<kDropout>(tile, r, b * args.heads + h);
       }
       add_key_gradients(tile);
       add_query_gradients(tile);
@@ -159,10 +163,11 @@ struct Backward {
     }
   }
 
-  void run(int64_t begin, int64_t end) const {
+  void run(int64_t begin, int64_t end) {
     const int64_t group = args.heads / args.kv_heads;
     for (int64_t item = begin; item < end; ++item) {
       const int64_t b = item / args.kv_heads, kv = item % args.kv_heads;
+      visible.enter_row(args, b);
       pack_keys(b, kv);
       for (int64_t h = kv * group; h < (kv + 1) * group; ++h) {
         for (int64_t first = 0; first < args.queries; first += kQueryTile) {

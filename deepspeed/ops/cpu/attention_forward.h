@@ -65,7 +65,7 @@ DS_INLINE float softmax_row(const AttentionArgs& args, int64_t lo, int64_t hi, i
 template <class V, class T>
 struct Forward {
   const AttentionArgs& args;
-  const Visible visible{args};
+  Visible visible{args};
   const int64_t padded = round_up(args.dim, V::kWidth);
   const ForwardScratch s;
 
@@ -89,8 +89,13 @@ struct Forward {
         mask_words<V>(args, item * args.queries + query, tile.key + from, tile.key + to, words);
       const int64_t lo = max64(visible.lo(query) - tile.key, from),
                     hi = min64(visible.hi(query) - tile.key, to);
-      const float factor = softmax_row<V, kDropout>(args, lo, hi, from, to, s.scores + i * kScoreStride,
-                                                    words, s.max[i], s.sum[i]);
+      float* scores = s.scores + i * kScoreStride;
+      if (args.alibi_slopes != nullptr && lo < hi) {
+        add_alibi<V>(args.alibi_slopes[item % args.heads], tile.key - visible.position(query), from, to,
+                     scores);
+      }
+      const float factor =
+          softmax_row<V, kDropout>(args, lo, hi, from, to, scores, words, s.max[i], s.sum[i]);
       if (factor == 1) continue;
       float* out = s.out + i * padded;
       for (int64_t d = 0; d < padded; d += V::kWidth)
@@ -187,10 +192,11 @@ struct Forward {
     }
   }
 
-  void run(int64_t begin, int64_t end) const {
+  void run(int64_t begin, int64_t end) {
     int64_t packed = -1;
     for (int64_t item = begin; item < end; ++item) {
       const int64_t b = item / args.heads, h = item % args.heads, kv = h / (args.heads / args.kv_heads);
+      visible.enter_row(args, b);
       if (args.queries > kThinQueries && packed != b * args.kv_heads + kv) {
         pack_keys(b, kv);
         packed = b * args.kv_heads + kv;

@@ -15,8 +15,10 @@ struct AttentionArgs {
   int64_t batch, heads, kv_heads, queries, keys, dim;
   bool bf16;  // element type of every view: bfloat16, else float
   bool causal;
-  int64_t window;  // 0: none
-  float scale;     // of the scores
+  int64_t window;             // 0: none
+  const int32_t* first_key;   // [batch, queries], rising along a row, or null: key 0
+  float scale;                // of the scores
+  const float* alibi_slopes;  // of each head, or null
   HeadView q, k, v, out;
   float* log_sum_exp;  // [batch, heads, queries], base 2: log2(sum of 2^(score * log2 e))
   bool dropout;

@@ -15,12 +15,25 @@ constexpr float kMinusInf = -__builtin_inff();
 
 /// Keys [lo(i), hi(i)) are those that query i sees; both rise with i.
 struct Visible {
-  int64_t offset, keys, window;
+  int64_t offset, queries, keys, window;
+  const int32_t* first_key;  // of the batch row at hand, or null
   bool causal;
 
   explicit Visible(const AttentionArgs& a)
-      : offset(a.keys - a.queries), keys(a.keys), window(a.window), causal(a.causal) {}
-  int64_t lo(int64_t i) const { return window > 0 ? max64(0, offset + i - window + 1) : 0; }
+      : offset(a.keys - a.queries),
+        queries(a.queries),
+        keys(a.keys),
+        window(a.window),
+        first_key(a.first_key),
+        causal(a.causal) {}
+  void enter_row(const AttentionArgs& a, int64_t b) {
+    if (a.first_key != nullptr) first_key = a.first_key + b * queries;
+  }
+  int64_t position(int64_t i) const { return offset + i; }
+  int64_t lo(int64_t i) const {
+    const int64_t near = window > 0 ? max64(0, offset + i - window + 1) : 0;
+    return first_key == nullptr ? near : max64(near, first_key[i]);
+  }
   int64_t hi(int64_t i) const {
     if (causal) return offset + i + 1;
     return window > 0 ? min64(keys, offset + i + window) : keys;
@@ -31,7 +44,25 @@ struct Visible {
     if (causal) return begin_key - offset;
     return window > 0 ? begin_key - offset - window + 1 : 0;
   }
-  int64_t end_query(int64_t end_key) const { return window > 0 ? end_key - 1 + window - offset : INT64_MAX; }
+  int64_t end_query(int64_t end_key) const {
+    const int64_t end = window > 0 ? end_key - 1 + window - offset : INT64_MAX;
+    return first_key == nullptr ? end : min64(end, first_that_starts_at(end_key));
+  }
+
+ private:
+  /// The first query whose first key is `key` or later, by bisection.
+  int64_t first_that_starts_at(int64_t key) const {
+    int64_t low = 0, high = queries;
+    while (low < high) {
+      const int64_t middle = (low + high) / 2;
+      if (first_key[middle] < key) {
+        low = middle + 1;
+      } else {
+        high = middle;
+      }
+    }
+    return low;
+  }
 };
 
 /// Hands out pieces of a worker's scratch; with a null base it only counts.
@@ -96,6 +127,20 @@ void tile_scores(const Visible& visible, const Tile& tile, int64_t dim, const fl
           {const_cast<float*>(panels) + base * padded + from, kPanel<V>},
           {out + r * kScoreStride + base - tile.key + from, kScoreStride});
     }
+  }
+}
+
+/// scores[c] += slope * log2(e) * (first + c) for columns [from, to), multiples of the vector width: `first`
+/// is the distance from the query to the key of column 0.
+template <class V>
+DS_INLINE void add_alibi(float slope, int64_t first, int64_t from, int64_t to, float* scores) {
+  constexpr int64_t kW = V::kWidth;
+  alignas(64) float steps[kW];
+  for (int64_t i = 0; i < kW; ++i) steps[i] = slope * kLog2E * static_cast<float>(i);
+  const auto step = V::load(steps);
+  for (int64_t c = from; c < to; c += kW) {
+    const auto start = V::set1(slope * kLog2E * static_cast<float>(first + c));
+    V::store(scores + c, V::add(V::load(scores + c), V::add(start, step)));
   }
 }
 

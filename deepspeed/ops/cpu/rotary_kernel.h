@@ -14,6 +14,7 @@ struct RotaryArgs {
   const float *cos, *sin;  // [length, rotary_dim / 2]
   float sign;              // -1 turns backwards
   bool interleaved, bf16;
+  int64_t table_batch;  // stride of a batch row's own cos and sin; 0: the same for all
 };
 
 /// Items [begin, end) of batch * length.

@@ -45,9 +45,9 @@ void rotary_range(const RotaryArgs& args, int64_t begin, int64_t end) {
     const int64_t b = item / args.length, t = item % args.length;
     const T* from = static_cast<const T*>(args.from) + b * args.from_batch + t * args.from_row;
     T* to = static_cast<T*>(args.to) + b * args.to_batch + t * args.to_row;
+    const int64_t row = b * args.table_batch + t * half;
     for (int64_t h = 0; h < args.heads; ++h) {
-      turn_row<V>(args, from + h * args.from_head, to + h * args.to_head, args.cos + t * half,
-                  args.sin + t * half);
+      turn_row<V>(args, from + h * args.from_head, to + h * args.to_head, args.cos + row, args.sin + row);
     }
   }
 }

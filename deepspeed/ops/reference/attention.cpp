@@ -14,6 +14,8 @@ at::Tensor hidden_keys(int64_t queries, int64_t keys, const AttentionOptions& op
   at::Tensor hidden = at::zeros({queries, keys}, at::kBool);
   if (options.causal) hidden = hidden.logical_or(key > position);
   if (options.window > 0) hidden = hidden.logical_or((position - key).abs() >= options.window);
+  if (options.first_key.defined())  // [B, 1, T, S]
+    hidden = hidden.logical_or(key < options.first_key.unsqueeze(2)).unsqueeze(1);
   return hidden;
 }
 
@@ -32,6 +34,12 @@ at::Tensor attention_mask(const at::Tensor& probabilities, const AttentionOption
   return mask.view(probabilities.sizes()).to(probabilities.scalar_type());
 }
 
+at::Tensor linear_bias(int64_t queries, int64_t keys, const at::Tensor& slopes) {
+  const at::Tensor position = at::arange(keys - queries, keys).unsqueeze(1),
+                   key = at::arange(keys).unsqueeze(0);
+  return slopes.view({-1, 1, 1}) * (key - position);
+}
+
 }  // namespace
 
 at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
@@ -40,6 +48,8 @@ at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor&
   const at::Tensor keys = k.repeat_interleave(group, 1), values = v.repeat_interleave(group, 1);
   const double scale = options.scale.value_or(1 / std::sqrt(static_cast<double>(q.size(3))));
   at::Tensor scores = at::matmul(q, keys.transpose(2, 3)) * scale;
+  if (options.alibi_slopes.defined())
+    scores = scores + linear_bias(q.size(2), k.size(2), options.alibi_slopes.to(q.scalar_type()));
   scores = scores.masked_fill(hidden_keys(q.size(2), k.size(2), options),
                               -std::numeric_limits<double>::infinity());
   at::Tensor probabilities = at::softmax(scores, -1);
