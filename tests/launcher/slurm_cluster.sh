@@ -35,7 +35,6 @@ for s in sockets:
 print(*(s.getsockname()[1] for s in sockets))
 PORTS
 )
-cores=$(nproc)
 host=$(hostname -s)
 user=$(id -un)
 mkdir "$folder/state" "$folder/spool"
@@ -67,7 +66,8 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU
 KillWait=5
 MailProg=/bin/true
-NodeName=$host NodeAddr=127.0.0.1 CPUs=$cores State=UNKNOWN
+SlurmdParameters=config_overrides
+NodeName=$host NodeAddr=127.0.0.1 CPUs=4 State=UNKNOWN
 PartitionName=all Nodes=$host Default=YES MaxTime=INFINITE State=UP
 CONF
 export SLURM_CONF=$folder/slurm.conf

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <sstream>
 
-#include "tests/train/started_by.h"
+#include "tests/launcher/started_by.h"
 
 namespace deepspeed {
 namespace {
@@ -24,7 +24,8 @@ class Slurm : public testing_support::StartedByOthers {
     return text;
   }
   static Finished in_cluster(const std::string& script) {
-    return run({DS_SOURCE_DIR "/tests/launcher/slurm_cluster.sh", "bash", "-e", "-c", script});
+    return run(
+        {"timeout", "200", DS_SOURCE_DIR "/tests/launcher/slurm_cluster.sh", "bash", "-e", "-c", script});
   }
 };
 

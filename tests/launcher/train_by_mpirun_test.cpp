@@ -1,6 +1,6 @@
 // ds_train started by mpirun, directly and through `deepspeed --launcher`: the losses of `deepspeed` alone.
 #include "tests/launcher/mpi_here.h"
-#include "tests/train/started_by.h"
+#include "tests/launcher/started_by.h"
 
 namespace deepspeed {
 namespace {
