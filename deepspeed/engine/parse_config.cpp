@@ -2,6 +2,7 @@
 
 #include "deepspeed/base/error.h"
 #include "deepspeed/config/markdown.h"
+#include "deepspeed/config/not_yet.h"
 #include "deepspeed/config/table_json.h"
 #include "deepspeed/engine/schema.h"
 
