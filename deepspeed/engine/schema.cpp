@@ -3,6 +3,7 @@
 #include "deepspeed/base/error.h"
 #include "deepspeed/checkpoint/schema.h"
 #include "deepspeed/config/not_yet.h"
+#include "deepspeed/observe/schema.h"
 #include "deepspeed/optim/schema.h"
 #include "deepspeed/zero/schema.h"
 
@@ -137,6 +138,8 @@ config::Schema<ParseTarget> schema() {
   add_block<checkpoint::CheckpointConfig>(
       s, "checkpoint", checkpoint::schema(),
       [](T& t) -> checkpoint::CheckpointConfig& { return t.config.checkpoint; });
+  inline_fields<observe::ObserveConfig>(s, observe::schema(),
+                                        [](T& t) -> observe::ObserveConfig& { return t.config.observe; });
   config::add_not_yet_rows(*s.table(), config::not_yet_rows());
   return s;
 }
