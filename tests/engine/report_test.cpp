@@ -115,7 +115,8 @@ TEST_P(MonitorGolden, FilesAndLinesEqualDeepSpeedsButForTimings) {
   // For tests/observe/read_events.py, which hands our event files to TensorBoard's reader.
   if (const auto keep = base::env("DS_KEEP_EVENTS")) {
     fs::create_directories(*keep);
-    fs::copy(folder / "tb/job", fs::path(*keep) / name, fs::copy_options::overwrite_existing);
+    fs::copy(folder / "tb/job", fs::path(*keep) / name,
+             fs::copy_options::recursive | fs::copy_options::overwrite_existing);
   }
 }
 
