@@ -90,6 +90,7 @@ Node::Node(const Document& document)
       position_(document.positions.position) {}
 
 std::string Node::where() const {
+  if (position_.line == kCommandLine) return "the command line";
   if (position_.line == 0) return document_->name;
   return fmt::format("{}:{}:{}", document_->name, position_.line, position_.column);
 }

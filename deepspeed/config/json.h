@@ -13,11 +13,13 @@ namespace deepspeed::config {
 
 using Json = nlohmann::ordered_json;
 
-/// 1-based; columns count bytes. Line 0: not from a text.
+/// 1-based; columns count bytes. Line 0: not from a text; kCommandLine: from the command line.
 struct Position {
   int line = 0;
   int column = 0;
 };
+
+inline constexpr int kCommandLine = -1;
 
 /// Where a value (for a member: its key) was written; children in the order of the value's elements or
 /// members.
@@ -45,7 +47,7 @@ class Node {
   const std::string& key() const { return key_; }
   /// The whole configuration that this value belongs to.
   Node root() const { return Node(*document_); }
-  /// "ds.json:12:5", or just the name where the value came from no text.
+  /// "ds.json:12:5", "the command line", or just the name where the value came from no text.
   std::string where() const;
   /// "zero_optimization.stage = 4 at ds.json:12:5": how messages name a value. Long values are cut.
   std::string describe() const;

@@ -8,10 +8,6 @@ constexpr const char* kAutocast = "autocast";
 constexpr const char* kPartition = "activations partitioned over model-parallel ranks";
 constexpr const char* kAio = "asynchronous file I/O for NVMe offload";
 constexpr const char* kWriter = "checkpoint writers other than the ordinary one";
-constexpr const char* kTensorboard = "the TensorBoard monitor";
-constexpr const char* kCsv = "the CSV monitor";
-constexpr const char* kWandb = "the Weights & Biases monitor";
-constexpr const char* kComet = "the Comet monitor";
 constexpr const char* kFlops = "the flops profiler";
 constexpr const char* kComms = "the log of collectives";
 
@@ -24,7 +20,6 @@ std::vector<NotYetRow> not_yet_block_rows() {
       {"zero_force_ds_cpu_optimizer", "bool", "true", "", kOffload},
       {"seq_parallel_communication_data_type", "fp16|fp32|bf16", "\"fp32\"", "", "sequence parallelism"},
       {"use_data_before_expert_parallelism", "bool", "false", "", "mixture-of-experts training"},
-      {"wall_clock_breakdown", "bool", "false", "=", "timing of forward, backward and step"},
       {"memory_breakdown", "bool", "false", "=", "memory reports"},
       {"dump_state", "bool", "false", "=", "printing the engine's state"},
       {"optimizer.legacy_fusion", "bool", "false", "", "flattening as in the fp16 wrapper of 2020"},
@@ -73,29 +68,6 @@ std::vector<NotYetRow> not_yet_block_rows() {
       {"checkpoint.writer.data_parallel", "REPLICA|SOCKET|MACHINE|null", "null", "=", kWriter},
       {"checkpoint.writer.io_multiplier", "int>0", "1", "", kWriter},
       {"datastates_ckpt", "any", "null", "null|false", "the DataStates checkpoint engine"},
-      {"tensorboard", "strict", "{}", "", "Events on training, written by rank 0 to output_path/job_name."},
-      {"tensorboard.enabled", "bool", "false", "=", kTensorboard},
-      {"tensorboard.output_path", "text", "\"\"", "", kTensorboard},
-      {"tensorboard.job_name", "text", "\"DeepSpeedJobName\"", "", kTensorboard},
-      {"csv_monitor", "strict", "{}", "", "Events on training, written by rank 0 to output_path/job_name."},
-      {"csv_monitor.enabled", "bool", "false", "=", kCsv},
-      {"csv_monitor.output_path", "text", "\"\"", "", kCsv},
-      {"csv_monitor.job_name", "text", "\"DeepSpeedJobName\"", "", kCsv},
-      {"wandb", "strict", "{}", "", "Events sent to Weights & Biases."},
-      {"wandb.enabled", "bool", "false", "=", kWandb},
-      {"wandb.group", "text|null", "null", "", kWandb},
-      {"wandb.team", "text|null", "null", "", kWandb},
-      {"wandb.project", "text", "\"deepspeed\"", "", kWandb},
-      {"comet", "strict", "{}", "", "Events sent to Comet."},
-      {"comet.enabled", "bool", "false", "=", kComet},
-      {"comet.samples_log_interval", "int>0", "100", "", kComet},
-      {"comet.project", "text|null", "null", "", kComet},
-      {"comet.workspace", "text|null", "null", "", kComet},
-      {"comet.api_key", "text|null", "null", "", kComet},
-      {"comet.experiment_name", "text|null", "null", "", kComet},
-      {"comet.experiment_key", "text|null", "null", "", kComet},
-      {"comet.online", "bool|null", "null", "", kComet},
-      {"comet.mode", "text|null", "null", "", kComet},
       {"flops_profiler.enabled", "bool", "false", "=", kFlops},
       {"flops_profiler.recompute_fwd_factor", "number>=0", "0.0", "", kFlops},
       {"flops_profiler.profile_step", "int>=0", "1", "", kFlops},
@@ -110,9 +82,6 @@ std::vector<NotYetRow> not_yet_block_rows() {
       {"comms_logger.prof_ops", "texts", "[]", "", kComms},
       {"comms_logger.verbose", "bool", "false", "", kComms},
       {"comms_logger.debug", "bool", "false", "", kComms},
-      {"timers.throughput", "strict", "{}", "", "Samples per second on the progress line."},
-      {"timers.throughput.enabled", "bool", "true", "", "the throughput timer"},
-      {"timers.throughput.synchronized", "bool", "true", "", "the throughput timer"},
   };
 }
 

@@ -9,6 +9,7 @@
 
 #include "deepspeed/checkpoint/config.h"
 #include "deepspeed/config/data_type.h"
+#include "deepspeed/observe/config.h"
 #include "deepspeed/optim/config.h"
 #include "deepspeed/recompute/config.h"
 #include "deepspeed/zero/config.h"
@@ -50,6 +51,7 @@ struct DeepspeedConfig {
   optim::Bf16Config bf16;
   recompute::RecomputeConfig activation_checkpointing;
   checkpoint::CheckpointConfig checkpoint;
+  observe::ObserveConfig observe;
   /// The file as read, for checkpoints ("ds_config").
   nlohmann::ordered_json raw;
   /// One line each, for rank 0 to print: deprecated keys, values that have no effect.

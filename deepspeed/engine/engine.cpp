@@ -28,6 +28,7 @@ class Raised {
 
 Engine::Engine(EngineParts parts)
     : parts_(std::move(parts)),
+      report_(parts_.config, parts_.group ? parts_.group->rank() : 0, parts_.print),
       scaler_(parts_.config.fp16,
               parts_.config.zero.stage == 0 ? optim::ScaleRule::kHalve : optim::ScaleRule::kHysteresis) {
   DS_CHECK(parts_.model != nullptr, "initialize needs a model");
@@ -42,6 +43,7 @@ Engine::Engine(EngineParts parts)
   }
   make_optimizer();
   listen_to_gradients();
+  report_.started(step_state());
 }
 
 Engine::~Engine() = default;
@@ -145,6 +147,7 @@ void Engine::listen_to_gradients() {
 }
 
 void Engine::begin_forward() {
+  report_.begin_forward();
   if (parts_.rng) parts_.rng->set_step(static_cast<uint64_t>(forward_passes_));
   if (parts_.model->is_training()) ++forward_passes_;
 }
@@ -169,6 +172,10 @@ void Engine::on_gradient(size_t group, size_t index, const at::Tensor& parameter
 
 void Engine::open_backward() {
   backward_open_ = true;
+  if (auto* timers = report_.timers()) {
+    timers->start(observe::Phase::kBackward);
+    timers->start(observe::Phase::kBackwardInner);
+  }
   const bool reduces = is_gradient_accumulation_boundary() && !in_no_sync_;
   for (auto& states : states_) states->gradients().set_boundary(reduces);
 }
@@ -193,9 +200,18 @@ at::Tensor Engine::backward(const at::Tensor& loss, const BackwardOptions& optio
 
 void Engine::end_backward() {
   at::NoGradGuard no_grad;
+  if (auto* timers = report_.timers()) timers->stop(observe::Phase::kBackwardInner);
   backward_open_ = false;
   scaled_ = false;
   ++backward_passes_;
+  {
+    const observe::PhaseTimer timed(report_.timers(), observe::Phase::kBackwardReduce);
+    finish_reductions();
+  }
+  if (auto* timers = report_.timers()) timers->stop(observe::Phase::kBackward);
+}
+
+void Engine::finish_reductions() {
   for (auto& states : states_) {
     states->gradients().finish([&](size_t index) {
       DS_CHECK(config().zero.ignore_unused_parameters || config().zero.stage != 2,
@@ -247,17 +263,24 @@ void Engine::zero_grad() {
 void Engine::step() {
   DS_CHECK(!in_no_sync_, "step() inside no_sync: leave it first");
   at::NoGradGuard no_grad;
-  in_step_ = true;
-  const bool boundary = is_gradient_accumulation_boundary();
-  in_step_ = false;
-  ++micro_steps_;
-  step_applied_ = false;
-  if (!boundary) return;
+  bool boundary = false;
+  {
+    const observe::PhaseTimer timed(report_.timers(), observe::Phase::kStep);
+    in_step_ = true;
+    boundary = is_gradient_accumulation_boundary();
+    in_step_ = false;
+    ++micro_steps_;
+    step_applied_ = false;
+    if (boundary) update();
+  }
+  report_.end_micro_batch(boundary,
+                          boundary && report_.wants_state() ? std::optional(step_state()) : std::nullopt);
+}
+
+void Engine::update() {
   for (auto& states : states_) states->gradients().flush();
   apply_step(judge_gradients());
   for (auto& states : states_) states->gradients().clear();
-  if (config().engine.steps_per_print && (global_steps_ + 1) % *config().engine.steps_per_print == 0)
-    print_progress();
   ++global_steps_;
   global_samples_ += config().engine.managed_gradient_accumulation
                          ? train_batch_size()
@@ -312,14 +335,14 @@ std::vector<std::array<double, 2>> Engine::get_mom() const {
   return betas;
 }
 
-void Engine::print_progress() const {
-  if (parts_.group->rank() != 0) return;
-  std::string lr, mom;
-  for (const auto& group : optimizer_->groups()) {
-    lr += (lr.empty() ? "" : ", ") + fmt::format("{}", group.lr);
-    mom += (mom.empty() ? "" : ", ") + fmt::format("({}, {})", group.betas[0], group.betas[1]);
-  }
-  base::log_info("step={}, skipped={}, lr=[{}], mom=[{}]", global_steps_ + 1, skipped_steps_, lr, mom);
+StepState Engine::step_state() const {
+  return {.step = global_steps_,
+          .samples = global_samples_,
+          .skipped = skipped_steps_,
+          .batch = train_batch_size(),
+          .lr = get_lr(),
+          .mom = get_mom(),
+          .loss_scale = config().fp16.enabled ? std::optional(scaler_.scale()) : std::nullopt};
 }
 
 }  // namespace deepspeed::engine

@@ -22,6 +22,7 @@
 #include "deepspeed/accel/rng.h"
 #include "deepspeed/comm/group.h"
 #include "deepspeed/engine/config.h"
+#include "deepspeed/engine/engine_report.h"
 #include "deepspeed/nn/grad_hooks.h"
 #include "deepspeed/nn/visit_tensors.h"
 #include "deepspeed/ops/linear_cross_entropy.h"
@@ -49,6 +50,7 @@ struct EngineParts {
   optim::OptimizerFactory optimizer;   // instead of the configuration's
   SchedulerFactory scheduler;          // instead of the configuration's
   bool same_on_all_ranks = false;      // parameters came from one source: no broadcast at the start
+  PrintLine print;                     // rank 0's progress and timing lines
 };
 
 struct SaveOptions {
@@ -91,6 +93,7 @@ class Engine {
   template <class Compute, class... Inputs>
   auto forward(Compute&& compute, Inputs... inputs) {
     begin_forward();
+    const observe::PhaseTimer timed(report_.timers(), observe::Phase::kForward);
     const ops::LossFactor factor(loss_factor());
     if (config().fp16.enabled && config().fp16.auto_cast) (cast_tensors(inputs, at::kHalf), ...);
     return compute(std::move(inputs)...);
@@ -136,6 +139,9 @@ class Engine {
   std::vector<double> get_lr() const;
   std::vector<std::array<double, 2>> get_mom() const;
   std::string get_type() const { return optimizer_->type(); }
+  /// Milliseconds of forward, backward and step by DeepSpeed's names ("fwd", "bwd_microstep", ...) as they
+  /// stood at the last step(); empty unless wall_clock_breakdown is on.
+  const std::map<std::string, double>& get_wall_clock_timers() const { return report_.last_timings(); }
   /// Unclipped, unscaled L2 norm of the last step's gradients over all ranks; nothing before the first step
   /// or when the configuration does not compute it.
   std::optional<double> get_global_grad_norm() const { return grad_norm_; }
@@ -187,14 +193,17 @@ class Engine {
   void on_gradient(size_t group, size_t index, const at::Tensor& parameter);
   void open_backward();
   void end_backward();
+  void finish_reductions();
   Decision judge_gradients();
   void apply_step(const Decision& decision);
-  void print_progress() const;
+  void update();  // the optimizer step that ends a window of accumulation
+  StepState step_state() const;
   nlohmann::ordered_json state_json(const SaveOptions& options, const std::string& tag) const;
   void load_parameters(const class LoadContext& context);
   void load_counters(const nlohmann::ordered_json& state, const LoadOptions& options);
 
   EngineParts parts_;
+  EngineReport report_;
   std::vector<std::unique_ptr<zero::GroupStates>> states_;
   std::vector<zero::NamedParameter> frozen_;  // parameters that are not trained, and buffers: saved whole
   std::unique_ptr<optim::Optimizer> optimizer_;

@@ -43,7 +43,8 @@ Initialized initialize(InitializeOptions options) {
                                                       .groups = std::move(options.parameter_groups),
                                                       .optimizer = std::move(options.optimizer),
                                                       .scheduler = std::move(options.lr_scheduler),
-                                                      .same_on_all_ranks = options.same_on_all_ranks});
+                                                      .same_on_all_ranks = options.same_on_all_ranks,
+                                                      .print = std::move(options.print)});
   ready.optimizer = &ready.engine->optimizer();
   ready.lr_scheduler = ready.engine->lr_scheduler();
   if (options.training_data)

@@ -30,6 +30,8 @@ struct InitializeOptions {
   /// Dropout's random state, the one that the model was built with.
   std::shared_ptr<accel::Rng> rng;
   bool same_on_all_ranks = false;
+  /// Where rank 0's progress and timing lines go; empty: the log and standard error.
+  PrintLine print;
 };
 
 /// What initialize gives. optimizer and lr_scheduler belong to the engine; lr_scheduler and loader may be

@@ -3,6 +3,7 @@
 #include "deepspeed/base/error.h"
 #include "deepspeed/checkpoint/schema.h"
 #include "deepspeed/config/not_yet.h"
+#include "deepspeed/observe/schema.h"
 #include "deepspeed/optim/schema.h"
 #include "deepspeed/recompute/schema.h"
 #include "deepspeed/zero/schema.h"
@@ -151,6 +152,8 @@ config::Schema<ParseTarget> schema(const AutoFacts& facts) {
   add_block<checkpoint::CheckpointConfig>(
       s, "checkpoint", checkpoint::schema(),
       [](T& t) -> checkpoint::CheckpointConfig& { return t.config.checkpoint; });
+  inline_fields<observe::ObserveConfig>(s, observe::schema(),
+                                        [](T& t) -> observe::ObserveConfig& { return t.config.observe; });
   config::add_not_yet_rows(*s.table(), config::not_yet_rows());
   add_auto_values(*s.table(), facts);
   return s;

@@ -1,5 +1,6 @@
 #include "deepspeed/engine/step_log.h"
 
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <cmath>
@@ -8,6 +9,7 @@
 
 #include "deepspeed/base/env.h"
 #include "deepspeed/base/error.h"
+#include "deepspeed/engine/progress_line.h"
 
 namespace deepspeed::engine {
 namespace {
@@ -15,19 +17,18 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr auto kLineInterval = std::chrono::seconds(2);  // between plain lines
-constexpr int kBarWidth = 24;
 
-std::string duration(double seconds) {
-  const auto s = static_cast<int64_t>(std::max(0.0, seconds));
-  return s >= 3600 ? fmt::format("{}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60)
-                   : fmt::format("{}:{:02}", s / 60, s % 60);
+// Columns of the terminal; 80 where it does not say.
+int terminal_columns() {
+  struct winsize size {};
+  return ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
 }
+
+}  // namespace
 
 double tokens_per_second(const StepRecord& r) {
   return r.step_ms > 0 ? static_cast<double>(r.tokens) / r.step_ms * 1e3 : 0;
 }
-
-}  // namespace
 
 StepLog::StepLog(const std::filesystem::path& jsonl, int64_t last_step, bool quiet, bool append)
     : path_(jsonl), last_step_(last_step), quiet_(quiet), started_(Clock::now()) {
@@ -74,17 +75,10 @@ void StepLog::add(const StepRecord& r) {
 }
 
 void StepLog::draw_bar(const StepRecord& r) {
-  const double done = last_step_ > 0 ? static_cast<double>(r.step) / static_cast<double>(last_step_) : 1;
-  const int filled = static_cast<int>(std::lround(done * kBarWidth));
   const double elapsed = std::chrono::duration<double>(Clock::now() - started_).count();
   const double left =
       elapsed / static_cast<double>(r.step - first_step_ + 1) * static_cast<double>(last_step_ - r.step);
-  const std::string bar = fmt::format("{}{}", std::string(static_cast<size_t>(filled), '='),
-                                      std::string(static_cast<size_t>(kBarWidth - filled), ' '));
-  std::fputs(fmt::format("\r\033[K[{}] {}/{}  loss {:.4f}  lr {:.2e}  {:.0f} tokens/s  ETA {}", bar, r.step,
-                         last_step_, r.loss, r.lr, tokens_per_second(r), duration(left))
-                 .c_str(),
-             stderr);
+  std::fputs(("\r\033[K" + progress_line(r, last_step_, left, terminal_columns())).c_str(), stderr);
   std::fflush(stderr);
   bar_drawn_ = true;
 }

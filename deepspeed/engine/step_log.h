@@ -24,6 +24,8 @@ struct StepRecord {
   std::optional<double> start_s;    // from exec of `deepspeed` to the first forward; first line only
 };
 
+double tokens_per_second(const StepRecord& record);
+
 class StepLog {
  public:
   /// `jsonl` may be empty. `last_step` is where the bar is full. Resuming (`append`) adds lines to the file.

@@ -16,13 +16,16 @@
 #include "deepspeed/base/error.h"
 #include "deepspeed/base/log.h"
 #include "deepspeed/comm/rendezvous.h"
+#include "deepspeed/config/overrides.h"
 #include "deepspeed/data/ngram_baseline.h"
 #include "deepspeed/data/open_samples.h"
 #include "deepspeed/data/open_tokens.h"
+#include "deepspeed/engine/dry_run.h"
 #include "deepspeed/engine/held_out.h"
 #include "deepspeed/engine/initialize.h"
 #include "deepspeed/engine/parse_config.h"
 #include "deepspeed/engine/step_log.h"
+#include "deepspeed/engine/train_page.h"
 #include "deepspeed/models/generate.h"
 #include "deepspeed/models/size.h"
 #include "deepspeed/models/weights.h"
@@ -39,6 +42,7 @@ class Training {
  public:
   explicit Training(const TrainOptions& options);
   void run();
+  void say_plan();
 
  private:
   void check_destinations();
@@ -47,6 +51,8 @@ class Training {
   data::TokenStorePtr open_store(const std::filesystem::path& path);
   const text::Tokenizer& tokenizer();
   void start_engine();
+  std::string engine_config() const;
+  void start_page();
   double train_step();  // returns the mean loss over all samples of the step
   void log_step(double loss, double step_ms, std::optional<double> eval_loss);
   bool evaluates(int64_t step) const;
@@ -54,10 +60,13 @@ class Training {
   void say_evaluation(double loss);
   void say_baselines();
   void save();
+  void train_steps();
   void finish();
+  bool stopped() const { return options_.stop_requested && options_.stop_requested(); }
   bool first() const { return group_->rank() == 0; }
 
   const TrainOptions& options_;
+  config::Document document_;  // the configuration with its overrides
   comm::GroupPtr group_;
   AutoFacts auto_facts_;
   models::ArchSpec spec_;
@@ -69,21 +78,27 @@ class Training {
   data::Samples training_data_, eval_data_;  // eval_data_.dataset is null without --eval-data
   Initialized ready_;
   std::unique_ptr<StepLog> log_;
+  std::unique_ptr<TrainPage> page_;
   std::optional<double> start_s_;
   bool started_ = false;
   int64_t last_step_ = 0;
   std::string saved_tag_;
 };
 
-Training::Training(const TrainOptions& options) : options_(options) {
+Training::Training(const TrainOptions& options)
+    : options_(options), document_(config::with_overrides(config::load(options.config), options.overrides)) {
   const auto rendezvous = comm::rendezvous_from_env();
   accel::set_compute_threads(rendezvous.local_world_size);
   group_ = comm::init_world(rendezvous);
   spec_ = models::read_arch_spec(options.model / "config.json");
   auto_facts_ = facts_of_model(options.model / "config.json");
   if (options.steps > 0) auto_facts_.total_steps = options.steps;
-  dtype_ = accel::scalar_type(parse_config(options.config, group_->size(), auto_facts_).model_dtype());
+  dtype_ = accel::scalar_type(parse_config(document_, group_->size(), auto_facts_).model_dtype());
   models::check_fits_memory(spec_, dtype_ == at::kFloat ? 4 : 2, (options.model / "config.json").string());
+  if (options.dry_run) {
+    open_data();
+    return;
+  }
   check_destinations();
   open_data();
   build_model();
@@ -156,7 +171,7 @@ void Training::open_data() {
 
 void Training::start_engine() {
   ready_ = initialize({.model = model_,
-                       .config = options_.config,
+                       .config = engine_config(),
                        .auto_facts = auto_facts_,
                        .group = group_,
                        .training_data = training_data_.dataset,
@@ -164,7 +179,13 @@ void Training::start_engine() {
                        .seed = options_.seed,
                        .data_workers = static_cast<int>(options_.data_workers),
                        .rng = rng_,
-                       .same_on_all_ranks = true});
+                       .same_on_all_ranks = true,
+                       .print = [this](const std::string& line) {
+                         if (log_)
+                           log_->say(line);
+                         else
+                           base::log_info("{}", line);
+                       }});
   Engine& engine = *ready_.engine;
   if (options_.activation_checkpointing)
     recompute::recompute_blocks(*model_, recompute::layers_of(*model_),
@@ -184,6 +205,7 @@ void Training::start_engine() {
   if (!first()) return;
   log_ = std::make_unique<StepLog>(options_.log_jsonl, last_step_, options_.quiet,
                                    /*append=*/!options_.load.empty());
+  if (!options_.report.empty()) start_page();
   if (options_.quiet) return;
   int64_t parameters = 0;
   for (const auto& p : model_->parameters()) parameters += p.numel();
@@ -194,6 +216,33 @@ void Training::start_engine() {
       options_.seq_length, engine.global_steps() + 1, last_step_));
   for (const auto& note : {training_data_.note, eval_data_.note})
     if (!note.empty()) log_->say(note);
+}
+
+// Overrides are merged in; without them the file itself, which messages can name.
+std::string Training::engine_config() const {
+  return options_.overrides.empty() ? options_.config : document_.json.dump();
+}
+
+void Training::start_page() {
+  const Engine& engine = *ready_.engine;
+  int64_t parameters = 0;
+  for (const auto& p : model_->parameters()) parameters += p.numel();
+  observe::RunReport about{
+      .title = fmt::format("{}, {:.2f}M parameters", spec_.model_type, static_cast<double>(parameters) / 1e6),
+      .facts = {{"Model", options_.model.string()},
+                {"Data", options_.data.string()},
+                {"Precision", c10::toString(dtype_)},
+                {"Ranks", std::to_string(group_->size())},
+                {"ZeRO stage", std::to_string(engine.config().zero.stage)},
+                {"Batch",
+                 fmt::format("{} samples of {} tokens: {} a rank and micro-batch, {} accumulated",
+                             engine.train_batch_size(), options_.seq_length,
+                             engine.train_micro_batch_size_per_gpu(), engine.gradient_accumulation_steps())},
+                {"Steps", fmt::format("{} to {}", engine.global_steps() + 1, last_step_)},
+                {"Seed", std::to_string(options_.seed)}},
+      .command_line = options_.command_line,
+      .config = document_.json.dump(2)};
+  page_ = std::make_unique<TrainPage>(options_.report, last_step_, std::move(about));
 }
 
 double Training::train_step() {
@@ -228,18 +277,20 @@ void Training::log_step(double loss, double step_ms, std::optional<double> eval_
   const int64_t mine = peak.item<int64_t>();
   group_->all_reduce(peak);
   if (!first()) return;
-  log_->add({.step = engine.global_steps(),
-             .loss = loss,
-             .lr = engine.get_lr()[0],
-             .grad_norm = engine.get_global_grad_norm(),
-             .loss_scale = engine.loss_scale(),
-             .skipped = engine.skipped_steps(),
-             .tokens = engine.train_batch_size() * options_.seq_length,
-             .step_ms = step_ms,
-             .rss_bytes = mine,
-             .rss_bytes_all_ranks = peak.item<int64_t>(),
-             .eval_loss = eval_loss,
-             .start_s = std::exchange(start_s_, std::nullopt)});
+  const StepRecord record{.step = engine.global_steps(),
+                          .loss = loss,
+                          .lr = engine.get_lr()[0],
+                          .grad_norm = engine.get_global_grad_norm(),
+                          .loss_scale = engine.loss_scale(),
+                          .skipped = engine.skipped_steps(),
+                          .tokens = engine.train_batch_size() * options_.seq_length,
+                          .step_ms = step_ms,
+                          .rss_bytes = mine,
+                          .rss_bytes_all_ranks = peak.item<int64_t>(),
+                          .eval_loss = eval_loss,
+                          .start_s = std::exchange(start_s_, std::nullopt)};
+  log_->add(record);
+  if (page_) page_->add(record);
 }
 
 double Training::evaluate() {
@@ -298,10 +349,41 @@ void Training::finish() {
 }
 
 void Training::run() {
+  try {
+    train_steps();
+    if (!stopped()) finish();
+  } catch (const std::exception& error) {
+    if (page_) page_->write(stopped() ? "stopped by a signal" : fmt::format("failed: {}", error.what()));
+    throw;
+  }
+  if (page_) page_->write(stopped() ? "stopped by a signal" : "finished");
+}
+
+void Training::say_plan() {
+  if (!first()) return;
+  models::Decoder model(spec_, nullptr);  // lists its parameters and allocates none
+  const DeepspeedConfig config = parse_config(document_, group_->size(), auto_facts_);
+  const int64_t per_epoch = data::Sampler({.samples = training_data_.dataset->size(),
+                                           .micro_batch = config.engine.train_micro_batch_size_per_gpu,
+                                           .world_size = group_->size(),
+                                           .drop_last = config.engine.dataloader_drop_last})
+                                .steps_per_epoch(config.engine.gradient_accumulation_steps);
+  const std::string text =
+      plan_text(config, {.model_type = spec_.model_type,
+                         .parameters = nn::sizes_of(nn::list_parameters(model)),
+                         .world_size = group_->size(),
+                         .samples = training_data_.dataset->size(),
+                         .seq_length = options_.seq_length,
+                         .steps = options_.steps > 0 ? options_.steps : options_.epochs * per_epoch,
+                         .steps_per_epoch = per_epoch});
+  std::fputs(text.c_str(), stdout);
+}
+
+void Training::train_steps() {
   Engine& engine = *ready_.engine;
   engine.train();
   if (engine.global_steps() >= last_step_ && eval_data_.dataset) say_evaluation(evaluate());
-  while (engine.global_steps() < last_step_) {
+  while (engine.global_steps() < last_step_ && !stopped()) {
     const auto begin = Clock::now();
     const double loss = train_step();
     const double step_ms = std::chrono::duration<double, std::milli>(Clock::now() - begin).count();
@@ -312,7 +394,6 @@ void Training::run() {
     if (eval_loss) say_evaluation(*eval_loss);
     if (!options_.save.empty() && options_.save_every > 0 && step % options_.save_every == 0) save();
   }
-  finish();
 }
 
 }  // namespace
@@ -321,7 +402,8 @@ void train(const TrainOptions& options) {
   DS_CHECK(options.data_dtype == "u16" || options.data_dtype == "u32", "--data-dtype '{}' is not u16 or u32",
            options.data_dtype);
   accel::keep_freed_memory();
-  Training(options).run();
+  Training training(options);
+  options.dry_run ? training.say_plan() : training.run();
 }
 
 }  // namespace deepspeed::engine

@@ -4,19 +4,22 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
+#include <vector>
 
 namespace deepspeed::engine {
 
 /// Flags of ds_train by their names; DESIGN's "Commands" is their contract.
 struct TrainOptions {
-  std::filesystem::path model;      // Hugging Face folder
-  std::filesystem::path data;       // data/open_tokens.h
-  std::string data_dtype = "u16";   // of .bin: u16 or u32
-  std::string text_field = "text";  // of .jsonl
-  std::string packing = "auto";     // data/open_samples.h
-  int64_t data_workers = 2;         // threads that prepare micro-batches
-  std::string config;               // DeepSpeed configuration
+  std::filesystem::path model;         // Hugging Face folder
+  std::filesystem::path data;          // data/open_tokens.h
+  std::string data_dtype = "u16";      // of .bin: u16 or u32
+  std::string text_field = "text";     // of .jsonl
+  std::string packing = "auto";        // data/open_samples.h
+  int64_t data_workers = 2;            // threads that prepare micro-batches
+  std::string config;                  // DeepSpeed configuration
+  std::vector<std::string> overrides;  // config/overrides.h
   int64_t seq_length = 256;
   int64_t steps = 0;  // optimizer steps to reach; 0: by epochs
   int64_t epochs = 1;
@@ -37,7 +40,12 @@ struct TrainOptions {
   std::string generate;  // prompt
   int64_t generate_tokens = 64;
   std::filesystem::path log_jsonl;
+  std::filesystem::path report;  // HTML page
+  std::string command_line;      // shown on it
   bool quiet = false;
+  bool dry_run = false;  // print the plan, train and write nothing
+  /// Asked between steps: true ends the run there, without what is done at the end but for the report.
+  std::function<bool()> stop_requested;
 };
 
 /// Trains; throws base::Error on the first thing that is wrong. Collective over the launcher's world.

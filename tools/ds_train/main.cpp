@@ -2,11 +2,13 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <span>
 
 #include "deepspeed/base/env.h"
 #include "deepspeed/base/error.h"
 #include "deepspeed/base/version.h"
 #include "deepspeed/engine/train.h"
+#include "tools/ds_train/stop_signal.h"
 
 namespace {
 
@@ -26,6 +28,21 @@ void check_objective(const std::string& objective) {
       "--objective '{}' is unknown (clm, mlm, sequence-classification, token-classification, "
       "question-answering)",
       objective);
+}
+
+void add_overrides(CLI::App& app, TrainOptions& o) {
+  const auto append = [&o](const std::vector<std::string>& words) {
+    o.overrides.insert(o.overrides.end(), words.begin(), words.end());
+  };
+  app.add_option_function<std::vector<std::string>>(
+         "overrides", append,
+         "set keys of the configuration, e.g. zero_optimization.stage=1; values are JSON")
+      ->type_name("KEY=VALUE")
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  app.add_option_function<std::vector<std::string>>("--set", append, "the same for one key; may be repeated")
+      ->type_name("KEY=VALUE")
+      ->allow_extra_args(false)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
 }
 
 void add_options(CLI::App& app, TrainOptions& o, std::string& objective, bool& no_shuffle) {
@@ -82,7 +99,29 @@ void add_options(CLI::App& app, TrainOptions& o, std::string& objective, bool& n
       ->capture_default_str()
       ->check(CLI::Range(1, 1 << 20));
   app.add_option("--log-jsonl", o.log_jsonl, "one JSON line a step");
+  app.add_option("--report", o.report,
+                 "HTML page with charts of the run, written at the end and on a stop signal");
+  add_overrides(app, o);
+  app.add_flag("--dry-run", o.dry_run, "print the plan and the memory it takes; train and write nothing");
   app.add_flag("-q,--quiet", o.quiet, "no progress, no notes");
+}
+
+// The command as a shell would take it.
+std::string quoted(int argc, char** argv) {
+  std::string out;
+  for (const std::string word : std::span(argv, static_cast<size_t>(argc))) {
+    if (!out.empty()) out += ' ';
+    const bool plain =
+        !word.empty() && word.find_first_of(" \t\n\"'\\$`&|;<>()*?[]{}~#!") == std::string::npos;
+    if (plain) {
+      out += word;
+      continue;
+    }
+    out += '\'';
+    for (const char c : word) out += c == '\'' ? "'\\''" : std::string(1, c);
+    out += '\'';
+  }
+  return out;
 }
 
 std::string one_line(std::string text) {
@@ -96,6 +135,20 @@ int failed(const std::string& what) {
   std::fprintf(stderr, "ds_train%s: %s\n", rank ? (" [rank " + *rank + "]").c_str() : "",
                one_line(what).c_str());
   return 1;
+}
+
+// The report is rank 0's; other ranks end at once, which ends the collective that rank 0 may be waiting in.
+void train(TrainOptions& options) {
+  if (options.report.empty() || deepspeed::base::env_int("RANK").value_or(0) != 0)
+    return deepspeed::engine::train(options);
+  deepspeed::train::StopSignal stop;
+  options.stop_requested = [] { return deepspeed::train::StopSignal::received() != 0; };
+  try {
+    deepspeed::engine::train(options);
+  } catch (const std::exception&) {
+    if (deepspeed::train::StopSignal::received() == 0) throw;
+  }
+  stop.end_as_signalled();
 }
 
 }  // namespace
@@ -120,7 +173,8 @@ int main(int argc, char** argv) {
     app.parse(argc, argv);
     options.shuffle = !no_shuffle;
     check_objective(objective);
-    deepspeed::engine::train(options);
+    options.command_line = quoted(argc, argv);
+    train(options);
     return 0;
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help and --version

@@ -1,0 +1,85 @@
+#include "deepspeed/engine/dry_run.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "deepspeed/zero/bucket_plan.h"
+#include "deepspeed/zero/state_table.h"
+
+namespace deepspeed::engine {
+namespace {
+
+constexpr int64_t kFp32 = 4, kMoments = 2 * kFp32;  // Adam's two, always in fp32
+
+int64_t bytes_of(config::DataType type) { return type == config::DataType::kFp32 ? 4 : 2; }
+
+std::string grouped(int64_t number) {
+  const std::string digits = std::to_string(number);
+  std::string out;
+  for (size_t i = 0; i < digits.size(); ++i) {
+    if (i > 0 && (digits.size() - i) % 3 == 0) out += ',';
+    out += digits[i];
+  }
+  return out;
+}
+
+std::string size_text(int64_t bytes) {
+  const auto size = static_cast<double>(bytes);
+  return size >= 1e9 ? fmt::format("{:.2f} GB", size / 1e9) : fmt::format("{:.2f} MB", size / 1e6);
+}
+
+std::string partition_text(const zero::StateTable& table, const partition::Layout& layout) {
+  if (!table.optimizer.sharded) return "every rank holds all states";
+  const int64_t padding = layout.padded_numel() - layout.numel();
+  return fmt::format("{}optimizer states in {} parts of {} elements{}",
+                     table.gradient.sharded ? "gradients and " : "", layout.world_size(),
+                     grouped(layout.shard_numel()),
+                     padding > 0 ? fmt::format(" ({} of padding in all)", grouped(padding)) : "");
+}
+
+}  // namespace
+
+StateBytes state_bytes(const DeepspeedConfig& config, const partition::Layout& layout) {
+  const zero::StateTable table = zero::state_table(config.zero);
+  const auto model = config.model_dtype();
+  const auto elements = [&](const zero::Placement& state) {
+    return state.sharded ? layout.shard_numel() : layout.padded_numel();
+  };
+  const int64_t optimized = elements(table.optimizer);
+  return {.parameters = elements(table.parameter) * bytes_of(model),
+          .gradients = elements(table.gradient) * bytes_of(config.engine.grad_accum_dtype.value_or(model)),
+          .optimizer = optimized * (kMoments + (model == config::DataType::kFp32 ? 0 : kFp32))};
+}
+
+std::string plan_text(const DeepspeedConfig& config, const RunPlan& plan) {
+  const auto layout = partition::Layout::concatenated(plan.parameters, plan.world_size);
+  const zero::StateTable table = zero::state_table(config.zero);
+  const auto& engine = config.engine;
+  const auto buckets = zero::plan_buckets(layout, config.zero.reduce_bucket_size);
+  int64_t largest = 0;
+  for (const auto& bucket : buckets) largest = std::max(largest, bucket.end - bucket.begin);
+  const StateBytes bytes = state_bytes(config, layout);
+  const char* precision = config.fp16.enabled ? "fp16" : config.bf16.enabled ? "bf16" : "fp32";
+
+  std::string out = "dry run: nothing is trained and nothing is written\n";
+  out += fmt::format("  model       {}, {} parameters in {} tensors, {}\n", plan.model_type,
+                     grouped(layout.numel()), plan.parameters.size(), precision);
+  out += fmt::format("  ranks       {}, ZeRO stage {}: {}\n", plan.world_size, config.zero.stage,
+                     partition_text(table, layout));
+  out += fmt::format(
+      "  batch       {} samples of {} tokens: {} a rank and micro-batch, {} accumulated, {} rank{}\n",
+      engine.train_batch_size, plan.seq_length, engine.train_micro_batch_size_per_gpu,
+      engine.gradient_accumulation_steps, plan.world_size, plan.world_size == 1 ? "" : "s");
+  out += fmt::format("  steps       {}; {} samples, {} steps an epoch\n", grouped(plan.steps),
+                     grouped(plan.samples), grouped(plan.steps_per_epoch));
+  out += fmt::format("  reduction   {} bucket{}, the largest of {} elements\n", buckets.size(),
+                     buckets.size() == 1 ? "" : "s", grouped(largest));
+  out += fmt::format(
+      "  memory      {} a rank: parameters {}, gradients {}, optimizer {}; activations come on top\n",
+      size_text(bytes.parameters + bytes.gradients + bytes.optimizer), size_text(bytes.parameters),
+      size_text(bytes.gradients), size_text(bytes.optimizer));
+  return out;
+}
+
+}  // namespace deepspeed::engine

@@ -1,0 +1,87 @@
+// The plan of a dry run and the progress line.
+#include <gmock/gmock.h>
+
+#include "deepspeed/engine/dry_run.h"
+#include "deepspeed/engine/parse_config.h"
+#include "deepspeed/engine/progress_line.h"
+#include "tests/engine/tiny.h"
+
+namespace deepspeed::engine {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::Not;
+
+DeepspeedConfig config_of(const std::string& more, int world_size) {
+  return parse_config(R"({"train_micro_batch_size_per_gpu": 2, "gradient_accumulation_steps": 3,
+                          "optimizer": {"type": "Adam"}, )" +
+                          more + "}",
+                      world_size);
+}
+
+// What the engine really holds: parameters, gradients and optimizer states of each rank.
+TEST(DryRun, CountsTheBytesThatTheEngineTakes) {
+  for (const bool bf16 : {false, true})
+    for (const int stage : {0, 1, 2})
+      comm::run_ranks(2, [&](comm::GroupPtr group) {
+        TinyRun run(group,
+                    fmt::format(R"({{"train_micro_batch_size_per_gpu": 2, "optimizer": {{"type": "Adam"}},
+            "bf16": {{"enabled": {}}}, "zero_optimization": {{"stage": {}}}}})",
+                                bf16, stage));
+        run.steps(1);
+        int64_t masters = 0, moments = 0, seen = 0;
+        for (const auto& parameters : run.engine().optimizer().groups())
+          for (const auto& piece : parameters.pieces) {
+            seen += piece.param.numel();
+            if (bf16) masters += piece.param.numel() * 4;
+            moments += piece.param.numel() * 8;
+          }
+        const auto layout =
+            partition::Layout::concatenated(nn::sizes_of(nn::list_parameters(*run.model)), group->size());
+        const StateBytes bytes = state_bytes(run.engine().config(), layout);
+        const int64_t padding = (layout.padded_numel() - layout.numel()) * 12;
+        EXPECT_GT(seen, 0);
+        // The last rank's padding is no piece, and stage 0 has none at all.
+        EXPECT_NEAR(bytes.optimizer, masters + moments, padding) << stage << bf16;
+        EXPECT_EQ(bytes.parameters, layout.padded_numel() * (bf16 ? 2 : 4));
+        EXPECT_EQ(bytes.gradients,
+                  (stage == 2 ? layout.shard_numel() : layout.padded_numel()) * (bf16 ? 2 : 4));
+      });
+}
+
+TEST(DryRun, TellsPartitionBatchStepsAndBuckets) {
+  const RunPlan plan{.model_type = "gpt2",
+                     .parameters = {{"a", 1000}, {"b", 3000}, {"c", 2001}},
+                     .world_size = 4,
+                     .samples = 5000,
+                     .seq_length = 128,
+                     .steps = 1200,
+                     .steps_per_epoch = 208};
+  const std::string text =
+      plan_text(config_of(R"("zero_optimization": {"stage": 2, "reduce_bucket_size": 3000})", 4), plan);
+  EXPECT_THAT(text, HasSubstr("gpt2, 6,001 parameters in 3 tensors, fp32"));
+  EXPECT_THAT(
+      text,
+      HasSubstr(
+          "4, ZeRO stage 2: gradients and optimizer states in 4 parts of 1,502 elements (7 of padding"));
+  EXPECT_THAT(text, HasSubstr("24 samples of 128 tokens: 2 a rank and micro-batch, 3 accumulated, 4 ranks"));
+  EXPECT_THAT(text, HasSubstr("1,200; 5,000 samples, 208 steps an epoch"));
+  EXPECT_THAT(text, HasSubstr("3 buckets, the largest of 3,000 elements"));
+  EXPECT_THAT(plan_text(config_of(R"("zero_optimization": {"stage": 0})", 4), plan),
+              HasSubstr("every rank holds all states"));
+}
+
+TEST(ProgressLine, FitsTheTerminal) {
+  const StepRecord record{.step = 50, .loss = 2.12345, .lr = 1e-3, .tokens = 800, .step_ms = 1000};
+  for (int columns = 0; columns < 200; ++columns)
+    EXPECT_LE(progress_line(record, 100, 65, columns).size(), static_cast<size_t>(std::max(columns - 1, 0)));
+  EXPECT_EQ(progress_line(record, 100, 65, 80),
+            "[==========          ] 50/100  loss 2.1235  lr 1.00e-03  800 tokens/s  ETA 1:05");
+  EXPECT_EQ(progress_line(record, 100, 65, 40), "50/100  loss 2.1235  ETA 1:05");
+  EXPECT_EQ(progress_line(record, 100, 3700, 22), "50/100  ETA 1:01:40");
+  EXPECT_EQ(progress_line(record, 100, 65, 5), "50/1");
+}
+
+}  // namespace
+}  // namespace deepspeed::engine
