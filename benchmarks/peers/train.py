@@ -1,11 +1,18 @@
 #!/usr/bin/env python3
-"""Trains the same GPT-2 (6 layers x 512, vocabulary 50257, 45M parameters) with ds_train and with DeepSpeed in turn.
+"""Trains the same GPT-2 (6 layers x 512, vocabulary 50257, 45M parameters) with ds_train and with its rivals in turn.
 
-  benchmarks/peers/train.py [--stages 0 1 2] [--pairs 3] [--starts 5] [--json]
+  benchmarks/peers/train.py [--precisions fp32 bf16] [--stages 0 1 2] [--rivals deepspeed ddp ddp-compile single]
+                            [--pairs 3] [--starts 5] [--json]
 
-Two ranks of one thread, sequence 256, micro-batch 2, fp32: tokens a second, seconds from exec of `deepspeed` to the
-first forward, and peak resident memory of both ranks. Both sides read one model folder and one token file, and their
-losses must agree, else the comparison is refused. Needs ./dev build; makes DeepSpeed's environment itself (env.sh).
+Two ranks of one thread (single: one rank), sequence 256, micro-batch 2: tokens a second and the share of the GEMM peak
+of the cores that this is, peak resident memory of all ranks, and seconds from exec of `deepspeed` to the first forward.
+All sides read one model folder and one token file, and their losses must agree, else the comparison is refused.
+
+deepspeed    DeepSpeed 0.19.8 under the same configuration
+ddp          PyTorch's DistributedDataParallel, eager (bf16: autocast), beside ours at stage 0
+ddp-compile  the same under torch.compile
+single       one rank beside PyTorch eager on one core
+Needs ./dev build; makes the rivals' environment itself (env.sh).
 """
 import argparse
 import json
@@ -23,20 +30,25 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 CACHE = pathlib.Path(os.environ.get("PEERS_DIR", pathlib.Path.home() / ".cache/deepspeed-peers"))
-RANKS, SEQ_LENGTH, MICRO_BATCH, VOCAB = 2, 256, 2, 50257
-MODEL = dict(model_type="gpt2", n_layer=6, n_embd=512, n_head=8, n_positions=SEQ_LENGTH, vocab_size=VOCAB,
+SEQ_LENGTH, MICRO_BATCH, VOCAB, LAYERS, WIDTH = 256, 2, 50257, 6, 512
+MODEL = dict(model_type="gpt2", n_layer=LAYERS, n_embd=WIDTH, n_head=8, n_positions=SEQ_LENGTH, vocab_size=VOCAB,
              resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0)
-LOSS_TOLERANCE = 1e-4  # relative, fp32
+# Relative. In bf16 DeepSpeed rounds parameters and activations as we do; autocast keeps fp32 parameters.
+LOSS_TOLERANCE = {"fp32": 1e-4, "bf16": 1e-2}
+# Forward and backward of all matrix products: 6 for each weight (the head is tied), and attention's two, half masked.
+FLOPS_A_TOKEN = 6 * (LAYERS * 12 * WIDTH**2 + VOCAB * WIDTH) + 6 * LAYERS * SEQ_LENGTH * WIDTH
 
 
 def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--precisions", nargs="+", choices=["fp32", "bf16"], default=["fp32", "bf16"])
     parser.add_argument("--stages", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--pairs", type=int, default=3, help="runs of each side and stage; 0: none")
+    parser.add_argument("--rivals", nargs="+", choices=["deepspeed", "ddp", "ddp-compile", "single"], default=["deepspeed"])
+    parser.add_argument("--pairs", type=int, default=3, help="runs of each side and case; 0: none")
     parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--warmup", type=int, default=3, help="first steps of a run that do not count")
     parser.add_argument("--starts", type=int, default=5, help="warm starts of each side, and one more that is discarded; 0: none")
-    parser.add_argument("--accumulation", type=int, default=1)
+    parser.add_argument("--accumulation", type=int, default=1, help="for deepspeed alone")
     parser.add_argument("--bin", type=pathlib.Path, default=ROOT / "build/release/bin")
     parser.add_argument("--json", action="store_true", help="one JSON object a row")
     return parser.parse_args()
@@ -70,10 +82,18 @@ def make_inputs(venv):
     return folder
 
 
-def ds_config(stage, accumulation):
-    return {"train_micro_batch_size_per_gpu": MICRO_BATCH, "gradient_accumulation_steps": accumulation,
-            "steps_per_print": 100000, "gradient_clipping": 1.0, "zero_optimization": {"stage": stage},
-            "optimizer": {"type": "AdamW", "params": {"lr": 3e-4, "betas": [0.9, 0.95], "weight_decay": 0.1}}}
+def gemm_peak(venv, precision):
+    """FLOP/s of one core in a large matrix product of PyTorch's, the best of several."""
+    program = """
+import sys, time, torch
+torch.set_num_threads(1)
+n, kind = 2048, getattr(torch, sys.argv[1])
+a, b, best = torch.randn(n, n).to(kind), torch.randn(n, n).to(kind), 1e9
+for _ in range(8):
+    t = time.perf_counter(); a @ b; best = min(best, time.perf_counter() - t)
+print(2 * n**3 / best)"""
+    kind = {"fp32": "float32", "bf16": "bfloat16"}[precision]
+    return float(subprocess.run([venv / "bin/python", "-c", program, kind], check=True, capture_output=True, text=True).stdout)
 
 
 def free_port():
@@ -82,20 +102,33 @@ def free_port():
         return s.getsockname()[1]
 
 
+class Case:
+    """One piece of work: what is trained how on how many ranks."""
+
+    def __init__(self, precision, stage, ranks, accumulation):
+        self.precision, self.stage, self.ranks, self.accumulation = precision, stage, ranks, accumulation
+
+    def config(self):
+        return {"train_micro_batch_size_per_gpu": MICRO_BATCH, "gradient_accumulation_steps": self.accumulation,
+                "steps_per_print": 100000, "gradient_clipping": 1.0, "zero_optimization": {"stage": self.stage},
+                "bf16": {"enabled": self.precision == "bf16"},
+                "optimizer": {"type": "AdamW", "params": {"lr": 3e-4, "betas": [0.9, 0.95], "weight_decay": 0.1}}}
+
+
 class Side:
-    def __init__(self, name, launcher, program, extra, env):
-        self.name, self.launcher, self.program, self.extra = name, launcher, program, extra
+    """One of those compared; `start(case)` gives the beginning of its command line."""
+
+    def __init__(self, name, start, extra=(), **env):
+        self.name, self.start, self.extra = name, start, extra
         self.env = dict(os.environ, OMP_NUM_THREADS="1", **env)
 
-    def run(self, inputs, stage, steps, accumulation):
+    def run(self, inputs, case, steps):
         """The rows of the log of one run."""
         with tempfile.TemporaryDirectory() as work:
             work = pathlib.Path(work)
-            (work / "ds.json").write_text(json.dumps(ds_config(stage, accumulation)))
-            command = [self.launcher, "--num_accelerators", RANKS, "--master_port", free_port(), self.program,
-                       "--model", inputs / "model", "--data", inputs / "tokens.bin", "--seq-length", SEQ_LENGTH,
-                       "--steps", steps, "--deepspeed_config", work / "ds.json", "--log-jsonl", work / "log.jsonl",
-                       *self.extra]
+            (work / "ds.json").write_text(json.dumps(case.config()))
+            command = [*self.start(case), "--model", inputs / "model", "--data", inputs / "tokens.bin", "--seq-length", SEQ_LENGTH,
+                       "--steps", steps, "--deepspeed_config", work / "ds.json", "--log-jsonl", work / "log.jsonl", *self.extra]
             check_call(command, dict(self.env, PEER_T0=repr(time.time())), work)
             rows = [json.loads(line) for line in (work / "log.jsonl").read_text().splitlines()]
         if len(rows) != steps:
@@ -103,11 +136,22 @@ class Side:
         return rows
 
 
-def both_sides(options, venv):
-    ours = Side("ds_train", options.bin / "deepspeed", options.bin / "ds_train", ["--no-shuffle", "--quiet"], {})
-    theirs = Side("DeepSpeed", venv / "bin/deepspeed", HERE / "oracle_train.py", [],
-                  {"DS_ACCELERATOR": "cpu", "PATH": f"{venv / 'bin'}:{os.environ['PATH']}"})
-    return ours, theirs
+def make_sides(options, venv):
+    def launched(launcher, program):
+        return lambda case: [launcher, "--num_accelerators", case.ranks, "--master_port", free_port(), program]
+
+    def plain(case):
+        start = ["-m", "torch.distributed.run", "--nproc-per-node", case.ranks, "--master-port", free_port()] if case.ranks > 1 else []
+        return [venv / "bin/python", *start, HERE / "torch_train.py"]
+
+    path = f"{venv / 'bin'}:{os.environ['PATH']}"
+    return {
+        "ours": Side("ds_train", launched(options.bin / "deepspeed", options.bin / "ds_train"), ["--no-shuffle", "--quiet"]),
+        "deepspeed": Side("DeepSpeed 0.19.8", launched(venv / "bin/deepspeed", HERE / "oracle_train.py"), DS_ACCELERATOR="cpu", PATH=path),
+        "ddp": Side("PyTorch DDP", plain, PATH=path),
+        "ddp-compile": Side("PyTorch DDP, torch.compile", plain, ["--compile"], PATH=path),
+        "single": Side("PyTorch eager", plain, PATH=path),
+    }
 
 
 def in_turn(sides, number, run):
@@ -117,58 +161,70 @@ def in_turn(sides, number, run):
     return [results[side.name] for side in sides]
 
 
-def check_same_work(ours, theirs, stage):
+def check_same_work(ours, theirs, case):
     worst = max(abs(a["loss"] - b["loss"]) / abs(b["loss"]) for a, b in zip(ours, theirs))
-    if worst > LOSS_TOLERANCE or not worst == worst:
-        sys.exit(f"stage {stage}: the losses differ by {worst:.2e} relative, more than {LOSS_TOLERANCE}: not the same work")
+    if not worst <= LOSS_TOLERANCE[case.precision]:
+        sys.exit(f"{case.precision}, stage {case.stage}: the losses differ by {worst:.2e} relative, more than "
+                 f"{LOSS_TOLERANCE[case.precision]}: not the same work")
     return worst
 
 
-def peak_bytes(rows):
-    return max(row["rss_bytes_all_ranks"] for row in rows if "rss_bytes_all_ranks" in row)
-
-
-def row_of(name, unit, ours, theirs, higher_is_better):
+def row_of(name, unit, ours, theirs, rival, higher_is_better, limit=None):
     ratios = [a / b if higher_is_better else b / a for a, b in zip(ours, theirs)]
-    return dict(name=name, unit=unit, ours=statistics.median(ours), rival=statistics.median(theirs),
-                rival_name="DeepSpeed 0.19.8", ratio=statistics.median(ratios), limit=None, cpu=cpu_name())
+    return dict(name=name, unit=unit, ours=statistics.median(ours), rival=statistics.median(theirs), rival_name=rival,
+                ratio=statistics.median(ratios), limit=limit, cpu=cpu_name())
 
 
 def cpu_name():
-    lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
+    """The processor and those of its features that matter here."""
+    lines = dict(line.split(":", 1) for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines() if ":" in line)
+    fields = {key.strip(): value.strip() for key, value in lines.items()}
+    flags = [f for f in ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_bf16") if f in fields.get("flags", "").split()]
+    return " ".join([fields.get("model name", "unknown processor"), *flags])
 
 
-def measure_stage(options, sides, inputs, stage):
+def measure(options, sides, inputs, case, name, peak):
     speeds, peaks = ([], []), ([], [])
     for pair in range(options.pairs):
-        logs = in_turn(sides, pair, lambda side: side.run(inputs, stage, options.steps, options.accumulation))
-        worst = check_same_work(*logs, stage)
+        logs = in_turn(sides, pair, lambda side: side.run(inputs, case, options.steps))
+        worst = check_same_work(*logs, case)
         for side, rows in enumerate(logs):
             speeds[side].append(statistics.median(row["tokens_per_s"] for row in rows[options.warmup:]))
-            peaks[side].append(peak_bytes(rows) / 2**20)
-        say(f"stage {stage}, pair {pair + 1}: {speeds[0][-1]:.0f} and {speeds[1][-1]:.0f} tokens/s, "
+            peaks[side].append(max(row["rss_bytes_all_ranks"] for row in rows if "rss_bytes_all_ranks" in row) / 2**20)
+        say(f"{name}, pair {pair + 1}: {speeds[0][-1]:.0f} and {speeds[1][-1]:.0f} tokens/s, "
             f"{peaks[0][-1]:.0f} and {peaks[1][-1]:.0f} MiB, losses within {worst:.1e}")
-    yield row_of(f"train_fp32_stage{stage}", "tokens/s", *speeds, higher_is_better=True)
-    yield row_of(f"train_fp32_stage{stage}_peak_rss", "MiB", *peaks, higher_is_better=False)
+    rival = sides[1].name
+    yield row_of(name, "tokens/s", *speeds, rival, higher_is_better=True, limit=case.ranks * peak / FLOPS_A_TOKEN)
+    yield row_of(name + "_peak_rss", "MiB", *peaks, rival, higher_is_better=False)
 
 
-def measure_starts(options, sides, inputs):
+def measure_starts(options, sides, inputs, case):
     starts = ([], [])
     for number in range(options.starts + 1):
-        logs = in_turn(sides, number, lambda side: side.run(inputs, options.stages[-1], 1, options.accumulation))
+        logs = in_turn(sides, number, lambda side: side.run(inputs, case, 1))
         if number > 0:  # the first warms the page cache
             for side, rows in enumerate(logs):
                 starts[side].append(rows[0]["start_s"])
             say(f"start {number}: {starts[0][-1]:.2f} and {starts[1][-1]:.2f} s")
-    yield row_of("train_start", "s", *starts, higher_is_better=False)
+    yield row_of("train_start", "s", *starts, sides[1].name, higher_is_better=False)
+
+
+def cases(options, rival):
+    for precision in options.precisions:
+        if rival == "deepspeed":
+            for stage in options.stages:
+                yield f"train_{precision}_stage{stage}", Case(precision, stage, 2, options.accumulation)
+        else:
+            yield f"train_{precision}_{rival}", Case(precision, 0, 1 if rival == "single" else 2, 1)
 
 
 def show(row, as_json):
     if as_json:
         print(json.dumps(row), flush=True)
-    else:
-        print(f"{row['name']:<28}{row['ours']:>12.2f}{row['rival']:>12.2f} {row['unit']:<9}{row['ratio']:>7.2f}x", flush=True)
+        return
+    share = f"  {row['ours'] / row['limit']:.0%} of GEMM peak, rival {row['rival'] / row['limit']:.0%}" if row["limit"] else ""
+    print(f"{row['name']:<32}{row['ours']:>10.2f}{row['rival']:>10.2f} {row['unit']:<9}{row['ratio']:>7.2f}x  "
+          f"{row['rival_name']}{share}", flush=True)
 
 
 def main():
@@ -179,15 +235,17 @@ def main():
     if options.warmup >= options.steps:
         sys.exit("--warmup must be less than --steps")
     venv = pathlib.Path(subprocess.run([str(HERE / "env.sh"), "ds"], check=True, capture_output=True, text=True).stdout.split()[-1])
-    inputs, sides = make_inputs(venv), both_sides(options, venv)
+    inputs, sides = make_inputs(venv), make_sides(options, venv)
     if not options.json:
-        print(f"{'':<28}{'ours':>12}{'DeepSpeed':>12} {'':<9}{'ratio':>8}  (above 1: ours better; {cpu_name()})")
+        print(f"{'':<32}{'ours':>10}{'rival':>10} {'':<9}{'ratio':>8}  (above 1: ours better; {cpu_name()})")
     if options.starts:
-        for row in measure_starts(options, sides, inputs):
+        for row in measure_starts(options, [sides["ours"], sides["deepspeed"]], inputs, Case("fp32", 2, 2, 1)):
             show(row, options.json)
-    for stage in options.stages if options.pairs else []:
-        for row in measure_stage(options, sides, inputs, stage):
-            show(row, options.json)
+    peaks = {precision: gemm_peak(venv, precision) for precision in options.precisions}
+    for rival in options.rivals if options.pairs else []:
+        for name, case in cases(options, rival):
+            for row in measure(options, [sides["ours"], sides[rival]], inputs, case, name, peaks[case.precision]):
+                show(row, options.json)
 
 
 if __name__ == "__main__":

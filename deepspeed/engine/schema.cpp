@@ -79,6 +79,10 @@ void inline_fields(config::Schema<ParseTarget>& root, const config::Schema<S>& p
       field.show = [show = field.show, member](const void* target) {
         return show(&member(*static_cast<ParseTarget*>(const_cast<void*>(target))));
       };
+    if (field.place)
+      field.place = [place = field.place, member](const void* target) {
+        return place(&member(*static_cast<ParseTarget*>(const_cast<void*>(target))));
+      };
     root.add(std::move(field));
   }
 }

@@ -88,10 +88,10 @@ TEST_F(Explain, FollowsTheScheduleThatTheTypePicks) {
 }
 
 TEST_F(Explain, ShowsFeaturesToComeOnlyWhereTheFileHasThem) {
-  explain(R"({"train_batch_size": 8, "wandb": {"enabled": false}})");
-  EXPECT_EQ(row("wandb.enabled").field->feature, "the Weights & Biases monitor");
-  EXPECT_EQ(find("wandb.project"), nullptr);
-  EXPECT_EQ(find("comet.enabled"), nullptr);
+  explain(R"({"train_batch_size": 8, "flops_profiler": {"enabled": false}})");
+  EXPECT_EQ(row("flops_profiler.enabled").field->feature, "the flops profiler");
+  EXPECT_EQ(find("flops_profiler.profile_step"), nullptr);
+  EXPECT_EQ(find("aio.use_gds"), nullptr);
 }
 
 }  // namespace

@@ -41,6 +41,7 @@ const std::vector<Difference>& differences() {
        "unless it can be resolved (docs/config.md)"},
       {true, "does not agree with|compute_grad_norm = .* needs", "",
        "What contradicts another key fails at parse"},
+      {true, "is reached through a Python library", "", "are accepted while off, `\"enabled\": true` is an error"},
       {true, "^(zero_optimization|fp16)\\..* must be", "", "strict blocks state fewer ranges"},
       {true, " must be ", "", "Every value is checked against its type and range when the file is read"},
       {false, "", "DeepSpeedConfigError: .*(removed|no longer)",

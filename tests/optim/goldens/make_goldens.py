@@ -128,7 +128,7 @@ def main():
             for window in (2, 3, 10):
                 for probability in (0.05, 0.3):
                     scalers.append(scaler_trace(rng, rng.choice([4, 16, 20]), window, hysteresis, consecutive,
-                                                rng.choice([1, 2, 0.25]), probability))
+                                                rng.choice([1, 2, 4]), probability))
     goldens = {"deepspeed": deepspeed.__version__, "torch": torch.__version__, "group_lrs": GROUP_LRS,
                "group_betas": GROUP_BETAS, "schedules": [schedule_trace(k, p) for k, p in settings()], "scalers": scalers,
                "adam": [adam_trace(*a) for a in adam_settings()]}
