@@ -40,7 +40,7 @@ class EncoderTraining : public testing_support::TrainingFolder {
     write("lines.jsonl", lines);
     write(
         "ds.json",
-        R"({"train_batch_size": 4, "optimizer": {"type": "AdamW", "params": {"lr": 1e-2}}, "zero_optimization": {"stage": 2}})");
+        R"({"train_batch_size": 4, "optimizer": {"type": "AdamW", "params": {"lr": 3e-3}}, "zero_optimization": {"stage": 2}})");
   }
 
   std::vector<std::string> encoder(const std::string& objective, const std::string& data,
@@ -109,7 +109,7 @@ TEST_F(EncoderTraining, ClassifierLearnsAndItsAccuracyIsPrinted) {
   for (const char* data : {"table.tsv", "lines.jsonl"}) {
     const Finished finished = run(
         launched(2, encoder("sequence-classification", data,
-                            {"--steps", "30", "--eval-data", path(data), "--log-jsonl", path("log.jsonl")})));
+                            {"--steps", "40", "--eval-data", path(data), "--log-jsonl", path("log.jsonl")})));
     ASSERT_EQ(finished.code, 0) << finished.output;
     EXPECT_NE(finished.output.find("accuracy 100.00 % (40 of 40)"), std::string::npos) << finished.output;
     std::ifstream in(path("log.jsonl"));
