@@ -26,10 +26,18 @@ void check_fits_memory(const Dataset& dataset, int64_t micro_batch) {
 
 }  // namespace
 
+std::vector<at::Tensor> Dataset::get_in_epoch(int64_t index, int64_t) const { return get(index); }
+
 std::vector<at::Tensor> collate(const Dataset& dataset, const std::vector<int64_t>& samples) {
+  std::vector<Sampler::Draw> draws;
+  for (const int64_t index : samples) draws.push_back({index, 0});
+  return collate(dataset, draws);
+}
+
+std::vector<at::Tensor> collate(const Dataset& dataset, const std::vector<Sampler::Draw>& draws) {
   std::vector<std::vector<at::Tensor>> columns;
-  for (const int64_t index : samples) {
-    const auto sample = dataset.get(index);
+  for (const auto& draw : draws) {
+    const auto sample = dataset.get_in_epoch(draw.sample, draw.epoch);
     columns.resize(sample.size());
     for (size_t c = 0; c < sample.size(); ++c) columns[c].push_back(sample[c]);
   }
@@ -43,11 +51,11 @@ Loader::Loader(std::shared_ptr<const Dataset> dataset, const Sampler::Options& o
   DS_CHECK(workers >= 0 && workers <= 256, "a loader has 0 to 256 workers, not {}", workers);
   check_fits_memory(*dataset_, options.micro_batch);
   if (workers > 0)
-    prefetcher_.emplace([this](int64_t step) { return collate(*dataset_, sampler_.batch(step)); }, workers);
+    prefetcher_.emplace([this](int64_t step) { return collate(*dataset_, sampler_.draws(step)); }, workers);
 }
 
 std::vector<at::Tensor> Loader::next() {
-  auto batch = prefetcher_ ? prefetcher_->take(position_) : collate(*dataset_, sampler_.batch(position_));
+  auto batch = prefetcher_ ? prefetcher_->take(position_) : collate(*dataset_, sampler_.draws(position_));
   ++position_;
   return batch;
 }

@@ -19,9 +19,13 @@ class Dataset {
   virtual int64_t size() const = 0;
   /// The tensors of one sample (inputs, labels, ...), of the same shapes for every sample.
   virtual std::vector<at::Tensor> get(int64_t index) const = 0;
+  /// The sample as it is in that pass over the data, for those that differ (masked anew, say).
+  virtual std::vector<at::Tensor> get_in_epoch(int64_t index, int64_t epoch) const;
 };
 
 /// The tensors of several samples, each stacked along a new first dimension.
+std::vector<at::Tensor> collate(const Dataset& dataset, const std::vector<Sampler::Draw>& draws);
+/// Of epoch 0.
 std::vector<at::Tensor> collate(const Dataset& dataset, const std::vector<int64_t>& samples);
 
 /// Gives micro-batch after micro-batch.

@@ -35,10 +35,13 @@ Samples make_samples(const TokenStorePtr& store, const SampleOptions& options,
                      std::optional<Packing> packing) {
   if (!packing) packing = holds_pairs(*store) ? Packing::kDocuments : Packing::kStream;
   if (*packing == Packing::kStream)
-    return {.dataset = std::make_shared<TokenDataset>(store, options), .packing = *packing, .note = ""};
+    return {.dataset = std::make_shared<TokenDataset>(store, options),
+            .packing = *packing,
+            .note = "",
+            .store = store};
   auto made = std::make_shared<PackedDataset>(store, options, *packing == Packing::kDocuments);
   std::string note = describe(*made, store->name());
-  return {.dataset = std::move(made), .packing = *packing, .note = std::move(note)};
+  return {.dataset = std::move(made), .packing = *packing, .note = std::move(note), .store = nullptr};
 }
 
 }  // namespace deepspeed::data

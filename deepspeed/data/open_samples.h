@@ -23,7 +23,8 @@ std::optional<Packing> parse_packing(std::string_view name);
 struct Samples {
   std::shared_ptr<const Dataset> dataset;
   Packing packing = Packing::kStream;
-  std::string note;  // for a person: what packing made of the documents; may be empty
+  std::string note;     // for a person: what packing made of the documents; may be empty
+  TokenStorePtr store;  // what they were cut from, where that is one stream
 };
 
 /// Without `packing`: documents where the store holds prompts with responses, else stream.

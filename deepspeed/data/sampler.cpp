@@ -29,11 +29,19 @@ int64_t Sampler::at(int64_t epoch, int64_t place) const {
   return static_cast<int64_t>(order(static_cast<uint64_t>(place)));
 }
 
+std::vector<Sampler::Draw> Sampler::draws(int64_t micro_step) const {
+  std::vector<Draw> draws;
+  const int64_t first = (micro_step * options_.world_size + options_.rank) * options_.micro_batch;
+  for (int64_t j = 0; j < options_.micro_batch; ++j) {
+    const int64_t epoch = (first + j) / epoch_positions_;
+    draws.push_back({at(epoch, (first + j) % epoch_positions_), epoch});
+  }
+  return draws;
+}
+
 std::vector<int64_t> Sampler::batch(int64_t micro_step) const {
   std::vector<int64_t> samples;
-  const int64_t first = (micro_step * options_.world_size + options_.rank) * options_.micro_batch;
-  for (int64_t j = 0; j < options_.micro_batch; ++j)
-    samples.push_back(at((first + j) / epoch_positions_, (first + j) % epoch_positions_));
+  for (const Draw& draw : draws(micro_step)) samples.push_back(draw.sample);
   return samples;
 }
 

@@ -29,7 +29,12 @@ class Sampler {
   /// Error when there are no samples, or drop_last leaves none.
   explicit Sampler(const Options& options);
 
-  /// The samples of one micro-batch, each in [0, samples).
+  /// One sample of a micro-batch: which, and in which pass over the data.
+  struct Draw {
+    int64_t sample, epoch;
+  };
+  std::vector<Draw> draws(int64_t micro_step) const;
+  /// The samples alone, each in [0, samples).
   std::vector<int64_t> batch(int64_t micro_step) const;
   /// Of all ranks together.
   int64_t samples_per_micro_step() const { return options_.micro_batch * options_.world_size; }

@@ -61,7 +61,10 @@ void StepLog::add(const StepRecord& r) {
         {"device_bytes", 0}};
     if (r.eval_loss) {
       line["eval_loss"] = *r.eval_loss;
-      line["eval_perplexity"] = std::exp(*r.eval_loss);
+      if (r.eval_accuracy)
+        line["eval_accuracy"] = *r.eval_accuracy;
+      else
+        line["eval_perplexity"] = std::exp(*r.eval_loss);
     }
     if (r.start_s) line["start_s"] = *r.start_s;
     file_ << line.dump() << '\n' << std::flush;

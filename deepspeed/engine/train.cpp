@@ -3,9 +3,9 @@
 #include <ATen/ops/zeros.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
-#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 
@@ -18,11 +18,9 @@
 #include "deepspeed/comm/rendezvous.h"
 #include "deepspeed/config/overrides.h"
 #include "deepspeed/data/ngram_baseline.h"
-#include "deepspeed/data/open_samples.h"
-#include "deepspeed/data/open_tokens.h"
 #include "deepspeed/engine/dry_run.h"
-#include "deepspeed/engine/held_out.h"
 #include "deepspeed/engine/initialize.h"
+#include "deepspeed/engine/objective.h"
 #include "deepspeed/engine/parse_config.h"
 #include "deepspeed/engine/step_log.h"
 #include "deepspeed/engine/train_page.h"
@@ -47,17 +45,17 @@ class Training {
  private:
   void check_destinations();
   void build_model();
+  void note_weights(const char* what, const std::vector<std::string>& names);
   void open_data();
-  data::TokenStorePtr open_store(const std::filesystem::path& path);
   const text::Tokenizer& tokenizer();
   void start_engine();
   std::string engine_config() const;
   void start_page();
   double train_step();  // returns the mean loss over all samples of the step
-  void log_step(double loss, double step_ms, std::optional<double> eval_loss);
+  void log_step(double loss, double step_ms, const std::optional<Score>& score);
   bool evaluates(int64_t step) const;
-  double evaluate();
-  void say_evaluation(double loss);
+  Score evaluate();
+  void say_evaluation(const Score& score);
   void say_baselines();
   void save();
   void train_steps();
@@ -72,9 +70,10 @@ class Training {
   models::ArchSpec spec_;
   at::ScalarType dtype_ = at::kFloat;
   std::shared_ptr<accel::Rng> rng_;
-  std::shared_ptr<models::Decoder> model_;
+  std::unique_ptr<Objective> objective_;
+  std::shared_ptr<torch::nn::Module> model_;
+  std::vector<std::string> notes_;  // on the weights
   std::optional<text::Tokenizer> tokenizer_;
-  data::TokenStorePtr training_store_, eval_store_;
   data::Samples training_data_, eval_data_;  // eval_data_.dataset is null without --eval-data
   Initialized ready_;
   std::unique_ptr<StepLog> log_;
@@ -95,6 +94,11 @@ Training::Training(const TrainOptions& options)
   if (options.steps > 0) auto_facts_.total_steps = options.steps;
   dtype_ = accel::scalar_type(parse_config(document_, group_->size(), auto_facts_).model_dtype());
   models::check_fits_memory(spec_, dtype_ == at::kFloat ? 4 : 2, (options.model / "config.json").string());
+  rng_ = std::make_shared<accel::Rng>(options.seed, static_cast<uint64_t>(group_->rank()));
+  objective_ = make_objective(
+      spec_, {.options = options, .rng = rng_, .tokenizer = [this]() -> const text::Tokenizer& {
+                return tokenizer();
+              }});
   if (options.dry_run) {
     open_data();
     return;
@@ -123,18 +127,28 @@ void Training::check_destinations() {
 }
 
 void Training::build_model() {
-  rng_ = std::make_shared<accel::Rng>(options_.seed, static_cast<uint64_t>(group_->rank()));
-  model_ = std::make_shared<models::Decoder>(spec_, rng_);
+  model_ = objective_->model();
   auto specs = nn::list_parameters(*model_);
   for (auto& spec : specs) spec.dtype = dtype_;
   nn::DenseMaterializer materializer;
   if (formats::SafetensorsModel::present(options_.model)) {
-    const models::WeightSource weights(formats::SafetensorsModel::open(options_.model), spec_);
+    const models::WeightSource weights(formats::SafetensorsModel::open(options_.model), spec_, options_.seed);
     weights.check(specs);
+    note_weights("initialised from --seed, since the weights lack them: ", weights.initialised(specs));
+    if (spec_.bidirectional) note_weights("weights without a use here: ", weights.unused(specs));
     materializer.materialize(specs, weights);
   } else {
     materializer.materialize(specs, nn::InitSource(options_.seed));
   }
+}
+
+void Training::note_weights(const char* what, const std::vector<std::string>& names) {
+  constexpr size_t kNamed = 8;
+  if (names.empty()) return;
+  std::string note = what;
+  for (size_t i = 0; i < std::min(names.size(), kNamed); ++i) note += (i > 0 ? ", " : "") + names[i];
+  if (names.size() > kNamed) note += fmt::format(" and {} more", names.size() - kNamed);
+  notes_.push_back(std::move(note));
 }
 
 const text::Tokenizer& Training::tokenizer() {
@@ -147,25 +161,15 @@ const text::Tokenizer& Training::tokenizer() {
   return *tokenizer_;
 }
 
-data::TokenStorePtr Training::open_store(const std::filesystem::path& path) {
-  return data::open_tokens(path, {.bytes_per_token = options_.data_dtype == "u32" ? 4 : 2,
-                                  .text_field = options_.text_field,
-                                  .tokenizer = [this]() -> const text::Tokenizer& { return tokenizer(); }});
-}
-
 void Training::open_data() {
   DS_CHECK(options_.seq_length <= spec_.max_positions,
            "--seq-length {} is longer than the model's {} positions", options_.seq_length,
            spec_.max_positions);
-  const data::SampleOptions sizes{.sequence_length = options_.seq_length, .vocab = spec_.vocab};
-  const auto packing = data::parse_packing(options_.packing);
-  training_store_ = open_store(options_.data);
-  training_data_ = data::make_samples(training_store_, sizes, packing);
+  training_data_ = objective_->open(options_.data);
   if (options_.eval_data.empty()) return;
-  eval_store_ = open_store(options_.eval_data);
-  eval_data_ = data::make_samples(eval_store_, sizes, packing);
+  eval_data_ = objective_->open(options_.eval_data);
   DS_CHECK(
-      !options_.eval_baselines || eval_data_.packing == data::Packing::kStream,
+      !options_.eval_baselines || (training_data_.store && eval_data_.store),
       "--eval-baselines counts over a stream of tokens; it does not go with --packing documents or single");
 }
 
@@ -216,6 +220,7 @@ void Training::start_engine() {
       options_.seq_length, engine.global_steps() + 1, last_step_));
   for (const auto& note : {training_data_.note, eval_data_.note})
     if (!note.empty()) log_->say(note);
+  for (const auto& note : notes_) log_->say(note);
 }
 
 // Overrides are merged in; without them the file itself, which messages can name.
@@ -260,7 +265,7 @@ double Training::train_step() {
         if (end != t0->c_str() && *end == '\0' && then <= now) start_s_ = now - then;
       }
     }
-    const at::Tensor loss = engine.forward([&] { return causal_loss(*model_, batch); });
+    const at::Tensor loss = engine.forward([&] { return objective_->loss(batch); });
     total += engine.backward(loss).item<double>();
     engine.step();
   }
@@ -270,7 +275,7 @@ double Training::train_step() {
   return mean.item<double>();
 }
 
-void Training::log_step(double loss, double step_ms, std::optional<double> eval_loss) {
+void Training::log_step(double loss, double step_ms, const std::optional<Score>& score) {
   const Engine& engine = *ready_.engine;
   at::Tensor peak = at::zeros({1}, at::kLong);
   peak[0] = accel::peak_resident_bytes();
@@ -287,15 +292,18 @@ void Training::log_step(double loss, double step_ms, std::optional<double> eval_
                           .step_ms = step_ms,
                           .rss_bytes = mine,
                           .rss_bytes_all_ranks = peak.item<int64_t>(),
-                          .eval_loss = eval_loss,
+                          .eval_loss = score ? std::optional(score->mean_loss()) : std::nullopt,
+                          .eval_accuracy = score && objective_->counts_correct()
+                                               ? std::optional(score->correct / score->predictions)
+                                               : std::nullopt,
                           .start_s = std::exchange(start_s_, std::nullopt)};
   log_->add(record);
   if (page_) page_->add(record);
 }
 
-double Training::evaluate() {
-  return held_out_loss(*model_, *eval_data_.dataset, *group_,
-                       ready_.engine->train_micro_batch_size_per_gpu());
+Score Training::evaluate() {
+  return held_out_score(*objective_, *eval_data_.dataset, *group_,
+                        ready_.engine->train_micro_batch_size_per_gpu());
 }
 
 bool Training::evaluates(int64_t step) const {
@@ -303,10 +311,9 @@ bool Training::evaluates(int64_t step) const {
   return step == last_step_ || (options_.eval_every > 0 && step % options_.eval_every == 0);
 }
 
-void Training::say_evaluation(double loss) {
+void Training::say_evaluation(const Score& score) {
   if (first())
-    log_->say(fmt::format("step {}: held-out loss {:.4f}, perplexity {:.2f}", ready_.engine->global_steps(),
-                          loss, std::exp(loss)));
+    log_->say(fmt::format("step {}: {}", ready_.engine->global_steps(), objective_->describe(score)));
 }
 
 void Training::say_baselines() {
@@ -315,8 +322,8 @@ void Training::say_baselines() {
     store.read(0, all);
     return std::vector<int32_t>(all.begin(), all.end());
   };
-  const auto p = data::NgramBaseline(ids(*training_store_), spec_.vocab)
-                     .evaluate(ids(*eval_store_), options_.seq_length);
+  const auto p = data::NgramBaseline(ids(*training_data_.store), spec_.vocab)
+                     .evaluate(ids(*eval_data_.store), options_.seq_length);
   log_->say(fmt::format(
       "baselines on the same held-out tokens: unigram perplexity {:.2f}, trigram perplexity {:.2f}",
       p.unigram, p.trigram));
@@ -332,15 +339,15 @@ void Training::save() {
 
 void Training::finish() {
   if (!options_.save.empty()) save();
-  if (first() && options_.eval_baselines && eval_store_) say_baselines();
+  if (first() && options_.eval_baselines && eval_data_.store) say_baselines();
   if (first() && !options_.export_to.empty()) {
-    models::export_hugging_face(options_.export_to, spec_, *model_,
+    models::export_hugging_face(options_.export_to, objective_->spec(), *model_,
                                 {.source = options_.model, .dtype = dtype_});
     if (!options_.quiet) log_->say(fmt::format("exported {}", options_.export_to.string()));
   }
   if (first() && !options_.generate.empty()) {
     const auto prompt = tokenizer().encode_ids(options_.generate);
-    const auto made = models::generate(*model_, prompt,
+    const auto made = models::generate(*objective_->decoder(), prompt,
                                        {.max_new_tokens = options_.generate_tokens, .seed = options_.seed});
     log_.reset();
     std::printf("%s%s\n", options_.generate.c_str(), tokenizer().decode(made).c_str());
@@ -388,10 +395,10 @@ void Training::train_steps() {
     const double loss = train_step();
     const double step_ms = std::chrono::duration<double, std::milli>(Clock::now() - begin).count();
     const int64_t step = engine.global_steps();
-    std::optional<double> eval_loss;
-    if (evaluates(step)) eval_loss = evaluate();
-    log_step(loss, step_ms, eval_loss);
-    if (eval_loss) say_evaluation(*eval_loss);
+    std::optional<Score> score;
+    if (evaluates(step)) score = evaluate();
+    log_step(loss, step_ms, score);
+    if (score) say_evaluation(*score);
     if (!options_.save.empty() && options_.save_every > 0 && step % options_.save_every == 0) save();
   }
 }

@@ -1,4 +1,4 @@
-// What ds_train does: one causal language model trained from a Hugging Face folder and a data file under a
+// What ds_train does: one model trained from a Hugging Face folder and a data file under a
 // DeepSpeed configuration, with logs, evaluation, checkpoints, export and sampling. One call a rank.
 #pragma once
 
@@ -13,7 +13,8 @@ namespace deepspeed::engine {
 /// Flags of ds_train by their names; DESIGN's "Commands" is their contract.
 struct TrainOptions {
   std::filesystem::path model;         // Hugging Face folder
-  std::filesystem::path data;          // data/open_tokens.h
+  std::string objective = "clm";       // engine/objective.h
+  std::filesystem::path data;          // data/open_tokens.h, data/open_sequences.h
   std::string data_dtype = "u16";      // of .bin: u16 or u32
   std::string text_field = "text";     // of .jsonl
   std::string packing = "auto";        // data/open_samples.h

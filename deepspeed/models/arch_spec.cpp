@@ -17,13 +17,10 @@ struct Row {
   ArchSpec (*read)(const ConfigReader&);
 };
 constexpr Row kRows[] = {
-    {"bloom", "BloomForCausalLM", bloom},
-    {"gpt2", "GPT2LMHeadModel", gpt2},
-    {"gpt_neox", "GPTNeoXForCausalLM", gpt_neox},
-    {"llama", "LlamaForCausalLM", llama},
-    {"mistral", "MistralForCausalLM", mistral},
-    {"opt", "OPTForCausalLM", opt},
-    {"phi3", "Phi3ForCausalLM", phi3},
+    {"bert", "BertForMaskedLM", bert},    {"bloom", "BloomForCausalLM", bloom},
+    {"gpt2", "GPT2LMHeadModel", gpt2},    {"gpt_neox", "GPTNeoXForCausalLM", gpt_neox},
+    {"llama", "LlamaForCausalLM", llama}, {"mistral", "MistralForCausalLM", mistral},
+    {"opt", "OPTForCausalLM", opt},       {"phi3", "Phi3ForCausalLM", phi3},
     {"qwen2", "Qwen2ForCausalLM", qwen2},
 };
 
@@ -38,14 +35,15 @@ void check(const ArchSpec& s, const std::string& where) {
            "{}: epsilon, initializer range and rope theta must be positive", where);
 }
 
-// "layers.<n>." is the one place where a number stands.
+// "layers.<n>.", perhaps within a member, is the one place where a number stands.
 struct LayerName {
   std::string pattern, number;
 };
 LayerName split_layer(const std::string& ours) {
-  if (ours.rfind("layers.", 0) != 0) return {ours, ""};
-  const size_t end = ours.find('.', 7);
-  return {"layers.{}" + ours.substr(end), ours.substr(7, end - 7)};
+  const size_t list = ours.find("layers."), number = list + 7;
+  if (list == std::string::npos) return {ours, ""};
+  const size_t end = std::min(ours.find('.', number), ours.size());
+  return {ours.substr(0, number) + "{}" + ours.substr(end), ours.substr(number, end - number)};
 }
 
 const WeightName& row_of(const ArchSpec& spec, const std::string& ours, const std::string& pattern) {
@@ -66,6 +64,11 @@ std::string ArchSpec::hugging_face_name(const std::string& ours) const {
 
 RowOrder ArchSpec::row_order(const std::string& ours) const {
   return row_of(*this, ours, split_layer(ours).pattern).rows;
+}
+
+bool ArchSpec::is_head(const std::string& ours) const {
+  return std::any_of(head_prefixes.begin(), head_prefixes.end(),
+                     [&](const std::string& prefix) { return ours.starts_with(prefix); });
 }
 
 ArchSpec parse_arch_spec(const json& config, const std::string& where) {

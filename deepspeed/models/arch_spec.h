@@ -1,4 +1,4 @@
-// A decoder architecture as a value. Every supported family is a row of the table in arch_spec.cpp: how its
+// An architecture as a value. Every supported family is a row of the table in arch_spec.cpp: how its
 // config.json is read, and how its Hugging Face weights are called. Models are built from the value alone.
 #pragma once
 
@@ -44,7 +44,15 @@ struct ArchSpec {
   bool tied_embeddings = true;
   bool embedding_norm = false;           // a norm right after the embedding
   bool parallel_residual = false;        // attention and MLP both read the layer's input
+  bool post_norm = false;                // norms after each residual sum, none before, none at the end
+  bool bidirectional = false;            // an encoder: every position sees every other
+  int64_t token_types = 0;               // rows of the table of segment embeddings
   std::optional<int64_t> padding_token;  // its embedding starts as zero and gets no gradient from lookups
+
+  // Of a sequence classifier's head.
+  int64_t labels = 2;  // classes; 1: a regression
+  double classifier_dropout = 0;
+  std::vector<std::string> label_names;  // of the classes, where the configuration has them
 
   double init_std = 0.02;
   bool scaled_residual_init = false;  // projections into the residual stream: std / sqrt(2 * layers)
@@ -52,7 +60,13 @@ struct ArchSpec {
 
   std::vector<WeightName> names;
   std::string name_prefix;  // what some files leave out in front of every name ("transformer.")
+  std::vector<std::pair<std::string, std::string>>
+      older_endings;  // a name's end, and what older files call it
+  std::vector<std::string>
+      head_prefixes;  // our parameters that a file may lack: a head that is yet to be trained
 
+  /// Whether a file may lack it.
+  bool is_head(const std::string& ours) const;
   int64_t window_of(size_t layer) const { return windows.empty() ? 0 : windows.at(layer); }
   HeadCounts head_counts() const { return {heads, kv_heads}; }
   /// Our parameter name ("layers.3.mlp.up.weight") in Hugging Face's spelling. Error when the table lacks it.

@@ -5,8 +5,6 @@
 #include <ATen/ops/linear.h>
 #include <torch/nn/modules/container/modulelist.h>
 
-#include <cmath>
-
 #include "deepspeed/base/error.h"
 #include "deepspeed/ops/dropout.h"
 #include "deepspeed/ops/linear_cross_entropy.h"
@@ -16,58 +14,7 @@ namespace {
 
 constexpr int64_t kIgnored = -100;
 
-nn::Init residual_init(const ArchSpec& s) {
-  return nn::Init::normal(s.scaled_residual_init ? s.init_std / std::sqrt(2.0 * static_cast<double>(s.layers))
-                                                 : s.init_std);
-}
-
-nn::AttentionConfig attention_config(const ArchSpec& s, size_t index) {
-  return {.layer = index,
-          .hidden = s.hidden,
-          .heads = s.heads,
-          .kv_heads = s.kv_heads,
-          .head_dim = s.head_dim,
-          .fused_qkv = s.fused_qkv,
-          .qkv_bias = s.qkv_bias,
-          .output_bias = s.output_bias,
-          .order = s.order,
-          .window = s.window_of(index),
-          .alibi = s.positions == Positions::kAlibi,
-          .attention_dropout = s.attention_dropout,
-          .weight_init = nn::Init::normal(s.init_std),
-          .output_init = residual_init(s)};
-}
-
-nn::MlpConfig mlp_config(const ArchSpec& s) {
-  return {.hidden = s.hidden,
-          .intermediate = s.intermediate,
-          .activation = s.activation,
-          .bias = s.mlp_bias,
-          .order = s.order,
-          .weight_init = nn::Init::normal(s.init_std),
-          .output_init = residual_init(s)};
-}
-
 }  // namespace
-
-DecoderLayer::DecoderLayer(const ArchSpec& s, size_t index, const nn::RngPtr& rng)
-    : parallel_residual_(s.parallel_residual),
-      attention_dropout_(s.residual_dropout, rng, fmt::format("layers.{}.attention", index)),
-      mlp_dropout_(s.residual_dropout, rng, fmt::format("layers.{}.mlp", index)) {
-  norm1_ = register_module("norm1", std::make_shared<nn::Norm>(s.norm, s.hidden, s.norm_eps));
-  attention_ = register_module("attention", std::make_shared<nn::Attention>(attention_config(s, index), rng));
-  norm2_ = register_module("norm2", std::make_shared<nn::Norm>(s.norm, s.hidden, s.norm_eps));
-  mlp_ = register_module("mlp", std::make_shared<nn::Mlp>(mlp_config(s)));
-}
-
-at::Tensor DecoderLayer::compute(const at::Tensor& x, const std::optional<ops::RotaryTable>& rotary,
-                                 nn::KvCache* cache, const std::optional<at::Tensor>& starts) {
-  const at::Tensor attended = attention_->forward(norm1_->forward(x), rotary, cache, starts);
-  const at::Tensor middle =
-      ops::dropout_add(x, attended, attention_dropout_.p(is_training()), attention_dropout_.key());
-  const at::Tensor fed = mlp_->forward(norm2_->forward(parallel_residual_ ? x : middle));
-  return ops::dropout_add(middle, fed, mlp_dropout_.p(is_training()), mlp_dropout_.key());
-}
 
 Decoder::Decoder(ArchSpec spec, nn::RngPtr rng)
     : spec_(std::move(spec)), embedding_dropout_(spec_.embedding_dropout, rng, "embedding") {
@@ -85,7 +32,7 @@ Decoder::Decoder(ArchSpec spec, nn::RngPtr rng)
         std::make_shared<nn::Embedding>(spec_.max_positions + spec_.position_offset, spec_.hidden, init));
   auto layers = register_module("layers", std::make_shared<torch::nn::ModuleListImpl>());
   for (size_t i = 0; i < static_cast<size_t>(spec_.layers); ++i) {
-    layers_.push_back(std::make_shared<DecoderLayer>(spec_, i, rng));
+    layers_.push_back(std::make_shared<TransformerLayer>(spec_, i, rng));
     layers->push_back(layers_.back());
   }
   norm_ = register_module("norm", std::make_shared<nn::Norm>(spec_.norm, spec_.hidden, spec_.norm_eps));

@@ -5,27 +5,11 @@
 #include <vector>
 
 #include "deepspeed/models/arch_spec.h"
-#include "deepspeed/nn/attention.h"
-#include "deepspeed/nn/dropout.h"
+#include "deepspeed/models/layer.h"
 #include "deepspeed/nn/kv_cache.h"
 #include "deepspeed/nn/linear.h"
 
 namespace deepspeed::models {
-
-class DecoderLayer : public nn::BlockModule<DecoderLayer> {
- public:
-  DecoderLayer(const ArchSpec& spec, size_t index, const nn::RngPtr& rng);
-  /// x [B, T, hidden] -> [B, T, hidden]
-  at::Tensor compute(const at::Tensor& x, const std::optional<ops::RotaryTable>& rotary, nn::KvCache* cache,
-                     const std::optional<at::Tensor>& starts = std::nullopt);
-
- private:
-  bool parallel_residual_;
-  nn::DropoutSite attention_dropout_, mlp_dropout_;
-  std::shared_ptr<nn::Norm> norm1_, norm2_;
-  std::shared_ptr<nn::Attention> attention_;
-  std::shared_ptr<nn::Mlp> mlp_;
-};
 
 /// Parameters are unmaterialized after construction (nn/materializer.h). Token ids are [B, T] int64 in [0,
 /// vocab).
@@ -63,7 +47,7 @@ class Decoder : public nn::BlockModule<Decoder> {
   ArchSpec spec_;
   nn::DropoutSite embedding_dropout_;
   std::shared_ptr<nn::Embedding> embedding_, positions_, head_;
-  std::vector<std::shared_ptr<DecoderLayer>> layers_;
+  std::vector<std::shared_ptr<TransformerLayer>> layers_;
   std::shared_ptr<nn::Norm> embedding_norm_, norm_;
 };
 

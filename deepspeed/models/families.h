@@ -7,6 +7,7 @@
 
 namespace deepspeed::models {
 
+ArchSpec bert(const ConfigReader& config);
 ArchSpec gpt2(const ConfigReader& config);
 ArchSpec gpt_neox(const ConfigReader& config);
 ArchSpec opt(const ConfigReader& config);

@@ -5,6 +5,7 @@
 
 #include <cstring>
 #include <map>
+#include <set>
 
 #include "deepspeed/base/error.h"
 #include "deepspeed/base/file.h"
@@ -61,21 +62,53 @@ std::vector<Run> runs_of(const ArchSpec& arch, const nn::ParameterSpec& spec, in
 
 }  // namespace
 
-WeightSource::WeightSource(formats::SafetensorsModel files, ArchSpec spec)
-    : files_(std::move(files)), spec_(std::move(spec)) {}
+WeightSource::WeightSource(formats::SafetensorsModel files, ArchSpec spec, uint64_t seed)
+    : files_(std::move(files)), spec_(std::move(spec)), seed_(seed) {}
+
+std::vector<std::string> WeightSource::possible_names(const nn::ParameterSpec& spec) const {
+  std::vector<std::string> names = {spec_.hugging_face_name(spec.name)};
+  for (const auto& [ending, older] : spec_.older_endings)
+    if (names[0].ends_with(ending))
+      names.push_back(names[0].substr(0, names[0].size() - ending.size()) + older);
+  for (size_t i = 0, count = names.size(); i < count; ++i)
+    if (names[i].starts_with(spec_.name_prefix)) names.push_back(names[i].substr(spec_.name_prefix.size()));
+  return names;
+}
 
 std::string WeightSource::file_name(const nn::ParameterSpec& spec) const {
-  const std::string name = spec_.hugging_face_name(spec.name);
-  if (files_.contains(name)) return name;
-  if (name.rfind(spec_.name_prefix, 0) == 0) {
-    const std::string bare = name.substr(spec_.name_prefix.size());
-    if (files_.contains(bare)) return bare;
-  }
-  return name;  // info() below says what is missing and where
+  const auto names = possible_names(spec);
+  for (const std::string& name : names)
+    if (files_.contains(name)) return name;
+  return names[0];  // info() says that it is missing, and where
+}
+
+bool WeightSource::is_missing_head(const nn::ParameterSpec& spec) const {
+  return spec_.is_head(spec.name) && !files_.contains(file_name(spec));
+}
+
+std::vector<std::string> WeightSource::initialised(const std::vector<nn::ParameterSpec>& specs) const {
+  std::vector<std::string> names;
+  for (const auto& spec : specs)
+    if (is_missing_head(spec)) names.push_back(spec_.hugging_face_name(spec.name));
+  return names;
+}
+
+std::vector<std::string> WeightSource::unused(const std::vector<nn::ParameterSpec>& specs) const {
+  std::set<std::string> known;
+  for (const auto& spec : specs)
+    for (const auto& name : possible_names(spec)) known.insert(name);
+  std::vector<std::string> names;
+  for (const std::string& name : files_.names())
+    // Tables of positions that older versions of transformers stored, and a tied weight's second name.
+    if (!known.contains(name) && !name.ends_with("position_ids") &&
+        !name.ends_with("predictions.decoder.weight"))
+      names.push_back(name);
+  return names;
 }
 
 void WeightSource::check(const std::vector<nn::ParameterSpec>& specs) const {
   for (const auto& spec : specs) {
+    if (is_missing_head(spec)) continue;
     const std::string name = file_name(spec);
     const auto& info = files_.info(name);
     const auto wanted = file_shape(spec_, spec);
@@ -87,6 +120,7 @@ void WeightSource::check(const std::vector<nn::ParameterSpec>& specs) const {
 }
 
 void WeightSource::fill(const nn::ParameterSpec& spec, int64_t begin, at::Tensor slice) const {
+  if (is_missing_head(spec)) return nn::InitSource(seed_).fill(spec, begin, std::move(slice));
   const std::string name = file_name(spec);
   const auto& info = files_.info(name);
   const auto bytes = files_.data(name);
@@ -110,7 +144,7 @@ namespace {
 void export_config(const fs::path& folder, const ArchSpec& spec, const ExportOptions& options) {
   auto config = nlohmann::ordered_json::parse(base::read_text_file(options.source / "config.json"));
   config["model_type"] = spec.model_type;
-  if (!config.contains("architectures")) config["architectures"] = {spec.architecture};
+  config["architectures"] = {spec.architecture};
   config.erase("torch_dtype");
   config["dtype"] = options.dtype == at::kBFloat16 ? "bfloat16"
                     : options.dtype == at::kHalf   ? "float16"

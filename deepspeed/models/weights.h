@@ -15,18 +15,29 @@ namespace deepspeed::models {
 /// touched.
 class WeightSource : public nn::ParameterSource {
  public:
-  WeightSource(formats::SafetensorsModel files, ArchSpec spec);
+  /// Heads that the files lack (ArchSpec::is_head) are initialised under `seed`.
+  WeightSource(formats::SafetensorsModel files, ArchSpec spec, uint64_t seed = 1);
   /// Throws when a parameter is missing or has another shape, naming both sides; call once before
   /// materializing.
   void check(const std::vector<nn::ParameterSpec>& specs) const;
   void fill(const nn::ParameterSpec& spec, int64_t begin, at::Tensor slice) const override;
 
+  /// Hugging Face names of those parameters that the files lack, all of them of heads.
+  std::vector<std::string> initialised(const std::vector<nn::ParameterSpec>& specs) const;
+  /// Names of tensors in the files that none of the parameters takes: another head's.
+  std::vector<std::string> unused(const std::vector<nn::ParameterSpec>& specs) const;
+
  private:
-  /// The name of the tensor in the files that holds it: with or without the family's prefix.
+  /// The names by which the files may hold it: with or without the family's prefix, and as older files have
+  /// it.
+  std::vector<std::string> possible_names(const nn::ParameterSpec& spec) const;
+  /// The one that they do hold; else the first.
   std::string file_name(const nn::ParameterSpec& spec) const;
+  bool is_missing_head(const nn::ParameterSpec& spec) const;
 
   formats::SafetensorsModel files_;
   ArchSpec spec_;
+  uint64_t seed_;
 };
 
 struct ExportOptions {

@@ -38,14 +38,17 @@ Attention::Heads Attention::project(const at::Tensor& x) {
   return {parts[0], parts[1], parts[2]};
 }
 
-at::Tensor Attention::compute(const at::Tensor& x, const std::optional<ops::RotaryTable>& rotary, KvCache* cache,
-                              const std::optional<at::Tensor>& first_key) {
+at::Tensor Attention::compute(const at::Tensor& x, const std::optional<ops::RotaryTable>& rotary,
+                              KvCache* cache, const std::optional<at::Tensor>& first_key,
+                              const std::optional<at::Tensor>& end_key) {
   ops::AttentionOptions options;
+  options.causal = config_.causal;
   options.window = config_.window;
   options.alibi_slopes = alibi_slopes_;
   options.dropout_p = dropout_.p(is_training());
   options.rng = dropout_.key();
   if (first_key) options.first_key = *first_key;
+  if (end_key) options.end_key = *end_key;
   const bool plain_fused =
       config_.fused_qkv && config_.heads == config_.kv_heads && !rotary && cache == nullptr;
   if (plain_fused) return output_->forward(ops::attention_fused(qkv_->forward(x), config_.heads, options));

@@ -19,6 +19,7 @@ struct AttentionConfig {
   bool qkv_bias = false, output_bias = false;
   WeightOrder order = WeightOrder::kOutIn;
   int64_t window = 0;  // 0: no sliding window
+  bool causal = true;
   bool alibi = false;  // linear biases (ops::alibi_slopes of the heads)
   double attention_dropout = 0;
   Init weight_init, output_init;  // the output projection may be scaled down with depth
@@ -27,11 +28,13 @@ struct AttentionConfig {
 class Attention : public BlockModule<Attention> {
  public:
   Attention(const AttentionConfig& config, const RngPtr& rng);
-  /// x [B, T, hidden] -> [B, T, hidden], causal. `rotary` turns queries and keys (nothing: positions are
-  /// not rotary); row t of it belongs to x's position t. With a cache (may be null), x holds the positions after
-  /// cache->length(). `first_key` as in ops::AttentionOptions: rows that hold several documents.
+  /// x [B, T, hidden] -> [B, T, hidden]. `rotary` turns queries and keys (nothing: positions are
+  /// not rotary); row t of it belongs to x's position t. With a cache (may be null), x holds the positions
+  /// after cache->length(). `first_key` and `end_key` as in ops::AttentionOptions: rows that hold several
+  /// documents, rows that end in padding.
   at::Tensor compute(const at::Tensor& x, const std::optional<ops::RotaryTable>& rotary, KvCache* cache,
-                     const std::optional<at::Tensor>& first_key = std::nullopt);
+                     const std::optional<at::Tensor>& first_key = std::nullopt,
+                     const std::optional<at::Tensor>& end_key = std::nullopt);
 
  private:
   struct Heads {

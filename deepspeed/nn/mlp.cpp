@@ -2,10 +2,25 @@
 
 #include <ATen/ops/relu.h>
 
+#include "deepspeed/base/error.h"
 #include "deepspeed/ops/gelu.h"
 #include "deepspeed/ops/swiglu.h"
 
 namespace deepspeed::nn {
+
+at::Tensor activate(Activation activation, const at::Tensor& x) {
+  switch (activation) {
+    case Activation::kGeluTanh:
+      return ops::gelu(x, ops::GeluKind::kTanh);
+    case Activation::kGeluErf:
+      return ops::gelu(x, ops::GeluKind::kErf);
+    case Activation::kRelu:
+      return at::relu(x);
+    case Activation::kSwiGlu:
+      break;
+  }
+  base::fail("a gated activation takes two inputs");
+}
 
 Mlp::Mlp(const MlpConfig& c) : activation_(c.activation) {
   auto linear = [&](const char* name, int64_t in, int64_t out, Init init) {
@@ -17,17 +32,8 @@ Mlp::Mlp(const MlpConfig& c) : activation_(c.activation) {
 }
 
 at::Tensor Mlp::compute(const at::Tensor& x) {
-  switch (activation_) {
-    case Activation::kSwiGlu:
-      return down_->forward(ops::swiglu(gate_->forward(x), up_->forward(x)));
-    case Activation::kGeluTanh:
-      return down_->forward(ops::gelu(up_->forward(x), ops::GeluKind::kTanh));
-    case Activation::kGeluErf:
-      return down_->forward(ops::gelu(up_->forward(x), ops::GeluKind::kErf));
-    case Activation::kRelu:
-      return down_->forward(at::relu(up_->forward(x)));
-  }
-  return {};
+  if (gate_) return down_->forward(ops::swiglu(gate_->forward(x), up_->forward(x)));
+  return down_->forward(activate(activation_, up_->forward(x)));
 }
 
 }  // namespace deepspeed::nn

@@ -9,6 +9,9 @@ namespace deepspeed::nn {
 
 enum class Activation { kGeluTanh, kGeluErf, kRelu, kSwiGlu };
 
+/// The function alone, element by element; not of kSwiGlu, which takes two inputs.
+at::Tensor activate(Activation activation, const at::Tensor& x);
+
 struct MlpConfig {
   int64_t hidden = 0, intermediate = 0;
   Activation activation = Activation::kGeluTanh;

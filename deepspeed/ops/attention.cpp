@@ -39,6 +39,20 @@ void check_first_key(const at::Tensor& q, const at::Tensor& k, const AttentionOp
   }
 }
 
+void check_end_key(const at::Tensor& q, const at::Tensor& k, const AttentionOptions& options) {
+  const at::Tensor& end = options.end_key;
+  DS_CHECK(!options.first_key.defined() && options.window == 0,
+           "attention: end_key goes neither with first_key nor with a window");
+  DS_CHECK(end.scalar_type() == at::kInt && end.is_cpu() && end.is_contiguous() &&
+               end.sizes() == at::IntArrayRef({q.size(0)}),
+           "attention: end_key is {} {}; want a contiguous int32 [{}] on cpu", shape(end),
+           c10::toString(end.scalar_type()), q.size(0));
+  const auto* key = end.const_data_ptr<int32_t>();
+  for (int64_t b = 0; b < end.numel(); ++b)
+    DS_CHECK(key[b] >= 1 && key[b] <= k.size(2),
+             "attention: end_key[{}] is {}; want one from 1 to the {} keys", b, key[b], k.size(2));
+}
+
 void check(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const AttentionOptions& options) {
   DS_CHECK(q.dim() == 4 && k.dim() == 4 && v.dim() == 4,
            "attention: q {}, k {}, v {} must be [batch, heads, length, head size]", shape(q), shape(k),
@@ -59,6 +73,7 @@ void check(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const 
            options.dropout_p);
   DS_CHECK(options.window >= 0, "attention: window {} is negative; 0 means none", options.window);
   if (options.first_key.defined()) check_first_key(q, k, options);
+  if (options.end_key.defined()) check_end_key(q, k, options);
   const at::Tensor& slopes = options.alibi_slopes;
   DS_CHECK(!slopes.defined() || (slopes.dim() == 1 && slopes.size(0) == q.size(1) && slopes.is_contiguous() &&
                                  slopes.scalar_type() == at::kFloat && slopes.is_cpu()),
@@ -103,6 +118,7 @@ cpu::AttentionArgs arguments(const at::Tensor& q, const at::Tensor& k, const at:
   a.causal = options.causal;
   a.window = options.window;
   if (options.first_key.defined()) a.first_key = options.first_key.const_data_ptr<int32_t>();
+  if (options.end_key.defined()) a.end_key = options.end_key.const_data_ptr<int32_t>();
   a.alibi_slopes = options.alibi_slopes.defined() ? options.alibi_slopes.const_data_ptr<float>() : nullptr;
   a.scale = static_cast<float>(options.scale.value_or(1.0 / std::sqrt(static_cast<double>(a.dim))));
   a.q = view(q);
@@ -173,6 +189,7 @@ void save_options(AutogradContext* context, const AttentionOptions& options) {
   data["stream"] = static_cast<int64_t>(options.rng.stream);
   data["window"] = options.window;
   if (options.first_key.defined()) data["first_key"] = options.first_key;
+  if (options.end_key.defined()) data["end_key"] = options.end_key;
   if (options.alibi_slopes.defined()) data["alibi_slopes"] = options.alibi_slopes;
 }
 
@@ -186,6 +203,7 @@ AttentionOptions saved_options(AutogradContext* context) {
   options.window = data["window"].toInt();
   if (const auto first = data.find("first_key"); first != data.end())
     options.first_key = first->second.toTensor();
+  if (const auto end = data.find("end_key"); end != data.end()) options.end_key = end->second.toTensor();
   if (const auto slopes = data.find("alibi_slopes"); slopes != data.end())
     options.alibi_slopes = slopes->second.toTensor();
   return options;

@@ -18,6 +18,7 @@ struct AttentionOptions {
   accel::RngKey rng{};          // the stream of the dropout mask; unused when dropout_p is 0
   int64_t window = 0;           // 0: every key; else only keys less than `window` positions away
   at::Tensor first_key{};       // int32 [B,T], the first key each query may see; undefined: key 0
+  at::Tensor end_key{};         // int32 [B], keys from there on are hidden; undefined: none is
   at::Tensor alibi_slopes{};    // float32 [H]: adds slope * (s - position) to the scores; undefined: no bias
 };
 
@@ -33,7 +34,10 @@ struct AttentionOptions {
 /// Documents packed into one row see only themselves by `first_key` (causal only): query (b, t) sees no key
 /// before first_key[b, t], which must not fall along t nor pass t's own position. Tiles of hidden keys are
 /// not computed, so that the time falls with the documents' length.
-/// Alibi: slope * (s - position) is added to the scaled score of key s; the slopes get no gradient.
+/// Padding at the end of rows is hidden by `end_key`: no query of row b sees keys end_key[b] ... S-1, which
+/// get no gradient; end_key lies in [1, S]. It does not go with `window` or `first_key`, by which a query
+/// could be left without any key. Alibi: slope * (s - position) is added to the scaled score of key s; the
+/// slopes get no gradient.
 ///
 /// Dropout: probability (b, h, t, s) is kept where accel::uniform(rng, attention_mask_index(...)) >=
 /// dropout_p and then divided by 1 - dropout_p; dropout_p = 1 gives zeros. The mask is computed again in

@@ -30,6 +30,7 @@ class Batch {
         type_(factor_type(in.hidden.scalar_type(), in.weight.scalar_type())),
         hidden_(in.hidden.to(type_).contiguous()),
         weight_(in.weight.contiguous()),
+        bias_(in.bias.defined() ? in.bias.to(at::kFloat).contiguous().unsqueeze(1) : at::Tensor()),
         labels_(in.labels.const_data_ptr<int64_t>()),
         n_(hidden_.size(0)),
         vocabulary_(weight_.size(0)),
@@ -38,6 +39,7 @@ class Batch {
         gradients_(want_hidden || want_weight) {
     if (want_hidden) result_.hidden = empty_huge(hidden_.sizes(), at::kFloat);
     if (want_weight) result_.weight = empty_huge(weight_.sizes(), at::kFloat);
+    if (want_weight && bias_.defined()) result_.bias = at::zeros({vocabulary_}, at::kFloat);
     logits_ = empty_huge({plan_.rows * (gradients_ ? vocabulary_ : plan_.words)}, at::kFloat);
     if (gradients_ && type_ != at::kFloat) rounded_ = empty_huge({plan_.rows * plan_.words}, type_);
     const size_t rows = static_cast<size_t>(plan_.rows);
@@ -75,6 +77,7 @@ class Batch {
       const int64_t words = std::min(plan_.words, vocabulary_ - word);
       const at::Tensor logits = logits_block(word, words, rows);
       hidden.multiply(logits, weight_block(word, words));
+      if (bias_.defined()) logits.add_(bias_.narrow(0, word, words));
       float* values = logits.data_ptr<float>();
       for (int64_t row = 0; row < rows; ++row) {
         const int64_t at = labels_[first + row] - word;
@@ -146,12 +149,14 @@ class Batch {
                     word > 0);
       if (result_.weight.defined())
         matmul_fp32(result_.weight.narrow(0, word, words), gradients, hidden, first > 0);
+      if (result_.bias.defined())
+        result_.bias.narrow(0, word, words).add_(gradients.sum(1, false, at::kFloat));
     }
   }
 
   const cpu::SoftmaxKernels& kernels_;
   at::ScalarType type_;
-  at::Tensor hidden_, weight_;
+  at::Tensor hidden_, weight_, bias_;  // bias_ [V, 1] fp32 or undefined
   const int64_t* labels_;
   int64_t n_, vocabulary_;
   double scale_;  // of the gradients of the logits: factor / N

@@ -23,6 +23,7 @@ struct CrossEntropyInputs {
   at::Tensor hidden;  // [N, C]; no row of it is ignored
   at::Tensor weight;  // [V, C]
   at::Tensor labels;  // [N] int64 in [0, V), contiguous
+  at::Tensor bias;    // [V], added to the logits; undefined: none
   double factor = 1;  // what the loss is to be multiplied by: the gradients are those of factor x loss / N
 };
 
@@ -30,6 +31,7 @@ struct CrossEntropyResult {
   double loss = 0;    // sum over rows, without the factor
   at::Tensor hidden;  // [N, C] fp32: gradient, undefined where not wanted
   at::Tensor weight;  // [V, C] fp32, likewise
+  at::Tensor bias;    // [V] fp32, where `weight` is wanted and there is a bias
 };
 
 /// Two bf16 inputs are treated as transformers treats them: logits are rounded to bf16 before the softmax,

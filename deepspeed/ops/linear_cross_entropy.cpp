@@ -30,7 +30,8 @@ const cpu::SoftmaxKernels& kernels() {
   return chosen;
 }
 
-void check(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& labels) {
+void check(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& labels,
+           const at::Tensor& bias) {
   checked_element(kOp, "hidden", hidden);
   checked_element(kOp, "weight", weight);
   DS_CHECK(hidden.dim() == 2 && weight.dim() == 2 && hidden.size(1) == weight.size(1) && weight.numel() > 0,
@@ -41,6 +42,9 @@ void check(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor&
   DS_CHECK(labels.dim() == 1 && labels.size(0) == hidden.size(0),
            "{}: labels must be [{}] as hidden has rows, they are [{}]", kOp, hidden.size(0),
            fmt::join(labels.sizes(), ", "));
+  if (!bias.defined()) return;
+  checked_element(kOp, "bias", bias);
+  check_vector(kOp, "bias", bias, weight.size(0));
 }
 
 /// The rows whose labels count. Every label is checked.
@@ -57,7 +61,7 @@ std::vector<int64_t> counted_rows(const at::Tensor& labels, int64_t vocabulary, 
 }
 
 struct Outcome {
-  at::Tensor loss, hidden, weight;  // the gradients are undefined where not wanted
+  at::Tensor loss, hidden, weight, bias;  // the gradients are undefined where not wanted
 };
 
 // A gradient as backward keeps it: fp16 waits for the loss scale in fp32, which it would not survive in fp16.
@@ -66,7 +70,7 @@ at::Tensor kept(const at::Tensor& gradient, at::ScalarType type) {
 }
 
 Outcome compute(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& labels,
-                int64_t ignore_index, bool want_hidden, bool want_weight) {
+                const at::Tensor& bias, int64_t ignore_index, bool want_hidden, bool want_weight) {
   const at::Tensor all = labels.contiguous();
   const std::vector<int64_t> rows = counted_rows(all, weight.size(0), ignore_index);
   const int64_t n = static_cast<int64_t>(rows.size());
@@ -76,38 +80,44 @@ Outcome compute(const at::Tensor& hidden, const at::Tensor& weight, const at::Te
     out.loss = at::full({}, std::numeric_limits<float>::quiet_NaN(), options);
     if (want_hidden) out.hidden = at::zeros_like(hidden);
     if (want_weight) out.weight = at::zeros_like(weight);
+    if (want_weight && bias.defined()) out.bias = at::zeros_like(bias);
     return out;
   }
   const bool some = n < hidden.size(0);
   const at::Tensor index = some ? at::tensor(rows) : at::Tensor();
   const CrossEntropyInputs in{some ? hidden.index_select(0, index) : hidden, weight,
-                              some ? all.index_select(0, index) : all, LossFactor::current()};
+                              some ? all.index_select(0, index) : all, bias, LossFactor::current()};
   CrossEntropyResult result = cross_entropy(kernels(), in, want_hidden, want_weight);
   out.loss = at::full({}, static_cast<float>(result.loss / static_cast<double>(n)), options);
   if (some && want_hidden)
     result.hidden = at::zeros(hidden.sizes(), options).index_copy_(0, index, result.hidden);
   out.hidden = kept(result.hidden, hidden.scalar_type());
   out.weight = kept(result.weight, weight.scalar_type());
+  if (result.bias.defined()) out.bias = kept(result.bias, bias.scalar_type());
   return out;
 }
 
 // The gradients, until backward takes them: alone with them, autograd may add to them in place.
 struct Gradients : torch::CustomClassHolder {
-  at::Tensor hidden, weight;
+  at::Tensor hidden, weight, bias;
 };
 
 struct LinearCrossEntropy : torch::autograd::Function<LinearCrossEntropy> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& hidden, const at::Tensor& weight,
-                            const at::Tensor& labels, int64_t ignore_index) {
-    Outcome out =
-        compute(hidden, weight, labels, ignore_index, hidden.requires_grad(), weight.requires_grad());
+                            const at::Tensor& labels, int64_t ignore_index,
+                            const std::optional<at::Tensor>& bias) {
+    const at::Tensor added = bias.value_or(at::Tensor());
+    const bool want_weight = weight.requires_grad() || (added.defined() && added.requires_grad());
+    Outcome out = compute(hidden, weight, labels, added, ignore_index, hidden.requires_grad(), want_weight);
     auto gradients = c10::make_intrusive<Gradients>();
     gradients->hidden = std::move(out.hidden);
     gradients->weight = std::move(out.weight);
+    gradients->bias = std::move(out.bias);
     ctx->saved_data["gradients"] = c10::IValue::make_capsule(std::move(gradients));
     ctx->save_for_backward({labels});  // a second backward without retain_graph is refused by asking for it
     ctx->saved_data["hidden_type"] = hidden.scalar_type();
     ctx->saved_data["weight_type"] = weight.scalar_type();
+    if (added.defined()) ctx->saved_data["bias_type"] = added.scalar_type();
     ctx->saved_data["factor"] = LossFactor::current();
     return out.loss;
   }
@@ -120,17 +130,19 @@ struct LinearCrossEntropy : torch::autograd::Function<LinearCrossEntropy> {
     const double factor = upstream[0].item<double>() / ctx->saved_data["factor"].toDouble();
     // Without retain_graph nobody will read what was kept again, so that it may become the gradient itself.
     const bool last = !torch::autograd::get_current_graph_task_keep_graph();
-    auto gradient = [&](size_t i, at::Tensor& kept, const char* type) {
-      if (!kept.defined() || !ctx->needs_input_grad(i)) return at::Tensor();
+    // Inputs are counted among the tensors given: hidden, weight, labels, bias.
+    auto gradient = [&](at::Tensor& kept, size_t input, const char* type) {
+      if (!kept.defined() || !ctx->needs_input_grad(input)) return at::Tensor();
       at::Tensor g = last ? std::move(kept) : kept.clone();
       if (std::abs(factor - 1) > 1e-7) g.mul_(factor);  // the incoming gradient is a rounded product
       return g.scalar_type() == ctx->saved_data[type].toScalarType()
                  ? g
                  : g.to(ctx->saved_data[type].toScalarType());
     };
-    variable_list gradients(4);
-    gradients[0] = gradient(0, saved.hidden, "hidden_type");
-    gradients[1] = gradient(1, saved.weight, "weight_type");
+    variable_list gradients(5);
+    gradients[0] = gradient(saved.hidden, 0, "hidden_type");
+    gradients[1] = gradient(saved.weight, 1, "weight_type");
+    gradients[4] = gradient(saved.bias, 3, "bias_type");
     return gradients;
   }
 };
@@ -142,10 +154,12 @@ LossFactor::~LossFactor() { current_factor = outer_; }
 double LossFactor::current() { return current_factor; }
 
 at::Tensor linear_cross_entropy(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& labels,
-                                int64_t ignore_index) {
-  check(hidden, weight, labels);
-  if (wants_grad({hidden, weight})) return LinearCrossEntropy::apply(hidden, weight, labels, ignore_index);
-  return compute(hidden, weight, labels, ignore_index, false, false).loss;
+                                int64_t ignore_index, const std::optional<at::Tensor>& bias) {
+  const at::Tensor added = bias.value_or(at::Tensor());
+  check(hidden, weight, labels, added);
+  if (wants_grad({hidden, weight}) || (added.defined() && wants_grad({added})))
+    return LinearCrossEntropy::apply(hidden, weight, labels, ignore_index, bias);
+  return compute(hidden, weight, labels, added, ignore_index, false, false).loss;
 }
 
 }  // namespace deepspeed::ops

@@ -5,21 +5,24 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <optional>
 
 namespace deepspeed::ops {
 
-/// The mean, over the labels that differ from `ignore_index`, of -log softmax(hidden @ weight^T)[label].
-/// hidden [N, C] and weight [V, C] are fp32, bf16 or fp16, each its own; labels [N] is int64. Returns a
-/// scalar fp32 loss; NaN when every label is ignored, as PyTorch has it. The softmax is fp32 whatever the
-/// inputs; two bf16 inputs are multiplied as bf16 with fp32 sums to bf16 logits, anything else in fp32. CPU
-/// only. Memory: logits exist for a tile of rows at a time, at most 64 MB of them (one row at least).
-/// Differentiable (once) in hidden and weight. The gradients are formed while the logits are there, in
-/// forward, and kept until backward, which scales them by the incoming gradient: [N, C] and [V, C], each only
-/// when wanted. 16-bit gradients are rounded as if the incoming gradient (see LossFactor) had been applied
-/// before they were formed. Errors: base::Error on a wrong shape, type or device, and on a label outside [0,
-/// V) that is not `ignore_index`, naming label and position.
+/// The mean, over the labels that differ from `ignore_index`, of -log softmax(hidden @ weight^T +
+/// bias)[label]. hidden [N, C] and weight [V, C] are fp32, bf16 or fp16, each its own, as is bias [V] (none
+/// where absent); labels [N] is int64. Returns a scalar fp32 loss; NaN when every label is ignored, as
+/// PyTorch has it. The softmax is fp32 whatever the inputs; two bf16 inputs are multiplied as bf16 with fp32
+/// sums to bf16 logits, anything else in fp32. CPU only. Memory: logits exist for a tile of rows at a time,
+/// at most 64 MB of them (one row at least). Differentiable (once) in hidden, weight and bias. The gradients
+/// are formed while the logits are there, in forward, and kept until backward, which scales them by the
+/// incoming gradient: [N, C] and [V, C], each only when wanted. 16-bit gradients are rounded as if the
+/// incoming gradient (see LossFactor) had been applied before they were formed. Errors: base::Error on a
+/// wrong shape, type or device, and on a label outside [0, V) that is not `ignore_index`, naming label and
+/// position.
 at::Tensor linear_cross_entropy(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& labels,
-                                int64_t ignore_index = -100);
+                                int64_t ignore_index = -100,
+                                const std::optional<at::Tensor>& bias = std::nullopt);
 
 /// While it lives, losses of this thread that form their gradients in forward expect to be multiplied by
 /// `factor` before their backward: the loss scale over the accumulation steps. It only decides what is

@@ -82,7 +82,7 @@ void AddedTokenFinder::cut(const Piece& piece, const PieceSink& sink) const {
   if (done < text.size()) sink(piece.slice(done, text.size()));
 }
 
-AddedTokens::AddedTokens(std::vector<AddedToken> tokens, const BpeModel& model, const std::string& where) {
+AddedTokens::AddedTokens(std::vector<AddedToken> tokens, const Model& model, const std::string& where) {
   auto next_id = static_cast<int32_t>(model.vocabulary().size());
   for (AddedToken& token : tokens) {
     if (token.content.empty()) continue;
@@ -106,7 +106,9 @@ AddedTokens::AddedTokens(std::vector<AddedToken> tokens, const BpeModel& model, 
     by_id_.insert_or_assign(token.id, std::move(token));
   }
   std::vector<const AddedToken*> before, after;
-  for (const auto& [id, token] : by_id_) (token.normalized ? after : before).push_back(&token);
+  for (const auto& [id, token] : by_id_)
+    if (!token.normalized_content.empty())  // else the normalizer removes it wherever it stands
+      (token.normalized ? after : before).push_back(&token);
   before_ = AddedTokenFinder(std::move(before), where);
   after_ = AddedTokenFinder(std::move(after), where);
 }

@@ -9,7 +9,7 @@
 #include <unordered_set>
 #include <vector>
 
-#include "deepspeed/text/bpe_model.h"
+#include "deepspeed/text/model.h"
 #include "deepspeed/text/piece.h"
 
 namespace deepspeed::text {
@@ -48,7 +48,7 @@ class AddedTokens {
   /// Gives each token the id that `model` has for it, or the next free one, as tokenizers does; a token given
   /// twice keeps its last flags. `tokens` come in file order with the file's ids, which are only compared
   /// (and warned about).
-  AddedTokens(std::vector<AddedToken> tokens, const BpeModel& model, const std::string& where);
+  AddedTokens(std::vector<AddedToken> tokens, const Model& model, const std::string& where);
 
   /// For tokens to be found before (`normalized` false) and after normalization.
   const AddedTokenFinder& before_normalization() const { return before_; }

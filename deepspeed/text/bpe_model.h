@@ -3,7 +3,6 @@
 
 #include <array>
 #include <cstdint>
-#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -11,13 +10,9 @@
 #include <utility>
 #include <vector>
 
-namespace deepspeed::text {
+#include "deepspeed/text/model.h"
 
-struct TransparentHash {
-  using is_transparent = void;
-  size_t operator()(std::string_view text) const { return std::hash<std::string_view>{}(text); }
-};
-using Vocabulary = std::unordered_map<std::string, int32_t, TransparentHash, std::equal_to<>>;
+namespace deepspeed::text {
 
 struct BpeOptions {
   Vocabulary vocabulary;                                    // ids unique
@@ -28,13 +23,8 @@ struct BpeOptions {
   std::string where;                                        // the file, for errors
 };
 
-class BpeModel {
+class BpeModel : public Model {
  public:
-  struct Symbol {
-    int32_t id;
-    uint32_t width;  // bytes of the piece written in byte characters that it stands for
-  };
-
   BpeModel() = default;
   BpeModel(BpeModel&&) = default;
   BpeModel& operator=(BpeModel&&) = default;
@@ -42,11 +32,11 @@ class BpeModel {
   explicit BpeModel(BpeOptions options);
 
   /// Appends the symbols of `piece` (raw bytes) to `out`.
-  void tokenize(std::string_view piece, std::vector<Symbol>& out) const;
-  std::optional<int32_t> id_of(std::string_view token) const;
-  /// Null when no token has this id.
-  const std::string* token_of(int32_t id) const;
-  const Vocabulary& vocabulary() const { return options_.vocabulary; }
+  void tokenize(std::string_view piece, std::vector<Symbol>& out) const override;
+  bool writes_byte_characters() const override { return true; }
+  std::optional<int32_t> id_of(std::string_view token) const override;
+  const std::string* token_of(int32_t id) const override;
+  const Vocabulary& vocabulary() const override { return options_.vocabulary; }
   size_t merge_count() const { return merges_.size(); }
 
  private:

@@ -32,13 +32,14 @@ class Normalizer {
     DS_CHECK(U_SUCCESS(error), "ICU has no NFC data: {}", u_errorName(error));
   }
 
-  // UAX #15: decompose, order marks, compose.
-  std::vector<Character> run(std::string_view utf8) const {
+  // UAX #15: decompose, order marks; and compose.
+  std::vector<Character> decomposed(std::string_view utf8) const {
     std::vector<Character> text;
     for (size_t at = 0; at < utf8.size();) decompose(next_code_point(utf8, at), text);
     order_marks(text);
-    return compose(text);
+    return text;
   }
+  std::vector<Character> composed(std::string_view utf8) const { return compose(decomposed(utf8)); }
 
  private:
   // Characters younger than tokenizers' tables are inert.
@@ -113,9 +114,9 @@ class Normalizer {
   const UNormalizer2* nfc_ = nullptr;
 };
 
-bool is_inert(std::string_view utf8) {
+bool all_below(std::string_view utf8, unsigned char lead) {
   return std::none_of(utf8.begin(), utf8.end(),
-                      [](char byte) { return static_cast<unsigned char>(byte) >= 0xCC; });
+                      [&](char byte) { return static_cast<unsigned char>(byte) >= lead; });
 }
 
 // Each new character's origin is that of the input character which `change` says it stands for.
@@ -138,16 +139,25 @@ std::vector<Span> follow_origins(const Piece& piece, const std::vector<Character
   return origins;
 }
 
-}  // namespace
-
-Piece normalize_nfc(const Piece& piece, PieceStorage& storage) {
-  if (is_inert(piece.text)) return piece;
-  const std::vector<Character> text = Normalizer().run(piece.text);
+Piece written(const Piece& piece, const std::vector<Character>& text, PieceStorage& storage) {
   std::string& bytes = storage.texts.emplace_back();
   for (const Character& c : text) append_code_point(bytes, c.code_point);
   Piece out{bytes, nullptr, piece.token};
   if (piece.origin != nullptr) out.origin = storage.origins.emplace_back(follow_origins(piece, text)).data();
   return out;
+}
+
+}  // namespace
+
+Piece normalize_nfc(const Piece& piece, PieceStorage& storage) {
+  constexpr unsigned char kFirstLeadOfAMark = 0xCC;
+  if (all_below(piece.text, kFirstLeadOfAMark)) return piece;
+  return written(piece, Normalizer().composed(piece.text), storage);
+}
+
+Piece normalize_nfd(const Piece& piece, PieceStorage& storage) {
+  if (all_below(piece.text, 0x80)) return piece;
+  return written(piece, Normalizer().decomposed(piece.text), storage);
 }
 
 std::string normalize_nfc(std::string_view utf8) {

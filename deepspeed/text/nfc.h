@@ -1,4 +1,4 @@
-// Unicode normalization form C, as tokenizers 0.23.3 does it (its tables are Unicode 9's).
+// Unicode normalization forms C and D, as tokenizers 0.23.3 does it (its tables are Unicode 9's).
 #pragma once
 
 #include <string>
@@ -10,6 +10,8 @@ namespace deepspeed::text {
 
 /// `piece` in form C; each byte keeps the origin that tokenizers gives it.
 Piece normalize_nfc(const Piece& piece, PieceStorage& storage);
+/// The same of form D.
+Piece normalize_nfd(const Piece& piece, PieceStorage& storage);
 std::string normalize_nfc(std::string_view utf8);
 
 }  // namespace deepspeed::text

@@ -87,6 +87,10 @@ void run(const ByteLevelStep& step, const Piece& piece, PieceStorage& storage, c
   step.pattern->cut(text.text, [&](size_t begin, size_t end, bool) { sink(text.slice(begin, end)); });
 }
 
+void run(const BertSplitStep&, const Piece& piece, PieceStorage&, const PieceSink& sink) {
+  split_bert(piece, sink);
+}
+
 void run_from(const std::vector<PreTokenizerStep>& steps, size_t first, const Piece& piece,
               PieceStorage& storage, const PieceSink& sink) {
   if (first == steps.size()) return sink(piece);

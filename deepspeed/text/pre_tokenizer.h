@@ -5,6 +5,7 @@
 #include <variant>
 #include <vector>
 
+#include "deepspeed/text/bert_normalizer.h"
 #include "deepspeed/text/pattern.h"
 #include "deepspeed/text/piece.h"
 
@@ -30,7 +31,7 @@ struct ByteLevelStep {
   std::optional<Pattern> pattern;  // GPT-2's, when use_regex is on
 };
 
-using PreTokenizerStep = std::variant<SplitStep, DigitsStep, ByteLevelStep>;
+using PreTokenizerStep = std::variant<SplitStep, DigitsStep, ByteLevelStep, BertSplitStep>;
 
 /// Sends `piece` through all steps and hands what comes out to `sink`, in order. Text made on the way lives
 /// in `storage`.

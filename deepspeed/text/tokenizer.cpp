@@ -38,7 +38,7 @@ std::vector<Span> origins_of(std::string_view utf8) {
 void cut(const Pipeline& pipeline, const Piece& whole, PieceStorage& storage, const PieceSink& sink) {
   pipeline.added.before_normalization().cut(whole, [&](const Piece& part) {
     if (part.token >= 0) return sink(part);
-    const Piece normalized = pipeline.normalize_nfc ? normalize_nfc(part, storage) : part;
+    const Piece normalized = normalize(pipeline.normalizer, part, storage);
     pipeline.added.after_normalization().cut(normalized, [&](const Piece& inner) {
       if (inner.token >= 0) return sink(inner);
       pre_tokenize(pipeline.pre_tokenizer, inner, storage, sink);
@@ -49,10 +49,10 @@ void cut(const Pipeline& pipeline, const Piece& whole, PieceStorage& storage, co
 // The symbols of pieces, kept for pieces that come again in the same text.
 class PieceCache {
  public:
-  explicit PieceCache(const BpeModel& model) : model_(model) {}
+  explicit PieceCache(const Model& model) : model_(model) {}
 
   /// Valid until the next call.
-  std::span<const BpeModel::Symbol> symbols_of(std::string_view piece) {
+  std::span<const Model::Symbol> symbols_of(std::string_view piece) {
     if (const auto known = places_.find(piece); known != places_.end()) {
       return {symbols_.data() + known->second.first, known->second.second};
     }
@@ -68,21 +68,23 @@ class PieceCache {
   }
 
  private:
-  const BpeModel& model_;
+  const Model& model_;
   std::unordered_map<std::string_view, std::pair<size_t, size_t>> places_;
-  std::vector<BpeModel::Symbol> symbols_, uncached_;
+  std::vector<Model::Symbol> symbols_, uncached_;
 };
 
-// Symbols' widths count byte characters, origins are kept by byte: `byte_of` is scratch for the way from one
-// to the other.
-void append_symbols(const BpeModel& model, const Piece& piece, std::span<const BpeModel::Symbol> symbols,
+// Symbols' widths may count byte characters, origins are kept by byte: `byte_of` is scratch for the way from
+// one to the other.
+void append_symbols(const Model& model, const Piece& piece, std::span<const Model::Symbol> symbols,
                     std::vector<uint32_t>& byte_of, Encoding& out) {
   byte_of.clear();
   for (uint32_t byte = 0; byte < piece.text.size(); ++byte) {
-    byte_of.insert(byte_of.end(), byte_character(static_cast<uint8_t>(piece.text[byte])).size(), byte);
+    const size_t width =
+        model.writes_byte_characters() ? byte_character(static_cast<uint8_t>(piece.text[byte])).size() : 1;
+    byte_of.insert(byte_of.end(), width, byte);
   }
   size_t begin = 0;
-  for (const BpeModel::Symbol& symbol : symbols) {
+  for (const Model::Symbol& symbol : symbols) {
     const size_t end = begin + symbol.width;
     out.ids.push_back(symbol.id);
     out.tokens.push_back(*model.token_of(symbol.id));
@@ -140,7 +142,41 @@ Encoding post_process(const Pipeline& pipeline, Encoding text, bool add_special_
   return out;
 }
 
+// tokenizers' WordPiece::cleanup, which it applies to one token at a time.
+std::string cleaned_up(std::string token) {
+  constexpr std::pair<std::string_view, std::string_view> kReplacements[] = {
+      {" .", "."},   {" ?", "?"},           {" !", "!"},   {" ,", ","},     {" ' ", "'"},   {" n't", "n't"},
+      {" 'm", "'m"}, {" do not", " don't"}, {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"}};
+  for (const auto& [from, to] : kReplacements)
+    for (size_t at = token.find(from); at != std::string::npos; at = token.find(from, at + to.size()))
+      token.replace(at, from.size(), to);
+  return token;
+}
+
+void append_decoded(const Decoder& decoder, const std::string& token, bool first, std::string& out) {
+  if (std::holds_alternative<ByteLevelDecoder>(decoder)) {
+    append_token_bytes(token, out);
+  } else if (const auto* word_piece = std::get_if<WordPieceDecoder>(&decoder)) {
+    std::string text = token;
+    if (!first)
+      text = text.starts_with(word_piece->prefix) ? text.substr(word_piece->prefix.size()) : " " + text;
+    out += word_piece->cleanup ? cleaned_up(std::move(text)) : text;
+  } else {
+    if (!first) out += ' ';
+    out += token;
+  }
+}
+
 }  // namespace
+
+Piece normalize(const std::vector<NormalizerStep>& steps, const Piece& piece, PieceStorage& storage) {
+  Piece out = piece;
+  for (const NormalizerStep& step : steps) {
+    const auto* bert = std::get_if<BertNormalizerStep>(&step);
+    out = bert != nullptr ? normalize_bert(*bert, out, storage) : normalize_nfc(out, storage);
+  }
+  return out;
+}
 
 Tokenizer::Tokenizer(std::shared_ptr<const Pipeline> pipeline) : pipeline_(std::move(pipeline)) {}
 
@@ -157,7 +193,7 @@ Encoding Tokenizer::encode(std::string_view utf8, bool add_special_tokens) const
   const std::vector<Span> origins = origins_of(utf8);
   PieceStorage storage;
   Encoding out;
-  PieceCache cache(pipeline_->model);
+  PieceCache cache(*pipeline_->model);
   std::vector<uint32_t> byte_of;
   cut(*pipeline_, Piece{utf8, origins.data(), -1}, storage, [&](const Piece& piece) {
     if (piece.token >= 0) {
@@ -166,7 +202,7 @@ Encoding Tokenizer::encode(std::string_view utf8, bool add_special_tokens) const
       out.offsets.emplace_back(piece.origin[0].first, piece.origin[piece.text.size() - 1].second);
       return;
     }
-    append_symbols(pipeline_->model, piece, cache.symbols_of(piece.text), byte_of, out);
+    append_symbols(*pipeline_->model, piece, cache.symbols_of(piece.text), byte_of, out);
   });
   return post_process(*pipeline_, std::move(out), add_special_tokens);
 }
@@ -174,7 +210,7 @@ Encoding Tokenizer::encode(std::string_view utf8, bool add_special_tokens) const
 std::vector<int32_t> Tokenizer::encode_ids(std::string_view utf8) const {
   check_text(utf8);
   PieceStorage storage;
-  PieceCache cache(pipeline_->model);
+  PieceCache cache(*pipeline_->model);
   std::vector<int32_t> ids;
   cut(*pipeline_, Piece{utf8, nullptr, -1}, storage, [&](const Piece& piece) {
     if (piece.token >= 0) {
@@ -191,42 +227,37 @@ std::string Tokenizer::decode(std::span<const int32_t> ids, bool skip_special_to
   bool first = true;
   for (const int32_t id : ids) {
     const AddedToken* added = pipeline_->added.find(id);
-    const std::string* token = added != nullptr ? &added->normalized_content : pipeline_->model.token_of(id);
+    const std::string* token = added != nullptr ? &added->normalized_content : pipeline_->model->token_of(id);
     if (token == nullptr || (skip_special_tokens && pipeline_->added.is_special(*token))) continue;
-    if (pipeline_->byte_level_decoder) {
-      append_token_bytes(*token, out);
-    } else {
-      if (!first) out += ' ';
-      out += *token;
-    }
+    append_decoded(pipeline_->decoder, *token, first, out);
     first = false;
   }
   return utf8_lossy(std::move(out));
 }
 
 int32_t Tokenizer::vocab_size() const {
-  auto count = static_cast<int32_t>(pipeline_->model.vocabulary().size());
+  auto count = static_cast<int32_t>(pipeline_->model->vocabulary().size());
   for (const auto& [id, token] : pipeline_->added.by_id()) {
-    if (!pipeline_->model.id_of(token.content)) ++count;
+    if (!pipeline_->model->id_of(token.content)) ++count;
   }
   return count;
 }
 
 int32_t Tokenizer::max_id() const {
   int32_t most = -1;
-  for (const auto& [token, id] : pipeline_->model.vocabulary()) most = std::max(most, id);
+  for (const auto& [token, id] : pipeline_->model->vocabulary()) most = std::max(most, id);
   for (const auto& [id, token] : pipeline_->added.by_id()) most = std::max(most, id);
   return most;
 }
 
 std::optional<int32_t> Tokenizer::token_to_id(std::string_view token) const {
   if (const AddedToken* added = pipeline_->added.find(token)) return added->id;
-  return pipeline_->model.id_of(token);
+  return pipeline_->model->id_of(token);
 }
 
 std::string Tokenizer::id_to_token(int32_t id) const {
   if (const AddedToken* added = pipeline_->added.find(id)) return added->normalized_content;
-  const std::string* token = pipeline_->model.token_of(id);
+  const std::string* token = pipeline_->model->token_of(id);
   DS_CHECK(token != nullptr, "{}: no token has id {}", pipeline_->name, id);
   return *token;
 }

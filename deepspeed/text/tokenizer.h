@@ -1,5 +1,5 @@
-// Byte-level BPE tokenizers of Hugging Face's tokenizer.json, with the ids, offsets and decoded text of
-// `tokenizers` 0.23.3. Torch-free.
+// Byte-level BPE and BERT's WordPiece tokenizers of Hugging Face's tokenizer.json, with the ids, offsets and
+// decoded text of `tokenizers` 0.23.3. Torch-free.
 #pragma once
 
 #include <cstdint>
@@ -24,10 +24,11 @@ struct Pipeline;  // private to text/
 
 /// A tokenizer read from tokenizer.json. Immutable: any number of threads may use one object.
 ///
-/// Understood: model BPE (GPT-2, Llama 3, Qwen 2 and their kind); normalizer null or NFC; pre-tokenizers
-/// ByteLevel, Split, Digits and Sequences of them; post-processors ByteLevel, TemplateProcessing and
-/// Sequences of them; decoder ByteLevel; added tokens with every flag. Everything else is an Error that names
-/// what the file asks for. `truncation` and `padding` are ignored: batching is the caller's.
+/// Understood: models BPE (GPT-2, Llama 3, Qwen 2 and their kind) and WordPiece (BERT); normalizer null, NFC
+/// or BertNormalizer; pre-tokenizers ByteLevel, BertPreTokenizer, Split, Digits and Sequences of them;
+/// post-processors ByteLevel, TemplateProcessing and Sequences of them; decoders ByteLevel and WordPiece;
+/// added tokens with every flag. Everything else is an Error that names what the file asks for. `truncation`
+/// and `padding` are ignored: batching is the caller's.
 class Tokenizer {
  public:
   /// Reads the file; an Error names it and the place inside it.

@@ -2,10 +2,11 @@
 #include <nlohmann/json.hpp>
 
 #include "deepspeed/base/error.h"
+#include "deepspeed/text/bpe_model.h"
 #include "deepspeed/text/json_view.h"
-#include "deepspeed/text/nfc.h"
 #include "deepspeed/text/pipeline.h"
 #include "deepspeed/text/utf8.h"
+#include "deepspeed/text/word_piece.h"
 
 namespace deepspeed::text {
 namespace {
@@ -13,7 +14,8 @@ namespace {
 constexpr int kMaxDepth = 16;
 
 [[noreturn]] void refuse(const JsonView& view, std::string_view what) {
-  base::fail("{}: {} is not supported; byte-level BPE (GPT-2, Llama 3, Qwen 2) is", view.where(), what);
+  base::fail("{}: {} is not supported; byte-level BPE (GPT-2, Llama 3, Qwen 2) and BERT's WordPiece are",
+             view.where(), what);
 }
 
 std::string type_of(const JsonView& view) { return view.at("type").text(); }
@@ -44,8 +46,7 @@ std::pair<std::string, std::string> read_merge(const JsonView& merges, size_t in
   return {line.substr(0, space), line.substr(space + 1)};
 }
 
-BpeModel read_model(const JsonView& view) {
-  if (view.has("type") && type_of(view) != "BPE") refuse(view, "model type " + quote(type_of(view)));
+std::unique_ptr<const Model> read_bpe(const JsonView& view) {
   for (const char* key : {"continuing_subword_prefix", "end_of_word_suffix"}) {
     if (view.has(key) && !view.at(key).text().empty()) refuse(view.at(key), "any value but null");
   }
@@ -65,20 +66,60 @@ BpeModel read_model(const JsonView& view) {
   if (view.has("unk_token")) options.unknown_token = view.at("unk_token").text();
   options.fuse_unknown = view.boolean_or("fuse_unk", false);
   options.ignore_merges = view.boolean_or("ignore_merges", false);
-  return BpeModel(std::move(options));
+  return std::make_unique<BpeModel>(std::move(options));
+}
+
+std::unique_ptr<const Model> read_word_piece(const JsonView& view) {
+  WordPieceOptions options;
+  options.where = view.where().substr(0, view.where().rfind(": "));
+  options.vocabulary = read_vocabulary(view.at("vocab"));
+  if (view.has("unk_token")) options.unknown_token = view.at("unk_token").text();
+  if (view.has("continuing_subword_prefix"))
+    options.continuing_prefix = view.at("continuing_subword_prefix").text();
+  if (view.has("max_input_chars_per_word"))
+    options.longest_word = static_cast<size_t>(view.at("max_input_chars_per_word").id());
+  return std::make_unique<WordPieceModel>(std::move(options));
+}
+
+// Older files leave the type out; only WordPiece has the length of the longest word.
+std::unique_ptr<const Model> read_model(const JsonView& view) {
+  const std::string type = view.has("type")                       ? type_of(view)
+                           : view.has("max_input_chars_per_word") ? "WordPiece"
+                                                                  : "BPE";
+  if (type == "BPE") return read_bpe(view);
+  if (type == "WordPiece") return read_word_piece(view);
+  refuse(view, "model type " + quote(type));
 }
 
 // ---- normalizer and added tokens
 
-bool read_normalizer(const JsonView& view, int depth = 0) {
-  if (view.is_null()) return false;
+BertNormalizerStep read_bert_normalizer(const JsonView& view) {
+  BertNormalizerStep step;
+  step.clean_text = view.boolean_or("clean_text", true);
+  step.handle_chinese_chars = view.boolean_or("handle_chinese_chars", true);
+  step.lowercase = view.boolean_or("lowercase", true);
+  step.strip_accents = view.boolean_or("strip_accents", step.lowercase);
+  return step;
+}
+
+void read_normalizer(const JsonView& view, std::vector<NormalizerStep>& steps, int depth = 0) {
+  if (view.is_null()) return;
   const std::string type = type_of(view);
-  if (type == "NFC") return true;
-  if (type != "Sequence" || depth > kMaxDepth) refuse(view, "normalizer " + quote(type));
-  bool nfc = false;
-  const JsonView parts = view.at("normalizers");
-  for (size_t i = 0; i < parts.array_size(); ++i) nfc |= read_normalizer(parts.at(i), depth + 1);
-  return nfc;
+  if (type == "NFC") {
+    steps.emplace_back(NfcStep{});
+  } else if (type == "BertNormalizer") {
+    steps.emplace_back(read_bert_normalizer(view));
+  } else if (type == "Sequence" && depth <= kMaxDepth) {
+    const JsonView parts = view.at("normalizers");
+    for (size_t i = 0; i < parts.array_size(); ++i) read_normalizer(parts.at(i), steps, depth + 1);
+  } else {
+    refuse(view, "normalizer " + quote(type));
+  }
+}
+
+std::string normalized(const Pipeline& pipeline, const std::string& text) {
+  PieceStorage storage;
+  return std::string(normalize(pipeline.normalizer, Piece{text, nullptr, -1}, storage).text);
 }
 
 AddedTokens read_added_tokens(const JsonView& view, const Pipeline& pipeline) {
@@ -93,11 +134,10 @@ AddedTokens read_added_tokens(const JsonView& view, const Pipeline& pipeline) {
     token.right_strip = entry.at("rstrip").boolean();
     token.normalized = entry.at("normalized").boolean();
     token.special = entry.at("special").boolean();
-    const bool changes = token.normalized && pipeline.normalize_nfc;
-    token.normalized_content = changes ? normalize_nfc(token.content) : token.content;
+    token.normalized_content = token.normalized ? normalized(pipeline, token.content) : token.content;
     tokens.push_back(std::move(token));
   }
-  return AddedTokens(std::move(tokens), pipeline.model, pipeline.name);
+  return AddedTokens(std::move(tokens), *pipeline.model, pipeline.name);
 }
 
 // ---- pre-tokenizer
@@ -129,7 +169,7 @@ ByteLevelStep read_byte_level(const JsonView& view) {
 }
 
 void read_pre_tokenizer(const JsonView& view, std::vector<PreTokenizerStep>& steps, int depth = 0) {
-  if (view.is_null()) refuse(view, "a missing ByteLevel");
+  if (view.is_null()) refuse(view, "a missing ByteLevel or BertPreTokenizer");
   if (!steps.empty() && std::holds_alternative<ByteLevelStep>(steps.back()))
     refuse(view, "a step after ByteLevel");
   const std::string type = type_of(view);
@@ -139,6 +179,8 @@ void read_pre_tokenizer(const JsonView& view, std::vector<PreTokenizerStep>& ste
     steps.emplace_back(read_split(view));
   } else if (type == "Digits") {
     steps.emplace_back(DigitsStep{view.at("individual_digits").boolean()});
+  } else if (type == "BertPreTokenizer") {
+    steps.emplace_back(BertSplitStep{});
   } else if (type == "Sequence" && depth < kMaxDepth) {
     const JsonView parts = view.at("pretokenizers");
     for (size_t i = 0; i < parts.array_size(); ++i) read_pre_tokenizer(parts.at(i), steps, depth + 1);
@@ -165,7 +207,7 @@ TemplateStep::Part read_template_part(const JsonView& part, const JsonView& spec
     out.ids.push_back(ids.at(i).id());
     out.tokens.push_back(tokens.at(i).text());
     DS_CHECK(
-        pipeline.model.token_of(out.ids.back()) != nullptr || pipeline.added.find(out.ids.back()) != nullptr,
+        pipeline.model->token_of(out.ids.back()) != nullptr || pipeline.added.find(out.ids.back()) != nullptr,
         "{}: no token has id {}", ids.at(i).where(), out.ids.back());
   }
   return out;
@@ -199,11 +241,21 @@ void read_post_processor(const JsonView& view, Pipeline& pipeline, int depth = 0
   }
 }
 
-bool read_decoder(const JsonView& view) {
-  if (view.is_null()) return false;
+Decoder read_decoder(const JsonView& view) {
+  if (view.is_null()) return SpacesDecoder{};
   const std::string type = type_of(view);
-  if (type != "ByteLevel") refuse(view, "decoder " + quote(type));
-  return true;
+  if (type == "ByteLevel") return ByteLevelDecoder{};
+  if (type != "WordPiece") refuse(view, "decoder " + quote(type));
+  return WordPieceDecoder{view.at("prefix").text(), view.boolean_or("cleanup", true)};
+}
+
+// BPE here works on bytes, which ByteLevel hands over; WordPiece on characters.
+void check_pre_tokenizer(const JsonView& view, const Pipeline& pipeline) {
+  const auto& steps = pipeline.pre_tokenizer;
+  const bool bytes = !steps.empty() && std::holds_alternative<ByteLevelStep>(steps.back());
+  if (pipeline.model->writes_byte_characters() && !bytes)
+    refuse(view, "a pre_tokenizer without ByteLevel at its end");
+  if (!pipeline.model->writes_byte_characters() && bytes) refuse(view, "ByteLevel before WordPiece");
 }
 
 }  // namespace
@@ -226,16 +278,13 @@ Pipeline read_tokenizer_json(std::string_view json, const std::string& name) {
     refuse(root.at("version"), "any version but '1.0'");
   Pipeline pipeline;
   pipeline.name = name;
-  pipeline.normalize_nfc = read_normalizer(part("normalizer"));
+  read_normalizer(part("normalizer"), pipeline.normalizer);
   pipeline.model = read_model(root.at("model"));
   if (root.has("added_tokens")) pipeline.added = read_added_tokens(root.at("added_tokens"), pipeline);
   read_pre_tokenizer(part("pre_tokenizer"), pipeline.pre_tokenizer);
-  const auto& steps = pipeline.pre_tokenizer;
-  if (steps.empty() || !std::holds_alternative<ByteLevelStep>(steps.back())) {
-    refuse(part("pre_tokenizer"), "a pre_tokenizer without ByteLevel at its end");
-  }
+  check_pre_tokenizer(part("pre_tokenizer"), pipeline);
   read_post_processor(part("post_processor"), pipeline);
-  pipeline.byte_level_decoder = read_decoder(part("decoder"));
+  pipeline.decoder = read_decoder(part("decoder"));
   return pipeline;
 }
 

@@ -21,7 +21,7 @@ struct Case {
 };
 
 AttentionOptions with(bool causal, int64_t window = 0, double p = 0, std::optional<double> scale = {}) {
-  return {causal, scale, p, {0x123456789abcdefull, 77}, window, {}, {}};
+  return {causal, scale, p, {0x123456789abcdefull, 77}, window, {}, {}, {}};
 }
 
 /// Rows of packed documents: the first key of every query, each batch row cut into documents of its own.
@@ -42,6 +42,13 @@ AttentionOptions packed(int64_t batch, int64_t length, const std::vector<int64_t
                         int64_t window = 0, double p = 0) {
   AttentionOptions options = with(true, window, p);
   options.first_key = documents(batch, length, lengths);
+  return options;
+}
+
+/// Rows that end in padding.
+AttentionOptions padded(const std::vector<int32_t>& ends, bool causal, double p = 0) {
+  AttentionOptions options = with(causal, 0, p);
+  options.end_key = at::tensor(ends, at::kInt);
   return options;
 }
 
@@ -150,6 +157,49 @@ INSTANTIATE_TEST_SUITE_P(
                     Case{"window", 2, 1, 1, 120, 120, 64, packed(2, 120, {70, 20}, 30)},
                     Case{"dropout", 2, 2, 1, 120, 120, 64, packed(2, 120, {33, 90}, 0, 0.2)}),
     [](const auto& info) { return info.param.name; });
+
+INSTANTIATE_TEST_SUITE_P(
+    Padded, AttentionCases,
+    testing::Values(Case{"both_ways", 3, 2, 2, 130, 130, 64, padded({130, 1, 77}, false)},
+                    Case{"blocks", 2, 2, 1, 600, 600, 20, padded({256, 301}, false)},
+                    Case{"short", 4, 2, 2, 7, 7, 8, padded({1, 3, 7, 5}, false)},
+                    Case{"thin", 2, 2, 2, 3, 40, 64, padded({9, 33}, false)},
+                    Case{"causal", 2, 2, 2, 130, 130, 64, padded({99, 20}, true)},
+                    Case{"dropout", 2, 2, 2, 120, 120, 64, padded({120, 50}, false, 0.2)}),
+    [](const auto& info) { return info.param.name; });
+
+TEST(Attention, PaddedRowsAreAsThoseWithoutThePadding) {
+  const at::Tensor qkv = values({2, 90, 3 * 2 * 16}, 9);
+  const at::Tensor all = attention_fused(qkv, 2, padded({90, 41}, false));
+  const at::Tensor alone = attention_fused(qkv.narrow(0, 1, 1).narrow(1, 0, 41), 2, with(false));
+  EXPECT_LT(largest_difference(all.narrow(0, 1, 1).narrow(1, 0, 41), alone), 1e-6);
+}
+
+TEST(Attention, HiddenPaddingGetsNoGradient) {
+  const at::Tensor qkv = values({1, 50, 3 * 2 * 16}, 9).requires_grad_();
+  attention_fused(qkv, 2, padded({30}, false)).narrow(1, 0, 30).sum().backward();
+  EXPECT_EQ(qkv.grad().narrow(1, 30, 20).abs().max().item<float>(), 0);
+  EXPECT_GT(qkv.grad().narrow(1, 0, 30).abs().max().item<float>(), 0);
+}
+
+TEST(Attention, RefusesEndsThatLeaveNoKey) {
+  const at::Tensor q = at::zeros({2, 2, 4, 8});
+  const auto error = [&](AttentionOptions options) -> std::string {
+    try {
+      attention(q, q, q, options);
+    } catch (const base::Error& e) {
+      return e.what();
+    }
+    return "none";
+  };
+  EXPECT_EQ(error(padded({1, 4}, false)), "none");
+  EXPECT_THAT(error(padded({1, 0}, false)), testing::HasSubstr("end_key[1] is 0"));
+  EXPECT_THAT(error(padded({5, 4}, false)), testing::HasSubstr("end_key[0] is 5"));
+  EXPECT_THAT(error(padded({4}, false)), testing::HasSubstr("int32 [2]"));
+  AttentionOptions both = padded({4, 4}, true);
+  both.window = 2;
+  EXPECT_THAT(error(both), testing::HasSubstr("window"));
+}
 
 TEST(Attention, HalfPrecisionGoesThroughFloat32) {
   const Case c{"", 1, 2, 2, 60, 60, 64, with(true)};

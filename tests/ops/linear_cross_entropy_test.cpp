@@ -110,6 +110,29 @@ TEST(LinearCrossEntropy, EqualsTheReferenceInForwardAndBackward) {
     expect_like_reference(s, at::kFloat, 2e-5, labels_for(s.n, s.v), -100);
 }
 
+TEST(LinearCrossEntropy, AddsABiasAndGivesItsGradient) {
+  for (auto [type, limit] : {std::pair{at::kFloat, 2e-5}, {at::kBFloat16, 1.2e-2}})
+    for (const Shape& s : {Shape{1, 3, 2}, Shape{40, 64, 3000}, Shape{600, 33, 1001}}) {
+      SCOPED_TRACE(fmt::format("N={} V={} {}", s.n, s.v, c10::toString(type)));
+      const at::Tensor hidden = leaf(values({s.n, s.c}, type)),
+                       weight = leaf(values({s.v, s.c}, type, 0.5, 2)),
+                       bias = leaf(values({s.v}, type, 0.5, 3));
+      at::Tensor labels = labels_for(s.n, s.v);
+      if (s.n > 1) labels[s.n / 2] = -100;
+      const at::Tensor loss = linear_cross_entropy(hidden, weight, labels, -100, bias);
+      const at::Tensor expected = reference::linear_cross_entropy(hidden, weight, labels, -100, bias);
+      EXPECT_NEAR(loss.item<double>(), expected.item<double>(), 2e-6 * (1 + expected.item<double>()));
+      const auto got = torch::autograd::grad({loss * 0.37}, {hidden, weight, bias});
+      const auto want = torch::autograd::grad({expected * 0.37}, {hidden, weight, bias});
+      for (size_t i = 0; i < 3; ++i) EXPECT_LT(scaled_error(got[i], want[i].to(at::kDouble)), limit) << i;
+      const at::Tensor frozen = linear_cross_entropy(hidden.detach(), weight.detach(), labels, -100, bias);
+      EXPECT_TRUE(torch::autograd::grad({frozen}, {bias})[0].equal(
+          torch::autograd::grad({linear_cross_entropy(hidden, weight, labels, -100, bias)}, {bias})[0]));
+    }
+  EXPECT_THROW(linear_cross_entropy(values({2, 3}), values({5, 3}), labels_for(2, 5), -100, values({4})),
+               base::Error);
+}
+
 TEST(LinearCrossEntropy, TakesBf16AndHalf) {
   for (const Shape& s : {Shape{3, 2, 2}, Shape{5, 17, 33}, Shape{130, 64, 3000}}) {
     expect_like_reference(s, at::kBFloat16, 1.2e-2, labels_for(s.n, s.v), -100);

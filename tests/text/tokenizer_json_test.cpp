@@ -164,7 +164,7 @@ TEST(TokenizerJson, WhatIsNotBuiltIsRefusedByName) {
               HasSubstr("without ByteLevel at its end"));
   EXPECT_THAT(error_with("/post_processor", {{"type", "BertProcessing"}}),
               HasSubstr("post_processor 'BertProcessing'"));
-  EXPECT_THAT(error_with("/decoder", {{"type", "WordPiece"}}), HasSubstr("decoder 'WordPiece'"));
+  EXPECT_THAT(error_with("/decoder", {{"type", "Metaspace"}}), HasSubstr("decoder 'Metaspace'"));
   const json split = {
       {"type", "Split"}, {"pattern", {{"Regex", "^a"}}}, {"behavior", "Isolated"}, {"invert", false}};
   EXPECT_THAT(

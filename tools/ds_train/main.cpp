@@ -7,6 +7,7 @@
 #include "deepspeed/base/env.h"
 #include "deepspeed/base/error.h"
 #include "deepspeed/base/version.h"
+#include "deepspeed/engine/objective.h"
 #include "deepspeed/engine/train.h"
 #include "tools/ds_train/stop_signal.h"
 
@@ -18,17 +19,6 @@ constexpr const char* kExamples = R"(Examples:
   ds_train --model gpt2 --data book.txt --deepspeed_config ds.json --steps 100
   deepspeed --num_accelerators 2 ds_train --model gpt2 --data tokens.bin --deepspeed_config ds.json \
       --eval-data held_out.bin --save checkpoints --save-every 500 --export trained)";
-
-// What is asked for beyond what is built is refused before anything starts.
-void check_objective(const std::string& objective) {
-  if (objective == "clm") return;
-  for (const char* later : {"mlm", "sequence-classification", "token-classification", "question-answering"})
-    DS_CHECK(objective != later, "--objective {} is not available yet (clm is)", objective);
-  deepspeed::base::fail(
-      "--objective '{}' is unknown (clm, mlm, sequence-classification, token-classification, "
-      "question-answering)",
-      objective);
-}
 
 void add_overrides(CLI::App& app, TrainOptions& o) {
   const auto append = [&o](const std::vector<std::string>& words) {
@@ -45,7 +35,7 @@ void add_overrides(CLI::App& app, TrainOptions& o) {
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
 }
 
-void add_options(CLI::App& app, TrainOptions& o, std::string& objective, bool& no_shuffle) {
+void add_options(CLI::App& app, TrainOptions& o, bool& no_shuffle) {
   app.add_option("--model", o.model,
                  "Hugging Face folder: config.json, tokenizer.json, *.safetensors when present (else "
                  "initialised from --seed)")
@@ -53,7 +43,8 @@ void add_options(CLI::App& app, TrainOptions& o, std::string& objective, bool& n
   app.add_option(
          "--data", o.data,
          ".txt, .jsonl (text, or prompt with response), .bin of little-endian token ids, or a Megatron "
-         "dataset (.bin beside .idx)")
+         "dataset (.bin beside .idx); for mlm also .jsonl of \"input_ids\" and \"labels\"; for "
+         "sequence-classification .jsonl (text, perhaps text_pair, label) or .tsv of the same columns")
       ->required();
   app.add_option("--deepspeed_config", o.config,
                  "DeepSpeed configuration: a file, its text, or that in base64")
@@ -68,9 +59,9 @@ void add_options(CLI::App& app, TrainOptions& o, std::string& objective, bool& n
   app.add_option("--data-workers", o.data_workers, "threads that prepare batches ahead; 0: none")
       ->capture_default_str()
       ->check(CLI::Range(0, 256));
-  app.add_option("--objective", objective,
-                 "clm; mlm, sequence-classification, token-classification and question-answering are not "
-                 "available yet")
+  app.add_option("--objective", o.objective,
+                 "clm (the next token: decoders), mlm (masked tokens: encoders), sequence-classification; "
+                 "token-classification and question-answering are not available yet")
       ->capture_default_str();
   app.add_option("--seq-length", o.seq_length, "tokens of a sample")
       ->capture_default_str()
@@ -85,7 +76,7 @@ void add_options(CLI::App& app, TrainOptions& o, std::string& objective, bool& n
                "keep only the layers' inputs for backward and compute the rest again: less memory, a third "
                "more time");
   app.add_flag("--no-shuffle", no_shuffle, "take the samples in file order");
-  app.add_option("--eval-data", o.eval_data, "held-out data: loss and perplexity at the end");
+  app.add_option("--eval-data", o.eval_data, "held-out data: loss and perplexity (or accuracy) at the end");
   app.add_option("--eval-every", o.eval_every, "and every so many steps")->check(CLI::NonNegativeNumber);
   app.add_flag("--eval-baselines", o.eval_baselines,
                "beside the perplexity, those of a unigram and a trigram model of the training data");
@@ -159,20 +150,19 @@ int main(int argc, char** argv) {
       "alone.",
       "ds_train");
   TrainOptions options;
-  std::string objective = "clm";
   bool no_shuffle = false;
   int local_rank = 0;  // the launcher passes it to every program; the environment says the same
   app.set_version_flag("--version", fmt::format("ds_train (deepspeed.cpp) {}", deepspeed::base::version()));
   app.footer(kExamples);
   app.option_defaults()->multi_option_policy(
       CLI::MultiOptionPolicy::TakeLast);  // scripts append their overrides
-  add_options(app, options, objective, no_shuffle);
+  add_options(app, options, no_shuffle);
   app.add_option("--local_rank", local_rank)->group("");
   app.add_flag("--deepspeed")->group("");  // scripts written for DeepSpeed pass it
   try {
     app.parse(argc, argv);
     options.shuffle = !no_shuffle;
-    check_objective(objective);
+    deepspeed::engine::check_objective(options.objective);
     options.command_line = quoted(argc, argv);
     train(options);
     return 0;

@@ -17,6 +17,7 @@ struct AttentionArgs {
   bool causal;
   int64_t window;             // 0: none
   const int32_t* first_key;   // [batch, queries], rising along a row, or null: key 0
+  const int32_t* end_key;     // [batch], or null: all keys
   float scale;                // of the scores
   const float* alibi_slopes;  // of each head, or null
   HeadView q, k, v, out;

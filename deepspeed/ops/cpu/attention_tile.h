@@ -15,8 +15,8 @@ constexpr float kMinusInf = -__builtin_inff();
 
 /// Keys [lo(i), hi(i)) are those that query i sees; both rise with i.
 struct Visible {
-  int64_t offset, queries, keys, window;
-  const int32_t* first_key;  // of the batch row at hand, or null
+  int64_t offset, queries, keys, window;  // keys: those before the end of the batch row at hand
+  const int32_t* first_key;               // of the batch row at hand, or null
   bool causal;
 
   explicit Visible(const AttentionArgs& a)
@@ -28,6 +28,7 @@ struct Visible {
         causal(a.causal) {}
   void enter_row(const AttentionArgs& a, int64_t b) {
     if (a.first_key != nullptr) first_key = a.first_key + b * queries;
+    if (a.end_key != nullptr) keys = a.end_key[b];
   }
   int64_t position(int64_t i) const { return offset + i; }
   int64_t lo(int64_t i) const {
@@ -35,7 +36,7 @@ struct Visible {
     return first_key == nullptr ? near : max64(near, first_key[i]);
   }
   int64_t hi(int64_t i) const {
-    if (causal) return offset + i + 1;
+    if (causal) return min64(keys, offset + i + 1);
     return window > 0 ? min64(keys, offset + i + window) : keys;
   }
   /// Queries [first, end) are those that see any key of [begin_key, end_key), not yet cut to those that

@@ -14,8 +14,11 @@ at::Tensor hidden_keys(int64_t queries, int64_t keys, const AttentionOptions& op
   at::Tensor hidden = at::zeros({queries, keys}, at::kBool);
   if (options.causal) hidden = hidden.logical_or(key > position);
   if (options.window > 0) hidden = hidden.logical_or((position - key).abs() >= options.window);
-  if (options.first_key.defined())  // [B, 1, T, S]
+  // [B, 1, T, S]
+  if (options.first_key.defined())
     hidden = hidden.logical_or(key < options.first_key.unsqueeze(2)).unsqueeze(1);
+  if (options.end_key.defined())
+    hidden = hidden.logical_or(key >= options.end_key.view({-1, 1, 1})).unsqueeze(1);
   return hidden;
 }
 

@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <optional>
 
 namespace deepspeed::ops::reference {
 
@@ -11,6 +12,6 @@ namespace deepspeed::ops::reference {
 /// autograd; the result is fp64. Of bf16 inputs the logits and their gradients are rounded to bf16, as
 /// transformers rounds them.
 at::Tensor linear_cross_entropy(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& labels,
-                                int64_t ignore_index);
+                                int64_t ignore_index, const std::optional<at::Tensor>& bias = std::nullopt);
 
 }  // namespace deepspeed::ops::reference

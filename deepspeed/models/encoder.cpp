@@ -1,0 +1,57 @@
+#include "deepspeed/models/encoder.h"
+
+#include <ATen/ops/arange.h>
+#include <torch/nn/modules/container/modulelist.h>
+
+#include "deepspeed/base/error.h"
+#include "deepspeed/ops/dropout.h"
+
+namespace deepspeed::models {
+
+Encoder::Encoder(const ArchSpec& spec, const nn::RngPtr& rng)
+    : max_positions_(spec.max_positions),
+      position_offset_(spec.position_offset),
+      embedding_dropout_(spec.embedding_dropout, rng, "embedding") {
+  DS_CHECK(spec.bidirectional, "{} is a decoder; masked-language and classification heads want an encoder",
+           spec.model_type);
+  const nn::Init init = nn::Init::normal(spec.init_std);
+  const auto table = [&](const char* name, int64_t rows, int64_t padding) {
+    return register_module(name, std::make_shared<nn::Embedding>(rows, spec.hidden, init, padding));
+  };
+  embedding_ = table("embedding", spec.vocab, spec.padding_token.value_or(-1));
+  positions_ = table("positions", spec.max_positions + spec.position_offset, -1);
+  token_types_ = table("token_types", spec.token_types, -1);
+  embedding_norm_ =
+      register_module("embedding_norm", std::make_shared<nn::Norm>(spec.norm, spec.hidden, spec.norm_eps));
+  auto layers = register_module("layers", std::make_shared<torch::nn::ModuleListImpl>());
+  for (size_t i = 0; i < static_cast<size_t>(spec.layers); ++i) {
+    layers_.push_back(std::make_shared<TransformerLayer>(spec, i, rng));
+    layers->push_back(layers_.back());
+  }
+}
+
+at::Tensor Encoder::embed(const at::Tensor& ids, const std::optional<at::Tensor>& token_types) {
+  const at::Tensor positions = at::arange(position_offset_, position_offset_ + ids.size(1), ids.options());
+  const at::Tensor types =
+      token_types ? token_types_->forward(*token_types) : token_types_->forward(ids.new_zeros({1, 1}));
+  return embedding_norm_->forward(embedding_->forward(ids) + types + positions_->forward(positions));
+}
+
+at::Tensor Encoder::compute(const at::Tensor& ids, const std::optional<at::Tensor>& token_types,
+                            const std::optional<at::Tensor>& ends) {
+  DS_CHECK(ids.dim() == 2 && ids.scalar_type() == at::kLong,
+           "token ids must be an int64 tensor [batch, length]");
+  DS_CHECK(ids.size(1) <= max_positions_, "a sequence of {} tokens is longer than the model's {} positions",
+           ids.size(1), max_positions_);
+  DS_CHECK(!token_types || token_types->sizes() == ids.sizes(),
+           "token types must have the shape of the token ids");
+  at::Tensor x = embed(ids, token_types);
+  x = ops::dropout(x, embedding_dropout_.p(is_training()), embedding_dropout_.key());
+  const std::optional<ops::RotaryTable> no_rotary;
+  nn::KvCache* const no_cache = nullptr;
+  const std::optional<at::Tensor> whole_rows;
+  for (const auto& layer : layers_) x = layer->forward(x, no_rotary, no_cache, whole_rows, ends);
+  return x;
+}
+
+}  // namespace deepspeed::models

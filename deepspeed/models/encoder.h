@@ -1,0 +1,43 @@
+// The one encoder: bidirectional models are this class under some ArchSpec, with a head of encoder_heads.h.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "deepspeed/models/arch_spec.h"
+#include "deepspeed/models/layer.h"
+#include "deepspeed/nn/linear.h"
+
+namespace deepspeed::models {
+
+/// A batch as encoders take it. Rows shorter than the batch end in padding.
+struct EncoderInput {
+  at::Tensor ids;                         // int64 [B, T], in [0, vocab)
+  std::optional<at::Tensor> token_types;  // int64 [B, T], in [0, spec.token_types); nothing: 0 everywhere
+  std::optional<at::Tensor> ends;         // int32 [B], where each row's padding begins; nothing: nowhere
+};
+
+/// Parameters are unmaterialized after construction (nn/materializer.h).
+class Encoder : public nn::BlockModule<Encoder> {
+ public:
+  /// `rng` is the random state of dropout; may be null when the spec drops nothing.
+  Encoder(const ArchSpec& spec, const nn::RngPtr& rng);
+  /// -> [B, T, hidden]. What comes out at padding has no meaning. Errors: ids of another shape or type, more
+  /// positions than the model has.
+  at::Tensor compute(const at::Tensor& ids, const std::optional<at::Tensor>& token_types,
+                     const std::optional<at::Tensor>& ends);
+  /// The table of token embeddings [vocab, hidden].
+  const at::Tensor& embedding_weight() const { return embedding_->weight(); }
+
+ private:
+  at::Tensor embed(const at::Tensor& ids, const std::optional<at::Tensor>& token_types);
+
+  int64_t max_positions_, position_offset_;
+  nn::DropoutSite embedding_dropout_;
+  std::shared_ptr<nn::Embedding> embedding_, positions_, token_types_;
+  std::shared_ptr<nn::Norm> embedding_norm_;
+  std::vector<std::shared_ptr<TransformerLayer>> layers_;
+};
+
+}  // namespace deepspeed::models

@@ -1,0 +1,97 @@
+#include "deepspeed/models/encoder_heads.h"
+
+#include <ATen/ops/cross_entropy_loss.h>
+#include <ATen/ops/linear.h>
+#include <ATen/ops/mse_loss.h>
+#include <ATen/ops/tanh.h>
+
+#include "deepspeed/base/error.h"
+#include "deepspeed/ops/dropout.h"
+#include "deepspeed/ops/linear_cross_entropy.h"
+
+namespace deepspeed::models {
+namespace {
+
+constexpr int64_t kIgnored = -100;
+
+nn::DenseOptions square(const ArchSpec& s) {
+  return {.in_features = s.hidden, .out_features = s.hidden, .weight_init = nn::Init::normal(s.init_std)};
+}
+
+}  // namespace
+
+// From hidden states to what the table of token embeddings is multiplied by, and the bias of the logits.
+class MaskedTokenHead : public nn::BlockModule<MaskedTokenHead> {
+ public:
+  explicit MaskedTokenHead(const ArchSpec& s) : activation_(s.activation) {
+    transform_ = register_module("transform", std::make_shared<nn::Linear>(square(s)));
+    norm_ = register_module("norm", std::make_shared<nn::Norm>(s.norm, s.hidden, s.norm_eps));
+    if (!s.tied_embeddings)
+      decoder_ = register_module(
+          "decoder", std::make_shared<nn::Embedding>(s.vocab, s.hidden, nn::Init::normal(s.init_std)));
+    bias_ = declare_parameter("bias", {s.vocab}, nn::Init::zeros());
+  }
+  at::Tensor compute(const at::Tensor& x) {
+    return norm_->forward(nn::activate(activation_, transform_->forward(x)));
+  }
+  const at::Tensor& weight(const at::Tensor& tied) const { return decoder_ ? decoder_->weight() : tied; }
+  const at::Tensor& bias() const { return bias_; }
+
+ private:
+  nn::Activation activation_;
+  std::shared_ptr<nn::Linear> transform_;
+  std::shared_ptr<nn::Norm> norm_;
+  std::shared_ptr<nn::Embedding> decoder_;
+  at::Tensor bias_;
+};
+
+MaskedLanguageModel::MaskedLanguageModel(ArchSpec spec, const nn::RngPtr& rng) : spec_(std::move(spec)) {
+  encoder_ = register_module("encoder", std::make_shared<Encoder>(spec_, rng));
+  head_ = register_module("head", std::make_shared<MaskedTokenHead>(spec_));
+}
+
+at::Tensor MaskedLanguageModel::compute(const at::Tensor& ids, const at::Tensor& labels,
+                                        const std::optional<at::Tensor>& token_types,
+                                        const std::optional<at::Tensor>& ends) {
+  DS_CHECK(labels.sizes() == ids.sizes(), "labels must have the shape of the token ids");
+  const at::Tensor hidden = encoder_->forward(ids, token_types, ends).view({-1, spec_.hidden});
+  const at::Tensor places = labels.reshape({-1}).ne(kIgnored).nonzero().squeeze(1);
+  const at::Tensor features = head_->forward(hidden.index_select(0, places));
+  return ops::linear_cross_entropy(features, head_->weight(encoder_->embedding_weight()),
+                                   labels.reshape({-1}).index_select(0, places), kIgnored, head_->bias());
+}
+
+at::Tensor MaskedLanguageModel::logits(const EncoderInput& input) {
+  const at::Tensor hidden = encoder_->forward(input.ids, input.token_types, input.ends);
+  return at::linear(head_->forward(hidden), head_->weight(encoder_->embedding_weight()), head_->bias());
+}
+
+SequenceClassifier::SequenceClassifier(ArchSpec spec, const nn::RngPtr& rng)
+    : spec_(std::move(spec)), dropout_(spec_.classifier_dropout, rng, "classifier") {
+  encoder_ = register_module("encoder", std::make_shared<Encoder>(spec_, rng));
+  pooler_ = register_module("pooler", std::make_shared<nn::Linear>(square(spec_)));
+  nn::DenseOptions classifier = square(spec_);
+  classifier.out_features = spec_.labels;
+  classifier_ = register_module("classifier", std::make_shared<nn::Linear>(classifier));
+}
+
+at::Tensor SequenceClassifier::logits(const EncoderInput& input) {
+  const at::Tensor first = encoder_->forward(input.ids, input.token_types, input.ends).select(1, 0);
+  const at::Tensor pooled = at::tanh(pooler_->forward(first));
+  return classifier_->forward(ops::dropout(pooled, dropout_.p(is_training()), dropout_.key())).to(at::kFloat);
+}
+
+at::Tensor SequenceClassifier::loss(const at::Tensor& logits, const at::Tensor& labels) const {
+  DS_CHECK(labels.dim() == 1 && labels.size(0) == logits.size(0), "a classifier wants one label a sequence");
+  if (spec_.labels == 1) return at::mse_loss(logits.squeeze(1), labels.to(at::kFloat));
+  DS_CHECK(labels.scalar_type() == at::kLong, "labels of classes must be int64");
+  return at::cross_entropy_loss(logits, labels);
+}
+
+at::Tensor SequenceClassifier::compute(const at::Tensor& ids, const at::Tensor& labels,
+                                       const std::optional<at::Tensor>& token_types,
+                                       const std::optional<at::Tensor>& ends) {
+  return loss(logits({ids, token_types, ends}), labels);
+}
+
+}  // namespace deepspeed::models
