@@ -42,9 +42,9 @@ class BlockObserver {
 /// gradients are recorded.
 class ForwardRunner {
  public:
-  /// The Block's own computation, to be called as often as wanted while the Block lives: the defined tensors of
-  /// its arguments in, those of its result out, both in the order of visit_tensors. Every other argument is a
-  /// copy of what the caller gave: what it points to must live until backward.
+  /// The Block's own computation, to be called as often as wanted while the Block lives: the defined tensors
+  /// of its arguments in, those of its result out, both in the order of visit_tensors. Every other argument
+  /// is a copy of what the caller gave: what it points to must live until backward.
   using Compute = std::function<std::vector<at::Tensor>(const std::vector<at::Tensor>& inputs)>;
 
   virtual ~ForwardRunner() = default;

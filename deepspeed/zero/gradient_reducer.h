@@ -32,8 +32,8 @@ class GradientReducer {
   /// so all ranks must say the same.
   void set_boundary(bool boundary) { boundary_ = boundary; }
 
-  /// Takes the gradient of one parameter, dense or sparse; it may be freed afterwards. Issues every bucket that is now
-  /// complete and next in the plan's order.
+  /// Takes the gradient of one parameter, dense or sparse; it may be freed afterwards. Issues every bucket
+  /// that is now complete and next in the plan's order.
   void add(size_t param, const at::Tensor& gradient);
 
   /// All gradients of this backward have come. Parameters without one count as zero (`on_unused` sees them);

@@ -22,7 +22,7 @@ class EncoderTraining : public testing_support::TrainingFolder {
     fs::create_directories(folder / "bert");
     write("bert/config.json",
           R"({"model_type": "bert", "architectures": ["BertModel"], "num_hidden_layers": 1, "hidden_size": 32,
-              "intermediate_size": 48, "num_attention_heads": 2, "max_position_embeddings": 32, "vocab_size": 1400,
+              "intermediate_size": 48, "num_attention_heads": 2, "max_position_embeddings": 32, "vocab_size": 2000,
               "id2label": {"0": "upper", "1": "lower"}})");
     fs::copy(texts / "bert.json", folder / "bert/tokenizer.json");
     write("text.txt", base::read_text_file(texts / "genesis.txt").substr(0, 6000));
