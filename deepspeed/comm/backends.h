@@ -12,9 +12,10 @@ namespace deepspeed::comm {
 Connect connect_gloo(const std::string& local_address);
 
 /// Makes backends that pass tensors through memory which the ranks share, and hand whatever they have no form
-/// of their own for to one that `gloo` makes. Where the ranks of a group have no memory in common it is an
-/// Error if `required`, else the group is left to `gloo` alone.
-Connect connect_shm(Connect gloo, bool required);
+/// of their own for to one that `gloo` makes. Where the ranks of a group have no memory in common, or
+/// `switched_off` is true on one of them, it is an Error if `required`, else the group is left to `gloo`
+/// alone. All ranks must use this Connect.
+Connect connect_shm(Connect gloo, bool required, bool switched_off);
 
 /// What `backend` stands for on the CPU (rendezvous.h); reads DS_SHM.
 Connect connect_on_cpu(Backend backend, const std::string& local_address);

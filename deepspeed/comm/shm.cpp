@@ -120,6 +120,7 @@ struct Agreed {
 // This rank's part of the memory; rank 0 makes it and the others look for what it offers.
 std::optional<SharedMemory> obtain_memory(const StorePtr& store, int rank, int size, std::string& obstacle) {
   try {
+    DS_CHECK(obstacle.empty(), "{}", obstacle);
     if (rank == 0) {
       DS_CHECK(size <= ShmChannel::kMostRanks, "{} ranks are more than {}", size, ShmChannel::kMostRanks);
       auto memory = SharedMemory::create(ShmChannel::memory_bytes(size));
@@ -137,8 +138,9 @@ std::optional<SharedMemory> obtain_memory(const StorePtr& store, int rank, int s
 }
 
 // Every rank says whether it could; all learn what each said, so all decide the same.
-Agreed agree_on_memory(const StorePtr& store, int rank, int size) {
+Agreed agree_on_memory(const StorePtr& store, int rank, int size, bool switched_off) {
   Agreed agreed;
+  if (switched_off) agreed.obstacle = "DS_SHM=0 is set";
   auto memory = obtain_memory(store, rank, size, agreed.obstacle);
   if (memory && !ShmChannel::can_watch()) agreed.obstacle = "this system cannot watch processes (pidfd_open)";
   set_text(store, fmt::format("shm/{}", rank),
@@ -158,10 +160,10 @@ Agreed agree_on_memory(const StorePtr& store, int rank, int size) {
 
 }  // namespace
 
-Connect connect_shm(Connect gloo, bool required) {
-  return [gloo = std::move(gloo), required](const StorePtr& store, int rank, int size,
-                                            milliseconds timeout) -> BackendPtr {
-    auto agreed = agree_on_memory(store, rank, size);
+Connect connect_shm(Connect gloo, bool required, bool switched_off) {
+  return [gloo = std::move(gloo), required, switched_off](const StorePtr& store, int rank, int size,
+                                                          milliseconds timeout) -> BackendPtr {
+    auto agreed = agree_on_memory(store, rank, size, switched_off);
     DS_CHECK(agreed.channel || !required, "the ranks have no memory in common ({}): use gloo",
              agreed.obstacle);
     auto backend = gloo(store, rank, size, timeout);
@@ -172,9 +174,9 @@ Connect connect_shm(Connect gloo, bool required) {
 
 Connect connect_on_cpu(Backend backend, const std::string& local_address) {
   auto gloo = connect_gloo(local_address);
-  const bool shared =
-      backend == Backend::kShm || (backend == Backend::kAuto && base::env_int("DS_SHM").value_or(1) != 0);
-  return shared ? connect_shm(std::move(gloo), backend == Backend::kShm) : gloo;
+  if (backend == Backend::kGloo) return gloo;
+  const bool required = backend == Backend::kShm;
+  return connect_shm(std::move(gloo), required, !required && base::env_int("DS_SHM") == 0);
 }
 
 }  // namespace deepspeed::comm

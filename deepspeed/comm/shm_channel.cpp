@@ -17,7 +17,8 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr size_t kLine = 64;
-constexpr size_t kMostSlotBytes = 512 * 1024;
+// 64 MB between 2 processes, processor milliseconds of an all_reduce: 26 with 128 KiB, 30 with 256 and more.
+constexpr size_t kMostSlotBytes = 128 * 1024;
 constexpr size_t kMostBytes = 16 * 1024 * 1024;
 // The end of a process makes no event: it is looked for as often as this.
 constexpr auto kLookAround = std::chrono::milliseconds(50);
