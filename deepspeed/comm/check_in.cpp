@@ -70,6 +70,7 @@ std::vector<int> check_in(const StorePtr& store, const std::string& key, int ran
 void connect_group(GroupState& state, const StorePtr& store) {
   try {
     state.backend = state.connect(store, state.rank, state.size, state.timeout);
+    state.policy = policy_for(state.backend->getBackendName());
     if (!store) return;
     const auto missing = check_in(store, "connected", state.rank, state.size, state.timeout);
     DS_CHECK(missing.empty(), "rank{} {} did not arrive", missing.size() > 1 ? "s" : "",

@@ -15,8 +15,9 @@ namespace deepspeed::comm {
 std::vector<int> check_in(const StorePtr& store, const std::string& key, int rank, int size,
                           std::chrono::milliseconds timeout);
 
-/// Sets state.backend by state.connect, with `store` as the group's name space, and returns once every member
-/// has done so: a rank that soon leaves again must not look like a failure to one that still connects.
+/// Sets state.backend and its policy by state.connect, with `store` as the group's name space, and returns
+/// once every member has done so: a rank that soon leaves again must not look like a failure to one that
+/// still connects.
 void connect_group(GroupState& state, const StorePtr& store);
 
 }  // namespace deepspeed::comm

@@ -77,7 +77,6 @@ GroupPtr Group::new_group(const std::vector<int>& ranks, std::string name) {
   child->observer = state_->observer;
   child->connect = state_->connect;
   if (child->size > 1) {
-    child->policy = state_->policy;
     // Disjoint groups made by one call share its number, so the first member tells their keys apart.
     const auto prefix = fmt::format("g{}.{}", number, ranks.front());
     if (state_->store) child->store = c10::make_intrusive<c10d::PrefixStore>(prefix, state_->store);

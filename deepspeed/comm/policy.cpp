@@ -13,8 +13,10 @@ namespace {
 // 24; all_reduce native 49, exchanges 54. Gloo has no all_to_all of lists and no gathers of uneven sizes.
 constexpr Policy kGloo{Construction::kBroadcasts, Construction::kExchange, Construction::kExchange, false};
 constexpr Policy kNative{};
-constexpr std::array<std::pair<std::string_view, const Policy*>, 3> kTable{
-    {{"gloo", &kGloo}, {"nccl", &kNative}, {"fake", &kNative}}};
+// Its exchanges are Gloo's.
+constexpr Policy kShm{Construction::kNative, Construction::kNative, Construction::kExchange, true};
+constexpr std::array<std::pair<std::string_view, const Policy*>, 4> kTable{
+    {{"gloo", &kGloo}, {"shm", &kShm}, {"nccl", &kNative}, {"fake", &kNative}}};
 
 }  // namespace
 

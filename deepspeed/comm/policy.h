@@ -18,7 +18,7 @@ struct Policy {
   bool native_average = true;                           // false: sum, then divide here
 };
 
-/// "gloo", "nccl" or "fake".
+/// "gloo", "shm", "nccl" or "fake".
 const Policy& policy_for(std::string_view backend);
 
 }  // namespace deepspeed::comm

@@ -68,11 +68,13 @@ std::shared_ptr<GroupState> join_world(const StorePtr& store, const Connect& con
 
 }  // namespace
 
-void run_ranks(int world_size, const std::function<void(GroupPtr)>& body, std::chrono::milliseconds timeout) {
+void run_ranks(int world_size, const std::function<void(GroupPtr)>& body, std::chrono::milliseconds timeout,
+               Backend backend) {
   DS_CHECK(world_size >= 1, "run_ranks: a world needs at least one rank, got {}", world_size);
   auto store = c10::make_intrusive<ThreadStore>();
   store->setTimeout(timeout);
-  const Connect connect = connect_gloo("127.0.0.1");  // here, because it may set an environment variable
+  const Connect connect =
+      connect_on_cpu(backend, "127.0.0.1");  // here, because it may set an environment variable
   FirstFailure failure;
   auto run = [&](int rank) {
     std::shared_ptr<GroupState> state;

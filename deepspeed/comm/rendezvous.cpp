@@ -114,8 +114,9 @@ void meet(const Rendezvous& r, const StorePtr& store) {
 Backend parse_backend(std::string_view name) {
   if (name.empty()) return Backend::kAuto;
   if (name == "gloo") return Backend::kGloo;
+  if (name == "shm") return Backend::kShm;
   if (name == "nccl") return Backend::kNccl;
-  base::fail("communication backend '{}' is not known: use gloo or nccl", name);
+  base::fail("communication backend '{}' is not known: use gloo, shm or nccl", name);
 }
 
 Rendezvous rendezvous_from_env(bool auto_mpi_discovery, int distributed_port) {
@@ -162,14 +163,16 @@ GroupPtr init_world(const Rendezvous& r, Backend backend) {
   std::iota(state->global_ranks.begin(), state->global_ranks.end(), 0);
   state->timeout = r.timeout;
   if (nccl) state->device = at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(r.local_rank));
-  state->policy = policy_for(nccl && r.world_size > 1 ? "nccl" : "gloo");
+  state->policy = policy_for("gloo");
   if (nccl) state->connect = connect_nccl(r.local_rank);
   if (r.world_size == 1) return std::make_shared<Group>(state);
   const auto address = resolve(r.master_addr);
   state->store = open_store(r, address);
   meet(r, state->store);
-  if (!nccl)
-    state->connect = connect_gloo(r.rank == 0 ? address : local_address_towards(address, r.master_port));
+  if (!nccl) {
+    state->connect =
+        connect_on_cpu(backend, r.rank == 0 ? address : local_address_towards(address, r.master_port));
+  }
   connect_group(*state, c10::make_intrusive<c10d::PrefixStore>("backend", state->store));
   return std::make_shared<Group>(state);
 }

@@ -9,9 +9,9 @@
 
 namespace deepspeed::comm {
 
-enum class Backend { kAuto, kGloo, kNccl };
+enum class Backend { kAuto, kGloo, kShm, kNccl };
 
-/// "gloo", "nccl" or "" for kAuto; anything else is an Error.
+/// "gloo", "shm", "nccl" or "" for kAuto; anything else is an Error.
 Backend parse_backend(std::string_view name);
 
 /// Where rank 0 listens when nobody says otherwise, as in PyTorch and DeepSpeed.
@@ -38,9 +38,12 @@ struct Rendezvous {
 Rendezvous rendezvous_from_env(bool auto_mpi_discovery = true, int distributed_port = kDefaultPort);
 
 /// Joins the world; collective over all its ranks. Listening sockets are bound to the address by which this
-/// host reaches MASTER_ADDR (on rank 0's host: MASTER_ADDR itself), never to all interfaces. kAuto is Gloo
-/// while engine and models compute on the CPU. A world of one opens no socket.
-/// With Gloo, SIGPIPE is ignored from then on unless the program handles it: a dead peer must be an Error.
+/// host reaches MASTER_ADDR (on rank 0's host: MASTER_ADDR itself), never to all interfaces. kAuto is, for
+/// the world and every group made from it, kShm where all its ranks run on one host and DS_SHM=0 is not set,
+/// else kGloo, while engine and models compute on the CPU. kShm passes tensors through memory that the ranks
+/// share; where they have none in common, it is an Error. A world of one opens no socket.
+/// With Gloo and kShm, SIGPIPE is ignored from then on unless the program handles it: a dead peer must be an
+/// Error.
 GroupPtr init_world(const Rendezvous& rendezvous, Backend backend = Backend::kAuto);
 
 }  // namespace deepspeed::comm

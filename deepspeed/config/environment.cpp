@@ -12,6 +12,8 @@ const std::vector<Variable>& variables() {
       {"MASTER_ADDR", "", "Where rank 0 waits for the others; the launcher sets it.", true},
       {"MASTER_PORT", "", "And on which port.", true},
       {"DEEPSPEED_TIMEOUT", "10", "Minutes that a collective may take before the run is given up.", true},
+      {"DS_SHM", "1", "0: ranks of one host exchange tensors over Gloo's sockets, not through shared memory.",
+       true},
       {"OMP_NUM_THREADS", "",
        "Threads of one rank; without it the cores are shared between the ranks of a machine.", true},
       {"DS_ACCELERATOR", "", "cpu or cuda: what the launcher counts as slots.", true},

@@ -8,11 +8,12 @@
 #include <thread>
 
 #include "deepspeed/base/error.h"
-#include "deepspeed/comm/group.h"
-#include "deepspeed/comm/ranks.h"
+#include "tests/comm/over_backends.h"
 
 namespace deepspeed::comm {
 namespace {
+
+class Collectives : public OverBackends {};
 
 using Tensors = std::vector<at::Tensor>;
 
@@ -39,7 +40,7 @@ std::string show(const at::Tensor& t) {
 
 // Worlds of one, two, an odd number of ranks, and more ranks than the shortest tensor has elements.
 void on_worlds(const std::function<void(GroupPtr)>& body) {
-  for (const int size : {1, 2, 3, 5}) run_ranks(size, body);
+  for (const int size : {1, 2, 3, 5}) run_here(size, body);
 }
 
 // body(group, dtype, length) on every rank of every world: no elements, one, fewer than ranks divide, many.
@@ -97,7 +98,7 @@ std::vector<ReduceOp> ops_of(at::ScalarType dtype) {
   return ops;
 }
 
-TEST(Collectives, AllReduceCombinesAllRanks) {
+TEST_P(Collectives, AllReduceCombinesAllRanks) {
   for_all([](Group& group, at::ScalarType dtype, int64_t length) {
     const auto all = contributions(group.size(), length, dtype);
     for (const auto op : ops_of(dtype)) {
@@ -108,7 +109,7 @@ TEST(Collectives, AllReduceCombinesAllRanks) {
   });
 }
 
-TEST(Collectives, CoalescedAllReduceKeepsEachTensorsShape) {
+TEST_P(Collectives, CoalescedAllReduceKeepsEachTensorsShape) {
   for_all([](Group& group, at::ScalarType dtype, int64_t length) {
     const auto all = contributions(group.size(), length, dtype);
     Tensors mine{all[group.rank()].clone().view({1, length}), all[group.rank()].neg()};
@@ -118,7 +119,7 @@ TEST(Collectives, CoalescedAllReduceKeepsEachTensorsShape) {
   });
 }
 
-TEST(Collectives, BroadcastAndReduceReachTheRoot) {
+TEST_P(Collectives, BroadcastAndReduceReachTheRoot) {
   for_all([](Group& group, at::ScalarType dtype, int64_t length) {
     const auto all = contributions(group.size(), length, dtype);
     for (int root = 0; root < group.size(); ++root) {
@@ -136,7 +137,7 @@ TEST(Collectives, BroadcastAndReduceReachTheRoot) {
   });
 }
 
-TEST(Collectives, AllGatherOrdersByRank) {
+TEST_P(Collectives, AllGatherOrdersByRank) {
   for_all([](Group& group, at::ScalarType dtype, int64_t length) {
     const auto all = contributions(group.size(), length, dtype);
     auto output = at::zeros({group.size() * length}, dtype);
@@ -149,7 +150,7 @@ TEST(Collectives, AllGatherOrdersByRank) {
   });
 }
 
-TEST(Collectives, AllGatherTakesAnotherLengthFromEachRank) {
+TEST_P(Collectives, AllGatherTakesAnotherLengthFromEachRank) {
   for_all([](Group& group, at::ScalarType dtype, int64_t length) {
     Tensors outputs, expected;
     for (int r = 0; r < group.size(); ++r) {
@@ -161,7 +162,7 @@ TEST(Collectives, AllGatherTakesAnotherLengthFromEachRank) {
   });
 }
 
-TEST(Collectives, ReduceScatterGivesEachRankItsSlice) {
+TEST_P(Collectives, ReduceScatterGivesEachRankItsSlice) {
   for_all([](Group& group, at::ScalarType dtype, int64_t length) {
     const auto all = contributions(group.size(), length * group.size(), dtype);
     for (const auto op : ops_of(dtype)) {
@@ -178,7 +179,7 @@ TEST(Collectives, ReduceScatterGivesEachRankItsSlice) {
   });
 }
 
-TEST(Collectives, UnevenReduceScatterFollowsTheSplits) {
+TEST_P(Collectives, UnevenReduceScatterFollowsTheSplits) {
   for_all([](Group& group, at::ScalarType dtype, int64_t length) {
     std::vector<int64_t> splits;
     for (int r = 0; r < group.size(); ++r) splits.push_back(r == 0 ? 0 : length + r);
@@ -197,7 +198,7 @@ TEST(Collectives, UnevenReduceScatterFollowsTheSplits) {
   });
 }
 
-TEST(Collectives, CoalescedGatherAndScatterEqualSingleOnes) {
+TEST_P(Collectives, CoalescedGatherAndScatterEqualSingleOnes) {
   for_all([](Group& group, at::ScalarType dtype, int64_t length) {
     const auto all = contributions(group.size(), length * group.size(), dtype);
     Tensors slices{at::zeros({length}, dtype), at::zeros({length}, dtype)};
@@ -217,7 +218,7 @@ at::Tensor parcel(int from, int to, int64_t length, at::ScalarType dtype) {
   return numbers(from * 10 + to, rows * 3, dtype).view({rows, 3});
 }
 
-TEST(Collectives, AllToAllDeliversEveryParcel) {
+TEST_P(Collectives, AllToAllDeliversEveryParcel) {
   for_all([](Group& group, at::ScalarType dtype, int64_t length) {
     Tensors sent, expected, received;
     std::vector<int64_t> input_splits, output_splits;
@@ -241,7 +242,7 @@ TEST(Collectives, AllToAllDeliversEveryParcel) {
   });
 }
 
-TEST(Collectives, GatherAndScatterAreInverse) {
+TEST_P(Collectives, GatherAndScatterAreInverse) {
   for_all([](Group& group, at::ScalarType dtype, int64_t length) {
     const int root = group.size() - 1;
     const auto mine = numbers(group.rank(), length + group.rank(), dtype);
@@ -259,7 +260,7 @@ TEST(Collectives, GatherAndScatterAreInverse) {
   });
 }
 
-TEST(Collectives, AsynchronousWorkIsWaitedForInAnyOrder) {
+TEST_P(Collectives, AsynchronousWorkIsWaitedForInAnyOrder) {
   on_worlds([](GroupPtr group) {
     const int n = 20;
     Tensors sums;
@@ -282,7 +283,7 @@ TEST(Collectives, AsynchronousWorkIsWaitedForInAnyOrder) {
   });
 }
 
-TEST(Collectives, TheTransportWorksWhileTheCallerDoesSomethingElse) {
+TEST_P(Collectives, TheTransportWorksWhileTheCallerDoesSomethingElse) {
   on_worlds([](GroupPtr group) {
     auto t = at::ones({100000});
     auto gathered = at::zeros({group->size() * 1000});
@@ -301,7 +302,7 @@ TEST(Collectives, TheTransportWorksWhileTheCallerDoesSomethingElse) {
   });
 }
 
-TEST(Collectives, CoalescedScopeCompletesEverythingAtItsEnd) {
+TEST_P(Collectives, CoalescedScopeCompletesEverythingAtItsEnd) {
   on_worlds([](GroupPtr group) {
     auto a = at::ones({10}), b = at::ones({5});
     auto gathered = at::zeros({group->size() * 5});
@@ -317,8 +318,8 @@ TEST(Collectives, CoalescedScopeCompletesEverythingAtItsEnd) {
 }
 
 // More ranks are added in another order by Gloo's ring.
-TEST(Collectives, ReduceScatterAndAllReduceGiveTheSameBitsOnTwoRanks) {
-  run_ranks(2, [](GroupPtr group) {
+TEST_P(Collectives, ReduceScatterAndAllReduceGiveTheSameBitsOnTwoRanks) {
+  run_here(2, [](GroupPtr group) {
     for (const auto dtype : {at::kFloat, at::kDouble, at::kBFloat16, at::kHalf}) {
       for (const auto op : {ReduceOp::kSum, ReduceOp::kAvg}) {
         const int64_t length = 100003;
@@ -334,7 +335,7 @@ TEST(Collectives, ReduceScatterAndAllReduceGiveTheSameBitsOnTwoRanks) {
   });
 }
 
-TEST(Collectives, SixteenBitReduceScatterRoundsOnce) {
+TEST_P(Collectives, SixteenBitReduceScatterRoundsOnce) {
   on_worlds([](GroupPtr group) {
     const int64_t length = 5000;
     auto exact = at::zeros({length}, at::kFloat);
@@ -347,7 +348,7 @@ TEST(Collectives, SixteenBitReduceScatterRoundsOnce) {
   });
 }
 
-TEST(Collectives, EveryRankHoldsTheSameSum) {
+TEST_P(Collectives, EveryRankHoldsTheSameSum) {
   on_worlds([](GroupPtr group) {
     for (const auto dtype : {at::kFloat, at::kBFloat16}) {
       auto sum = fractions(group->rank(), 4099, dtype);
@@ -359,7 +360,7 @@ TEST(Collectives, EveryRankHoldsTheSameSum) {
   });
 }
 
-TEST(Collectives, MovementWorksForDtypesThatGlooDoesNotKnow) {
+TEST_P(Collectives, MovementWorksForDtypesThatGlooDoesNotKnow) {
   on_worlds([](GroupPtr group) {
     auto flags = at::zeros({3}, at::kBool);
     if (group->rank() == 0) flags.fill_(true);
@@ -374,7 +375,7 @@ TEST(Collectives, MovementWorksForDtypesThatGlooDoesNotKnow) {
   });
 }
 
-TEST(Collectives, LeavesThatRequireGradientsMayBeBroadcast) {
+TEST_P(Collectives, LeavesThatRequireGradientsMayBeBroadcast) {
   on_worlds([](GroupPtr group) {
     auto leaf = at::full({4}, static_cast<double>(group->rank())).requires_grad_();
     group->broadcast(leaf, group->size() - 1);
@@ -382,6 +383,8 @@ TEST(Collectives, LeavesThatRequireGradientsMayBeBroadcast) {
     EXPECT_TRUE(leaf.is_leaf());
   });
 }
+
+INSTANTIATE_TEST_SUITE_P(, Collectives, kCpuBackends, backend_name);
 
 }  // namespace
 }  // namespace deepspeed::comm

@@ -9,10 +9,12 @@
 #include <regex>
 
 #include "deepspeed/base/error.h"
-#include "deepspeed/comm/ranks.h"
+#include "tests/comm/over_backends.h"
 
 namespace deepspeed::comm {
 namespace {
+
+class Failure : public OverBackends {};
 
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
@@ -35,8 +37,8 @@ double seconds_since(steady_clock::time_point start) {
   return std::chrono::duration<double>(steady_clock::now() - start).count();
 }
 
-TEST(Failure, ATimeoutNamesOperationGroupAndRank) {
-  run_ranks(2, [](GroupPtr world) {
+TEST_P(Failure, ATimeoutNamesOperationGroupAndRank) {
+  run_here(2, [](GroupPtr world) {
     auto group = world->new_group({0, 1}, "pair");
     auto t = at::ones({8});
     group->all_reduce(t);
@@ -52,9 +54,9 @@ TEST(Failure, ATimeoutNamesOperationGroupAndRank) {
   });
 }
 
-TEST(Failure, AnAsynchronousTimeoutIsReportedByWaitEachTime) {
+TEST_P(Failure, AnAsynchronousTimeoutIsReportedByWaitEachTime) {
   std::latch reported(1);
-  run_ranks(2, [&](GroupPtr world) {
+  run_here(2, [&](GroupPtr world) {
     auto group = world->new_group({0, 1});
     if (world->rank() == 1) return reported.wait();
     group->set_timeout(milliseconds(200));
@@ -67,12 +69,12 @@ TEST(Failure, AnAsynchronousTimeoutIsReportedByWaitEachTime) {
   });
 }
 
-TEST(Failure, ALostPeerIsAnErrorAtOnce) {
+TEST_P(Failure, ALostPeerIsAnErrorAtOnce) {
   for (const bool exchange : {false, true}) {
     const auto start = steady_clock::now();
     std::atomic<int> told = 0;
     const auto text = message_of([&] {
-      run_ranks(3, [&](GroupPtr group) {
+      run_here(3, [&](GroupPtr group) {
         if (group->rank() == 1) base::fail("rank 1 ran out of luck");
         auto t = at::ones({3 * 100000}), out = at::zeros({100000});
         try {
@@ -91,48 +93,48 @@ TEST(Failure, ALostPeerIsAnErrorAtOnce) {
   }
 }
 
-TEST(Failure, RanksThatWaitInDifferentGroupsAreAllReleased) {
+TEST_P(Failure, RanksThatWaitInDifferentGroupsAreAllReleased) {
   const auto start = steady_clock::now();
-  EXPECT_THROW(run_ranks(2,
-                         [](GroupPtr world) {
-                           auto a = world->new_group({0, 1}, "a"), b = world->new_group({0, 1}, "b");
-                           if (world->rank() == 1) {
-                             b->barrier();  // rank 0 never comes
-                             return;
-                           }
-                           auto t = at::ones({10});
-                           auto pending = a->all_reduce(t, ReduceOp::kSum, true);  // rank 1 never comes
-                           base::fail("rank 0 fails with work under way");
-                         }),
+  EXPECT_THROW(run_here(2,
+                        [](GroupPtr world) {
+                          auto a = world->new_group({0, 1}, "a"), b = world->new_group({0, 1}, "b");
+                          if (world->rank() == 1) {
+                            b->barrier();  // rank 0 never comes
+                            return;
+                          }
+                          auto t = at::ones({10});
+                          auto pending = a->all_reduce(t, ReduceOp::kSum, true);  // rank 1 never comes
+                          base::fail("rank 0 fails with work under way");
+                        }),
                base::Error);
   EXPECT_LT(seconds_since(start), 5);
 }
 
-TEST(Failure, ARankThatFailsWhileGroupsAreMadeReleasesTheOthers) {
+TEST_P(Failure, ARankThatFailsWhileGroupsAreMadeReleasesTheOthers) {
   const auto start = steady_clock::now();
-  EXPECT_THROW(run_ranks(2,
-                         [](GroupPtr world) {
-                           if (world->rank() == 0) base::fail("no group for rank 0");
-                           world->new_group({0, 1});
-                         }),
+  EXPECT_THROW(run_here(2,
+                        [](GroupPtr world) {
+                          if (world->rank() == 0) base::fail("no group for rank 0");
+                          world->new_group({0, 1});
+                        }),
                base::Error);
   EXPECT_LT(seconds_since(start), 5);
 }
 
-TEST(Failure, OperationsOnAClosedWorldSaySo) {
+TEST_P(Failure, OperationsOnAClosedWorldSaySo) {
   GroupPtr kept;
-  EXPECT_THROW(run_ranks(2,
-                         [&](GroupPtr world) {
-                           if (world->rank() == 0) {
-                             kept = world;
-                             base::fail("gone");
-                           }
-                         }),
+  EXPECT_THROW(run_here(2,
+                        [&](GroupPtr world) {
+                          if (world->rank() == 0) {
+                            kept = world;
+                            base::fail("gone");
+                          }
+                        }),
                base::Error);
   EXPECT_THAT(message_of([&] { kept->barrier(); }), HasSubstr("closed"));
 }
 
-TEST(Failure, MisuseIsOneClearLine) {
+TEST_P(Failure, MisuseIsOneClearLine) {
   auto group = single_group();
   auto t = at::ones({4}), grid = at::ones({4, 4});
   const auto says = [&](const std::string& part, const std::function<void()>& body) {
@@ -157,6 +159,8 @@ TEST(Failure, MisuseIsOneClearLine) {
   EXPECT_THAT(message_of([&] { group->new_group({1}); }), HasSubstr("rank 1 is not in 0 ... 0"));
   EXPECT_THAT(message_of([&] { group->new_group({0, 0}); }), HasSubstr("twice"));
 }
+
+INSTANTIATE_TEST_SUITE_P(, Failure, kCpuBackends, backend_name);
 
 }  // namespace
 }  // namespace deepspeed::comm

@@ -7,16 +7,19 @@
 #include <thread>
 
 #include "deepspeed/base/error.h"
-#include "deepspeed/comm/ranks.h"
+#include "tests/comm/over_backends.h"
 
 namespace deepspeed::comm {
 namespace {
 
+class Messages : public OverBackends {};
+class Groups : public OverBackends {};
+
 using ::testing::ElementsAre;
 using ::testing::IsNull;
 
-TEST(Messages, SentTensorsArriveByTag) {
-  run_ranks(2, [](GroupPtr group) {
+TEST_P(Messages, SentTensorsArriveByTag) {
+  run_here(2, [](GroupPtr group) {
     auto a = at::full({3}, 1.0), b = at::full({4}, 2.0), empty = at::zeros({0});
     if (group->rank() == 0) {
       group->send(a, 1, 7);
@@ -35,8 +38,8 @@ TEST(Messages, SentTensorsArriveByTag) {
   });
 }
 
-TEST(Messages, ABatchOfSendsAndReceivesMakesARing) {
-  run_ranks(3, [](GroupPtr group) {
+TEST_P(Messages, ABatchOfSendsAndReceivesMakesARing) {
+  run_here(3, [](GroupPtr group) {
     auto mine = at::full({1000}, static_cast<double>(group->rank())), left = at::zeros({1000});
     const int n = group->size(), r = group->rank();
     auto works = group->batch_isend_irecv(
@@ -46,9 +49,9 @@ TEST(Messages, ABatchOfSendsAndReceivesMakesARing) {
   });
 }
 
-TEST(Messages, BarrierHoldsEveryoneUntilTheLastArrives) {
+TEST_P(Messages, BarrierHoldsEveryoneUntilTheLastArrives) {
   std::atomic<int> arrived = 0;
-  run_ranks(3, [&](GroupPtr group) {
+  run_here(3, [&](GroupPtr group) {
     std::this_thread::sleep_for(std::chrono::milliseconds(20 * group->rank()));
     ++arrived;
     group->barrier();
@@ -58,9 +61,9 @@ TEST(Messages, BarrierHoldsEveryoneUntilTheLastArrives) {
   });
 }
 
-TEST(Messages, MonitoredBarrierNamesTheMissingRanksOnEveryRank) {
+TEST_P(Messages, MonitoredBarrierNamesTheMissingRanksOnEveryRank) {
   std::atomic<int> told = 0;
-  run_ranks(4, [&](GroupPtr group) {
+  run_here(4, [&](GroupPtr group) {
     if (group->rank() != 1 && group->rank() != 3) {
       try {
         group->monitored_barrier(std::chrono::milliseconds(700));
@@ -75,8 +78,8 @@ TEST(Messages, MonitoredBarrierNamesTheMissingRanksOnEveryRank) {
   EXPECT_EQ(told, 2);
 }
 
-TEST(Messages, ByteStringsOfAnyLengthAreShared) {
-  run_ranks(3, [](GroupPtr group) {
+TEST_P(Messages, ByteStringsOfAnyLengthAreShared) {
+  run_here(3, [](GroupPtr group) {
     const std::string mine =
         std::string(static_cast<size_t>(group->rank()) * 1000, 'x') + std::string(1, '\0');
     const auto all = group->all_gather_object(group->rank() == 1 ? std::string() : mine);
@@ -92,8 +95,8 @@ TEST(Messages, ByteStringsOfAnyLengthAreShared) {
   });
 }
 
-TEST(Groups, SubgroupsNumberTheirMembersInTheGivenOrder) {
-  run_ranks(4, [](GroupPtr world) {
+TEST_P(Groups, SubgroupsNumberTheirMembersInTheGivenOrder) {
+  run_here(4, [](GroupPtr world) {
     auto odd = world->new_group({3, 1}, "odd");
     auto even = world->new_group({0, 2});
     auto lone = world->new_group({2});
@@ -122,14 +125,14 @@ TEST(Groups, SubgroupsNumberTheirMembersInTheGivenOrder) {
   });
 }
 
-TEST(Groups, ARankMayLeaveWithoutHavingSaidAnything) {
+TEST_P(Groups, ARankMayLeaveWithoutHavingSaidAnything) {
   for (int i = 0; i < 20; ++i) {
-    run_ranks(3, [](GroupPtr world) { world->new_group({2, 0}); });
+    run_here(3, [](GroupPtr world) { world->new_group({2, 0}); });
   }
 }
 
-TEST(Groups, DisjointGroupsMayBeMadeByOneCallEach) {
-  run_ranks(4, [](GroupPtr world) {
+TEST_P(Groups, DisjointGroupsMayBeMadeByOneCallEach) {
+  run_here(4, [](GroupPtr world) {
     // Each rank names only its own half, as DeepSpeed's users do when every rank computes its own list.
     const int half = world->rank() / 2;
     auto mine = world->new_group({2 * half, 2 * half + 1});
@@ -139,7 +142,7 @@ TEST(Groups, DisjointGroupsMayBeMadeByOneCallEach) {
   });
 }
 
-TEST(Groups, OneRankNeedsNoNetwork) {
+TEST_P(Groups, OneRankNeedsNoNetwork) {
   auto group = single_group();
   auto t = at::arange(4, at::kFloat);
   group->all_reduce(t, ReduceOp::kAvg);
@@ -151,6 +154,9 @@ TEST(Groups, OneRankNeedsNoNetwork) {
   group->monitored_barrier(std::chrono::milliseconds(1));
   EXPECT_THROW(group->send(t, 0), base::Error);
 }
+
+INSTANTIATE_TEST_SUITE_P(, Messages, kCpuBackends, backend_name);
+INSTANTIATE_TEST_SUITE_P(, Groups, kCpuBackends, backend_name);
 
 }  // namespace
 }  // namespace deepspeed::comm
