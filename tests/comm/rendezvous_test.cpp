@@ -185,6 +185,7 @@ TEST_F(Environment, BadValuesAreNamed) {
 TEST(Rendezvous, BackendNamesAreChecked) {
   EXPECT_EQ(parse_backend(""), Backend::kAuto);
   EXPECT_EQ(parse_backend("gloo"), Backend::kGloo);
+  EXPECT_EQ(parse_backend("shm"), Backend::kShm);
   EXPECT_EQ(parse_backend("nccl"), Backend::kNccl);
   EXPECT_THAT(message_of([] { parse_backend("mpi"); }), HasSubstr("'mpi'"));
 }
