@@ -49,7 +49,7 @@ def parse():
     parser.add_argument("--warmup", type=int, default=3, help="first steps of a run that do not count")
     parser.add_argument("--starts", type=int, default=5, help="warm starts of each side, and one more that is discarded; 0: none")
     parser.add_argument("--accumulation", type=int, default=1, help="for deepspeed alone")
-    parser.add_argument("--bin", type=pathlib.Path, default=ROOT / "build/release/bin")
+    parser.add_argument("--bin", type=lambda path: pathlib.Path(path).resolve(), default=ROOT / "build/release/bin")
     parser.add_argument("--json", action="store_true", help="one JSON object a row")
     return parser.parse_args()
 
