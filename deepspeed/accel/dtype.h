@@ -19,4 +19,10 @@ constexpr at::ScalarType scalar_type(config::DataType type) {
   return at::kFloat;
 }
 
+/// "fp32", "fp16" or "bf16", as configuration files and people call them.
+constexpr const char* short_name(at::ScalarType type) {
+  if (type == at::kHalf) return "fp16";
+  return type == at::kBFloat16 ? "bf16" : "fp32";
+}
+
 }  // namespace deepspeed::accel

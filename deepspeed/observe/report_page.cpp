@@ -32,7 +32,7 @@ h2{font-size:1rem;margin:0}
 figure{margin:0;padding:12px;background:var(--card);border:1px solid var(--edge);border-radius:8px;min-width:0}
 figcaption{display:flex;flex-wrap:wrap;justify-content:space-between;align-items:baseline;gap:0 12px;margin-bottom:6px}
 figcaption span{color:var(--dim);font-variant-numeric:tabular-nums}
-svg{display:block;width:100%;height:auto}
+svg{display:block;width:100%;height:auto;overflow:visible}
 .grid{stroke:var(--edge);fill:none}.axis{stroke:var(--dim);fill:none}
 .line,.raw{stroke:var(--line);fill:none;stroke-linejoin:round;stroke-linecap:round}
 .line{stroke-width:1.6}.raw{stroke-width:1;opacity:.35}.dot{fill:var(--dot)}
