@@ -17,6 +17,7 @@
 
 #include "deepspeed/base/error.h"
 #include "deepspeed/comm/socket.h"
+#include "tests/comm/local_rendezvous.h"
 
 namespace deepspeed::comm {
 namespace {
@@ -36,17 +37,6 @@ std::string message_of(const std::function<void()>& body) {
   }
   ADD_FAILURE() << "nothing was thrown";
   return "";
-}
-
-Rendezvous local(int rank, int size, int port, int fd = -1) {
-  Rendezvous r;
-  r.rank = r.local_rank = rank;
-  r.world_size = r.local_world_size = size;
-  r.master_addr = "127.0.0.1";
-  r.master_port = port;
-  r.listen_fd = rank == 0 ? fd : -1;
-  r.timeout = std::chrono::seconds(20);
-  return r;
 }
 
 int free_port() {
@@ -191,19 +181,19 @@ TEST(Rendezvous, BackendNamesAreChecked) {
 }
 
 TEST(Rendezvous, ImpossibleWorldsAreRefused) {
-  auto r = local(2, 2, 29500);
+  auto r = local_rendezvous(2, 2, 29500);
   EXPECT_THAT(message_of([&] { init_world(r, Backend::kGloo); }),
               HasSubstr("RANK 2 is not in 0 ... WORLD_SIZE - 1"));
-  r = local(0, 2, 0);
+  r = local_rendezvous(0, 2, 0);
   EXPECT_THAT(message_of([&] { init_world(r, Backend::kGloo); }), HasSubstr("MASTER_PORT 0"));
-  r = local(0, 2, 29500);
+  r = local_rendezvous(0, 2, 29500);
   r.master_addr = "no-such-host.invalid";
   EXPECT_THAT(message_of([&] { init_world(r, Backend::kGloo); }),
               HasSubstr("MASTER_ADDR 'no-such-host.invalid' cannot be resolved"));
   r.master_addr = "203.0.113.7";  // a documentation address: never this host's
   EXPECT_THAT(message_of([&] { init_world(r, Backend::kGloo); }),
               HasSubstr("203.0.113.7 is no address of this host"));
-  r = local(0, 2, 29500, 0);
+  r = local_rendezvous(0, 2, 29500, 0);
   r.listen_fd = STDIN_FILENO;
   EXPECT_THAT(message_of([&] { init_world(r, Backend::kGloo); }),
               HasSubstr("DS_RENDEZVOUS_FD=0 is not a listening"));
@@ -212,7 +202,7 @@ TEST(Rendezvous, ImpossibleWorldsAreRefused) {
 TEST(Rendezvous, APortInUseIsNamed) {
   const int fd = listen_on("127.0.0.1", 0);
   const int port = listening_port(fd);
-  EXPECT_THAT(message_of([&] { init_world(local(0, 2, port), Backend::kGloo); }),
+  EXPECT_THAT(message_of([&] { init_world(local_rendezvous(0, 2, port), Backend::kGloo); }),
               AllOf(HasSubstr("port " + std::to_string(port)), HasSubstr("already in use")));
   close(fd);
 }
@@ -220,20 +210,22 @@ TEST(Rendezvous, APortInUseIsNamed) {
 TEST(Rendezvous, AnInheritedSocketMustMatchMasterPort) {
   const int fd = listen_on("127.0.0.1", 0);
   const int port = listening_port(fd);
-  EXPECT_THAT(message_of([&] { init_world(local(0, 2, port == 29500 ? 29501 : 29500, fd), Backend::kGloo); }),
+  EXPECT_THAT(message_of([&] {
+                init_world(local_rendezvous(0, 2, port == 29500 ? 29501 : 29500, fd), Backend::kGloo);
+              }),
               HasSubstr("listens on port " + std::to_string(port)));
   close(fd);
 }
 
 TEST(Rendezvous, MissingRanksAreNamed) {
-  auto r = local(0, 3, free_port());
+  auto r = local_rendezvous(0, 3, free_port());
   r.timeout = milliseconds(200);
   EXPECT_THAT(message_of([&] { init_world(r, Backend::kGloo); }),
               HasSubstr("ranks 1, 2 of 3 did not arrive within 0.2 s"));
 }
 
 TEST(Rendezvous, AnAbsentRankZeroIsNamed) {
-  auto r = local(1, 2, free_port());
+  auto r = local_rendezvous(1, 2, free_port());
   r.timeout = milliseconds(300);
   EXPECT_THAT(message_of([&] { init_world(r, Backend::kGloo); }),
               HasSubstr("rank 1 could not reach rank 0 at 127.0.0.1"));
@@ -246,7 +238,7 @@ TEST(Rendezvous, RanksThatDisagreeAboutTheWorldAreTold) {
   std::vector<std::jthread> threads;
   for (int rank = 0; rank < 2; ++rank) {
     threads.emplace_back([&texts, rank, port, fd] {
-      auto r = local(rank, rank == 0 ? 2 : 3, port, fd);
+      auto r = local_rendezvous(rank, rank == 0 ? 2 : 3, port, fd);
       r.timeout = milliseconds(1500);
       texts[rank] = message_of([&] { init_world(r, Backend::kGloo); });
     });
@@ -266,13 +258,13 @@ TEST(Rendezvous, ARankThatExistsTwiceIsTold) {
   for (auto& text : texts) {
     threads.emplace_back([&text, port] {
       try {
-        init_world(local(1, 2, port), Backend::kGloo);
+        init_world(local_rendezvous(1, 2, port), Backend::kGloo);
       } catch (const base::Error& error) {
         text = error.what();
       }
     });
   }
-  auto world = init_world(local(0, 2, port, fd), Backend::kGloo);
+  auto world = init_world(local_rendezvous(0, 2, port, fd), Backend::kGloo);
   for (auto& thread : threads) thread.join();
   EXPECT_THAT(texts, ::testing::UnorderedElementsAre("", "two processes have RANK 1"));
 }
@@ -308,7 +300,7 @@ TEST(Rendezvous, ListensOnLoopbackAloneWhenTheJobIsLocal) {
   std::vector<std::jthread> threads;
   for (int rank = 0; rank < 2; ++rank) {
     threads.emplace_back([=] {
-      auto world = init_world(local(rank, 2, port, fd), Backend::kGloo);
+      auto world = init_world(local_rendezvous(rank, 2, port, fd), Backend::kGloo);
       auto t = at::ones({4});
       world->all_reduce(t);
       EXPECT_EQ(t[0].item<float>(), 2);
@@ -337,7 +329,7 @@ TEST(Rendezvous, AHostNameIsAsGoodAsAnAddress) {
   std::vector<std::jthread> threads;
   for (int rank = 0; rank < 2; ++rank) {
     threads.emplace_back([=] {
-      auto r = local(rank, 2, port);
+      auto r = local_rendezvous(rank, 2, port);
       r.master_addr = "localhost";
       auto world = init_world(r, Backend::kAuto);
       EXPECT_EQ(world->all_gather_object(std::to_string(rank)), (std::vector<std::string>{"0", "1"}));
@@ -354,14 +346,14 @@ TEST(Rendezvous, AKilledProcessIsAnErrorAtItsPeerAtOnce) {
   if (child == 0) {
     close(fd);
     try {
-      auto world = init_world(local(1, 2, port), Backend::kGloo);
+      auto world = init_world(local_rendezvous(1, 2, port), Backend::kGloo);
       world->barrier();
       kill(getpid(), SIGKILL);
     } catch (...) {
       _exit(1);
     }
   }
-  auto world = init_world(local(0, 2, port, fd), Backend::kGloo);
+  auto world = init_world(local_rendezvous(0, 2, port, fd), Backend::kGloo);
   world->barrier();
   const auto start = steady_clock::now();
   auto t = at::ones({1 << 20});
@@ -382,7 +374,7 @@ TEST(Rendezvous, NcclIsRefusedWhereItWasNotBuilt) {
 #ifdef USE_C10D_NCCL
   GTEST_SKIP() << "NCCL is built in";
 #endif
-  EXPECT_THAT(message_of([] { init_world(local(0, 2, 29500), Backend::kNccl); }),
+  EXPECT_THAT(message_of([] { init_world(local_rendezvous(0, 2, 29500), Backend::kNccl); }),
               HasSubstr("not available in this build"));
 }
 

@@ -15,6 +15,7 @@
 #include "deepspeed/comm/ranks.h"
 #include "deepspeed/comm/shm_memory.h"
 #include "deepspeed/comm/socket.h"
+#include "tests/comm/local_rendezvous.h"
 
 namespace deepspeed::comm {
 namespace {
@@ -163,17 +164,6 @@ TEST(Shm, MemoryOfAnotherHostOrLifeIsRefused) {
   EXPECT_THAT(message_of([&] { SharedMemory::open("none"); }), HasSubstr("does not describe"));
 }
 
-Rendezvous local(int rank, int size, int port, int fd) {
-  Rendezvous r;
-  r.rank = r.local_rank = rank;
-  r.world_size = r.local_world_size = size;
-  r.master_addr = "127.0.0.1";
-  r.master_port = port;
-  r.listen_fd = rank == 0 ? fd : -1;
-  r.timeout = std::chrono::seconds(20);
-  return r;
-}
-
 // Rank 0 here, the others as processes that run `body` and then kill themselves.
 void with_processes(int size, Backend backend, const std::function<void(GroupPtr)>& here,
                     const std::function<void(GroupPtr)>& there) {
@@ -186,7 +176,7 @@ void with_processes(int size, Backend backend, const std::function<void(GroupPtr
     if (child == 0) {
       close(fd);
       try {
-        there(init_world(local(rank, size, port, -1), backend));
+        there(init_world(local_rendezvous(rank, size, port, -1), backend));
         kill(getpid(), SIGKILL);
       } catch (...) {
       }
@@ -194,7 +184,7 @@ void with_processes(int size, Backend backend, const std::function<void(GroupPtr
     }
     children.push_back(child);
   }
-  here(init_world(local(0, size, port, fd), backend));
+  here(init_world(local_rendezvous(0, size, port, fd), backend));
   for (const pid_t child : children) {
     int status = 0;
     ASSERT_EQ(waitpid(child, &status, 0), child);

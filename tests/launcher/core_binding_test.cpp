@@ -11,23 +11,15 @@
 #include "deepspeed/base/file.h"
 #include "deepspeed/launcher/core_list.h"
 #include "deepspeed/launcher/topology.h"
+#include "tests/launcher/errors.h"
 
 namespace deepspeed::launcher {
 namespace {
 
 using nlohmann::json;
+using test_support::error_of;
 using testing::ElementsAre;
 using testing::HasSubstr;
-
-std::string error_of(const std::function<void()>& body) {
-  try {
-    body();
-  } catch (const base::Error& error) {
-    EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos);
-    return error.what();
-  }
-  return "";
-}
 
 std::vector<NumaNode> nodes_of(const json& lists) {
   std::vector<NumaNode> nodes;

@@ -20,6 +20,7 @@ namespace fs = std::filesystem;
 using test_support::Command;
 using test_support::CommandResult;
 using test_support::run_command;
+using test_support::sorted_lines;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -33,14 +34,6 @@ CommandResult run_ranks(int ranks, const std::string& script, std::vector<std::s
   argv.insert(argv.end(), flags.begin(), flags.end());
   argv.insert(argv.end(), {"bash", "-c", script});
   return run_command(argv);
-}
-
-std::vector<std::string> sorted_lines(const std::string& text) {
-  std::vector<std::string> lines;
-  std::istringstream in(text);
-  for (std::string line; std::getline(in, line);) lines.push_back(line);
-  std::ranges::sort(lines);
-  return lines;
 }
 
 TEST(Launch, EveryRankRunsOnceWithItsEnvironment) {

@@ -22,20 +22,13 @@ using test_support::Command;
 using test_support::kOpenMpiAsRoot;
 using test_support::mpirun_of;
 using test_support::run_command;
+using test_support::sorted_lines;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 const std::string kDeepspeed = DS_BIN_DIR "/deepspeed";
 const std::string kHelper = DS_BIN_DIR "/launcher_rank_helper";
-
-std::vector<std::string> sorted_lines(const std::string& text) {
-  std::vector<std::string> lines;
-  std::istringstream in(text);
-  for (std::string line; std::getline(in, line);) lines.push_back(line);
-  std::ranges::sort(lines);
-  return lines;
-}
 
 class Runner : public testing::Test {
  protected:

@@ -10,26 +10,18 @@
 #include "deepspeed/base/file.h"
 #include "deepspeed/launcher/core_list.h"
 #include "deepspeed/launcher/shell_words.h"
+#include "tests/launcher/errors.h"
 
 namespace deepspeed::launcher {
 namespace {
 
 using nlohmann::json;
 using nlohmann::ordered_json;
+using test_support::error_of;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::Pair;
 using Words = std::vector<std::string>;
-
-std::string error_of(const std::function<void()>& body) {
-  try {
-    body();
-  } catch (const base::Error& error) {
-    EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos);
-    return error.what();
-  }
-  return "";
-}
 
 LaunchOptions options_of(const ordered_json& asked) {
   LaunchOptions o;

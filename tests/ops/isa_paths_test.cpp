@@ -1,6 +1,7 @@
 // Every instruction set's kernel against the plain one, and the random words bit for bit.
 #include <gmock/gmock.h>
 
+#include <functional>
 #include <vector>
 
 #include "deepspeed/accel/rng.h"
@@ -102,75 +103,47 @@ void expect_near(const std::vector<float>& a, const std::vector<float>& b, float
   for (size_t i = 0; i < a.size(); ++i) ASSERT_NEAR(a[i], b[i], tolerance) << i;
 }
 
+// Every path gives what the first present one gives for the same arguments, forward and backward.
+void expect_attention_agrees(const std::function<void(AttentionArgs&)>& prepare) {
+  Buffers first;
+  bool have_first = false;
+  for (const Path& path : paths()) {
+    if (!path.present) continue;
+    Buffers s;
+    AttentionArgs a = s.args();
+    prepare(a);
+    std::vector<float> scratch(
+        static_cast<size_t>(path.attention.forward_scratch(a) + path.attention.backward_scratch(a)));
+    path.attention.forward(a, 0, 3, scratch.data());
+    path.attention.backward(a, 0, 3, scratch.data());
+    if (!have_first) first = s;
+    have_first = true;
+    expect_near(s.out, first.out, 2e-6f);
+    expect_near(s.lse, first.lse, 2e-6f);
+    expect_near(s.gq, first.gq, 1e-5f);
+    expect_near(s.gk, first.gk, 1e-5f);
+    expect_near(s.gv, first.gv, 1e-5f);
+  }
+}
+
 TEST(IsaPaths, AttentionAgreesForwardAndBackwardWithAndWithoutLinearBiases) {
   const std::vector<float> slopes = {0.5f, 0.25f, 0.002f};
-  for (const float* alibi : {static_cast<const float*>(nullptr), slopes.data()}) {
-    Buffers first;
-    bool have_first = false;
-    for (const Path& path : paths()) {
-      if (!path.present) continue;
-      Buffers s;
-      AttentionArgs a = s.args();
-      a.alibi_slopes = alibi;
-      std::vector<float> scratch(
-          static_cast<size_t>(path.attention.forward_scratch(a) + path.attention.backward_scratch(a)));
-      path.attention.forward(a, 0, 3, scratch.data());
-      path.attention.backward(a, 0, 3, scratch.data());
-      if (!have_first) first = s;
-      have_first = true;
-      expect_near(s.out, first.out, 2e-6f);
-      expect_near(s.lse, first.lse, 2e-6f);
-      expect_near(s.gq, first.gq, 1e-5f);
-      expect_near(s.gk, first.gk, 1e-5f);
-      expect_near(s.gv, first.gv, 1e-5f);
-    }
-  }
+  for (const float* alibi : {static_cast<const float*>(nullptr), slopes.data()})
+    expect_attention_agrees([&](AttentionArgs& a) { a.alibi_slopes = alibi; });
 }
 
 TEST(IsaPaths, AttentionOfPackedDocumentsAgrees) {
   std::vector<int32_t> starts(140);
   for (size_t t = 0; t < starts.size(); ++t) starts[t] = t < 5 ? 0 : t < 60 ? 5 : t < 61 ? 60 : 61;
-  Buffers first;
-  bool have_first = false;
-  for (const Path& path : paths()) {
-    if (!path.present) continue;
-    Buffers s;
-    AttentionArgs a = s.args();
-    a.first_key = starts.data();
-    std::vector<float> scratch(
-        static_cast<size_t>(path.attention.forward_scratch(a) + path.attention.backward_scratch(a)));
-    path.attention.forward(a, 0, 3, scratch.data());
-    path.attention.backward(a, 0, 3, scratch.data());
-    if (!have_first) first = s;
-    have_first = true;
-    expect_near(s.out, first.out, 2e-6f);
-    expect_near(s.gq, first.gq, 1e-5f);
-    expect_near(s.gk, first.gk, 1e-5f);
-    expect_near(s.gv, first.gv, 1e-5f);
-  }
+  expect_attention_agrees([&](AttentionArgs& a) { a.first_key = starts.data(); });
 }
 
 TEST(IsaPaths, AttentionOfPaddedRowsAgrees) {
   const int32_t end = 77;
-  Buffers first;
-  bool have_first = false;
-  for (const Path& path : paths()) {
-    if (!path.present) continue;
-    Buffers s;
-    AttentionArgs a = s.args();
+  expect_attention_agrees([&](AttentionArgs& a) {
     a.causal = false;
     a.end_key = &end;
-    std::vector<float> scratch(
-        static_cast<size_t>(path.attention.forward_scratch(a) + path.attention.backward_scratch(a)));
-    path.attention.forward(a, 0, 3, scratch.data());
-    path.attention.backward(a, 0, 3, scratch.data());
-    if (!have_first) first = s;
-    have_first = true;
-    expect_near(s.out, first.out, 2e-6f);
-    expect_near(s.gq, first.gq, 1e-5f);
-    expect_near(s.gk, first.gk, 1e-5f);
-    expect_near(s.gv, first.gv, 1e-5f);
-  }
+  });
 }
 
 TEST(IsaPaths, RotaryAgrees) {

@@ -8,15 +8,14 @@
 #include <cstring>
 #include <filesystem>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
 #include "deepspeed/base/error.h"
 #include "deepspeed/base/file.h"
 #include "deepspeed/comm/ranks.h"
-#include "deepspeed/engine/initialize.h"
 #include "deepspeed/engine/objective.h"
 #include "deepspeed/models/encoder_heads.h"
 #include "deepspeed/models/weights.h"
+#include "tests/parity/curve.h"
 
 namespace deepspeed {
 namespace {
@@ -27,6 +26,7 @@ using models::ArchSpec;
 using models::EncoderInput;
 using models::MaskedLanguageModel;
 using models::SequenceClassifier;
+using parity::Row;
 
 const fs::path kGoldens = fs::path(DS_SOURCE_DIR) / "tests/parity/goldens";
 const fs::path kSharp = kGoldens / "models/bert-sharp";
@@ -258,11 +258,6 @@ TEST(BertWeights, AHeadThatIsMissingIsInitialisedFromTheSeedAndAnythingElseIsAnE
 
 // ---- 50-step runs
 
-struct Row {
-  double loss, lr;
-  std::optional<double> norm;
-};
-
 std::vector<Row> replay(const Json& run, const std::string& config) {
   std::vector<Row> rows;
   comm::run_ranks(run["world_size"].get<int>(), [&](comm::GroupPtr group) {
@@ -281,29 +276,15 @@ std::vector<Row> replay(const Json& run, const std::string& config) {
                     .group = group,
                     .training_data = objective->open(kGoldens / run["data"].get<std::string>()).dataset,
                     .shuffle = false});
-    for (int s = 0; s < run["steps"].get<int>(); ++s) {
-      at::Tensor mean = at::zeros({1}, at::kDouble);
-      for (int64_t g = 0; g < ready.engine->gradient_accumulation_steps(); ++g) {
-        const auto batch = ready.loader->next();
-        mean += ready.engine->backward(ready.engine->forward([&] { return objective->loss(batch); }))
-                    .to(at::kDouble) /
-                group->size();
-        ready.engine->step();
-      }
-      group->all_reduce(mean);
-      if (group->rank() == 0)
-        rows.push_back(
-            {mean.item<double>(), ready.engine->get_lr()[0], ready.engine->get_global_grad_norm()});
-    }
+    const auto mine = parity::train_curve(ready, *group, run["steps"].get<int>(),
+                                          [&](const auto& batch) { return objective->loss(batch); });
+    if (group->rank() == 0) rows = mine;
   });
   return rows;
 }
 
 std::vector<Json> expected_rows(const Json& run) {
-  std::istringstream text(base::read_text_file(kGoldens / run["expected"].get<std::string>()));
-  std::vector<Json> rows;
-  for (std::string line; std::getline(text, line);) rows.push_back(Json::parse(line));
-  return rows;
+  return parity::json_lines(kGoldens / run["expected"].get<std::string>());
 }
 
 double worst_loss(const std::vector<Row>& ours, const std::vector<Json>& theirs) {

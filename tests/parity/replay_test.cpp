@@ -4,21 +4,21 @@
 
 #include <filesystem>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
 #include "deepspeed/base/file.h"
 #include "deepspeed/comm/ranks.h"
 #include "deepspeed/data/token_dataset.h"
-#include "deepspeed/engine/initialize.h"
 #include "deepspeed/engine/parse_config.h"
 #include "deepspeed/models/decoder.h"
 #include "deepspeed/models/weights.h"
+#include "tests/parity/curve.h"
 
 namespace deepspeed {
 namespace {
 
 namespace fs = std::filesystem;
 using Json = nlohmann::json;
+using parity::Row;
 
 const fs::path kGoldens = fs::path(DS_SOURCE_DIR) / "tests/parity/goldens";
 
@@ -29,10 +29,7 @@ const Json& manifest() {
 }
 
 std::vector<Json> rows_of(const Json& run) {
-  std::istringstream text(base::read_text_file(kGoldens / run["expected"].get<std::string>()));
-  std::vector<Json> rows;
-  for (std::string line; std::getline(text, line);) rows.push_back(Json::parse(line));
-  return rows;
+  return parity::json_lines(kGoldens / run["expected"].get<std::string>());
 }
 
 std::shared_ptr<models::Decoder> load(const fs::path& folder, at::ScalarType dtype) {
@@ -46,11 +43,6 @@ std::shared_ptr<models::Decoder> load(const fs::path& folder, at::ScalarType dty
   return model;
 }
 
-struct Row {
-  double loss, lr;
-  std::optional<double> norm;
-};
-
 std::vector<Row> replay(const Json& run, const std::string& config, int steps) {
   std::vector<Row> rows;
   comm::run_ranks(run["world_size"].get<int>(), [&](comm::GroupPtr group) {
@@ -61,20 +53,9 @@ std::vector<Row> replay(const Json& run, const std::string& config, int steps) {
         data::SampleOptions{.sequence_length = run["seq_length"], .vocab = model->spec().vocab});
     auto ready = initialize(
         {.model = model, .config = config, .group = group, .training_data = data, .shuffle = false});
-    for (int s = 0; s < steps; ++s) {
-      at::Tensor mean = at::zeros({1}, at::kDouble);
-      for (int64_t g = 0; g < ready.engine->gradient_accumulation_steps(); ++g) {
-        const at::Tensor ids = ready.loader->next()[0];
-        mean += ready.engine->backward(ready.engine->forward([&] { return model->forward(ids, ids); }))
-                    .to(at::kDouble) /
-                group->size();
-        ready.engine->step();
-      }
-      group->all_reduce(mean);
-      if (group->rank() == 0)
-        rows.push_back(
-            {mean.item<double>(), ready.engine->get_lr()[0], ready.engine->get_global_grad_norm()});
-    }
+    const auto mine = parity::train_curve(
+        ready, *group, steps, [&](const auto& batch) { return model->forward(batch[0], batch[0]); });
+    if (group->rank() == 0) rows = mine;
   });
   return rows;
 }

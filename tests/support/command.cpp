@@ -126,4 +126,12 @@ CommandResult run_command(const std::vector<std::string>& argv, const std::vecto
 
 size_t count_lines(const std::string& text) { return static_cast<size_t>(std::ranges::count(text, '\n')); }
 
+std::vector<std::string> sorted_lines(const std::string& text) {
+  std::vector<std::string> lines;
+  std::istringstream in(text);
+  for (std::string line; std::getline(in, line);) lines.push_back(line);
+  std::ranges::sort(lines);
+  return lines;
+}
+
 }  // namespace deepspeed::test_support

@@ -47,5 +47,6 @@ CommandResult run_command(const std::vector<std::string>& argv,
                           const std::vector<std::string>& environment = {});
 
 size_t count_lines(const std::string& text);
+std::vector<std::string> sorted_lines(const std::string& text);
 
 }  // namespace deepspeed::test_support
