@@ -45,6 +45,7 @@ CpuFeatures detect() {
   f.amx_tile = f.avx512 && has("amx_tile") && request_amx_permission();
   f.amx_bf16 = f.amx_tile && has("amx_bf16");
   f.amx_int8 = f.amx_tile && has("amx_int8");
+  f.fast_bf16 = f.amx_bf16 || (f.avx512_bf16 && cpuinfo_field("vendor_id") == "AuthenticAMD");
 #endif
   return f;
 }

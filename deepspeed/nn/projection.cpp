@@ -1,9 +1,5 @@
 #include "deepspeed/nn/projection.h"
 
-#include <ATen/ops/addmm.h>
-#include <ATen/ops/linear.h>
-#include <ATen/ops/mm.h>
-
 #include "deepspeed/base/error.h"
 
 namespace deepspeed::nn {
@@ -24,12 +20,7 @@ void DenseProjection::bind(std::vector<at::Tensor> tensors) {
 at::Tensor DenseProjection::apply(const at::Tensor& x) const {
   DS_CHECK(x.size(-1) == options_.in_features, "a linear layer of {} inputs was given {}",
            options_.in_features, x.size(-1));
-  if (options_.order == WeightOrder::kOutIn)
-    return at::linear(x, weight_, options_.bias ? std::optional(bias_) : std::nullopt);
-  auto shape = x.sizes().vec();
-  shape.back() = options_.out_features;
-  const at::Tensor rows = x.reshape({-1, options_.in_features});
-  return (options_.bias ? at::addmm(bias_, rows, weight_) : at::mm(rows, weight_)).view(shape);
+  return ops::linear(x, weight_, options_.bias ? std::optional(bias_) : std::nullopt, options_.order);
 }
 
 }  // namespace deepspeed::nn

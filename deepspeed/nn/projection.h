@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "deepspeed/nn/init.h"
+#include "deepspeed/ops/linear.h"
 
 namespace deepspeed::nn {
 
@@ -28,8 +29,7 @@ class Projection {
   virtual at::Tensor apply(const at::Tensor& x) const = 0;
 };
 
-/// How a dense weight lies in memory: torch.nn.Linear's [out, in], or GPT-2's Conv1D [in, out].
-enum class WeightOrder { kOutIn, kInOut };
+using ops::WeightOrder;
 
 struct DenseOptions {
   int64_t in_features = 0, out_features = 0;

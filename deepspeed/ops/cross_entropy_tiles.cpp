@@ -27,6 +27,7 @@ class Batch {
  public:
   Batch(const cpu::SoftmaxKernels& kernels, const CrossEntropyInputs& in, bool want_hidden, bool want_weight)
       : kernels_(kernels),
+        rounds_(in.hidden.scalar_type() == at::kBFloat16 && in.weight.scalar_type() == at::kBFloat16),
         type_(factor_type(in.hidden.scalar_type(), in.weight.scalar_type())),
         hidden_(in.hidden.to(type_).contiguous()),
         weight_(in.weight.contiguous()),
@@ -41,7 +42,7 @@ class Batch {
     if (want_weight) result_.weight = empty_huge(weight_.sizes(), at::kFloat);
     if (want_weight && bias_.defined()) result_.bias = at::zeros({vocabulary_}, at::kFloat);
     logits_ = empty_huge({plan_.rows * (gradients_ ? vocabulary_ : plan_.words)}, at::kFloat);
-    if (gradients_ && type_ != at::kFloat) rounded_ = empty_huge({plan_.rows * plan_.words}, type_);
+    if (gradients_ && rounds_) rounded_ = empty_huge({plan_.rows * plan_.words}, at::kBFloat16);
     const size_t rows = static_cast<size_t>(plan_.rows);
     row_max_.resize(rows);
     row_sum_.resize(rows);
@@ -83,8 +84,8 @@ class Batch {
         const int64_t at = labels_[first + row] - word;
         if (at >= 0 && at < words) label_logit_[static_cast<size_t>(row)] = logit(values[at * rows + row]);
       }
-      const cpu::ExpBlock block{
-          words, rows, type_ == at::kBFloat16, values, row_max_.data(), row_sum_.data(), block_max(word)};
+      const cpu::ExpBlock block{words,           rows,           rounds_, values, row_max_.data(),
+                                row_sum_.data(), block_max(word)};
       at::parallel_for(0, ceil_div(rows, kRowsPerThread), 1, [&](int64_t begin, int64_t end) {
         kernels_.exp_block(block, begin * kRowsPerThread, std::min(rows, end * kRowsPerThread));
       });
@@ -95,16 +96,13 @@ class Batch {
   }
 
   // A logit as the softmax kernel takes it.
-  float logit(float value) const {
-    return type_ == at::kBFloat16 ? static_cast<float>(at::BFloat16(value)) : value;
-  }
+  float logit(float value) const { return rounds_ ? static_cast<float>(at::BFloat16(value)) : value; }
 
   // Leaves (softmax - onehot) * scale of a block where the next products read it.
   at::Tensor logit_gradients(int64_t first, int64_t rows, int64_t word, int64_t words,
                              const std::vector<float>& scale) {
     const at::Tensor exps = logits_block(word, words, rows);
-    const at::Tensor out =
-        type_ == at::kFloat ? exps : rounded_.narrow(0, 0, words * rows).view({words, rows});
+    const at::Tensor out = rounds_ ? rounded_.narrow(0, 0, words * rows).view({words, rows}) : exps;
     const cpu::ScaleBlock block{words,
                                 rows,
                                 exps.const_data_ptr<float>(),
@@ -120,7 +118,7 @@ class Batch {
       const int64_t at = labels_[first + row] - word;
       if (at >= 0 && at < words) set(out, at * rows + row, label_gradient(static_cast<size_t>(row)));
     }
-    return out;
+    return out.to(type_);
   }
 
   // expm1 keeps what p - 1 would cancel when the model is sure.
@@ -155,7 +153,8 @@ class Batch {
   }
 
   const cpu::SoftmaxKernels& kernels_;
-  at::ScalarType type_;
+  bool rounds_;                        // logits and their gradients to bf16, as PyTorch has them
+  at::ScalarType type_;                // of the factors of products
   at::Tensor hidden_, weight_, bias_;  // bias_ [V, 1] fp32 or undefined
   const int64_t* labels_;
   int64_t n_, vocabulary_;
@@ -163,7 +162,7 @@ class Batch {
   CrossEntropyPlan plan_;
   bool gradients_;
   at::Tensor logits_;   // transposed blocks one after the other: [words, rows] each
-  at::Tensor rounded_;  // one block in the factors' type
+  at::Tensor rounded_;  // one block
   std::vector<float> row_max_, row_sum_, label_logit_, block_max_;
   CrossEntropyResult result_;
 };

@@ -41,7 +41,7 @@ Operand operand(const at::Tensor& t) {
 }  // namespace
 
 at::ScalarType factor_type(at::ScalarType a, at::ScalarType b) {
-  const bool native = cblas_gemm_bf16bf16f32 != nullptr && base::cpu_features().avx512_bf16;
+  const bool native = cblas_gemm_bf16bf16f32 != nullptr && base::cpu_features().fast_bf16;
   return a == at::kBFloat16 && b == at::kBFloat16 && native ? at::kBFloat16 : at::kFloat;
 }
 

@@ -6,7 +6,7 @@
 namespace deepspeed::ops {
 
 /// The type to give two factors of types a and b so that matmul_fp32 multiplies them best: bf16 when both are
-/// bf16 and this processor multiplies bf16 natively, else fp32.
+/// bf16 and this processor multiplies bf16 faster than fp32, else fp32.
 at::ScalarType factor_type(at::ScalarType a, at::ScalarType b);
 
 /// out = a @ b, or out += a @ b. out [M, N] is fp32 with unit stride along N; a [M, K] and b [K, N] are both
