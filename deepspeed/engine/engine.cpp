@@ -83,9 +83,11 @@ void Engine::cast_model() {
 std::vector<std::vector<zero::NamedParameter>> Engine::by_wire(
     std::vector<zero::NamedParameter> members) const {
   const auto& autocast = config().torch_autocast;
+  if (!autocast.enabled) return {std::move(members)};
+  // Looked up also where nothing is sharded, so that a wrong name is an error everywhere.
+  const auto low = lower_precision_parameters(*parts_.model, autocast.lower_precision_safe_modules);
   if (!autocast.cast_type() || config().zero.stage == 0 || config().zero.reduction.communication_data_type)
     return {std::move(members)};
-  const auto low = lower_precision_parameters(*parts_.model, autocast.lower_precision_safe_modules);
   std::vector<std::vector<zero::NamedParameter>> parts(2);  // as they are, lower
   for (auto& member : members)
     parts[low.contains(member.tensor.unsafeGetTensorImpl())].push_back(std::move(member));
