@@ -1,6 +1,6 @@
-"""Makes a command's man page and bash completion from what it says itself with --help.
+"""Makes a command's man page and its completion in bash and zsh from what it says itself with --help.
 
-  help_pages.py COMMAND --version VERSION --man NAME.1 --completion NAME
+  help_pages.py COMMAND --version VERSION --man NAME.1 --bash NAME --zsh _NAME
 
 The text is CLI11's: a description, "Usage: ...", sections of entries ("Options:", "Subcommands:"), then notes and
 "Examples:". Subcommands are asked for theirs.
@@ -29,9 +29,13 @@ class Help:
     def entries(self, wanted):
         return [entry for title, entries in self.sections for entry in entries if wanted(title)]
 
+    def described_options(self):
+        """(name, text) of every spelling."""
+        named = ((NAMES.match(term), text) for term, text in self.entries(lambda title: title != "Subcommands"))
+        return [(name, text) for match, text in named if match for name in match.group(1).split(",")]
+
     def options(self):
-        names = (NAMES.match(term) for term, _ in self.entries(lambda title: title != "Subcommands"))
-        return [name for match in names if match for name in match.group(1).split(",")]
+        return [name for name, _ in self.described_options()]
 
 
 def parse(name, text):
@@ -101,7 +105,7 @@ def man_page(page, version):
     return "\n".join(out) + "\n"
 
 
-def completion(page):
+def bash_completion(page):
     """Options behind a dash, subcommands as the first word, file names elsewhere. What follows a PROGRAM is completed as
     that program's own."""
     function = "_" + re.sub(r"\W", "_", page.name)
@@ -132,6 +136,41 @@ def completion(page):
     return "\n".join(lines) + "\n"
 
 
+def zsh_list(name, described):
+    """An array as _describe takes it: "word:text", a colon within a word escaped."""
+    words = " ".join(quote(word.replace(":", "\\:") + ":" + " ".join(text.split())) for word, text in described)
+    return f"{name}=({words})"
+
+
+def zsh_completion(page):
+    """The same rules as in bash, each word with its text; a program that is started completes as zsh has it do elsewhere."""
+    lines = [f"#compdef {page.name}", f"# zsh completion of {page.name}, made from its --help",
+             "local -a options", zsh_list("options", page.described_options())]
+    if "PROGRAM" in page.usage.split():
+        lines += ["local i",
+                  "for ((i = 2; i < CURRENT; i++)); do",
+                  "  if [[ $words[i] != -* ]] && (( $+_comps[${words[i]:t}] )); then",
+                  "    shift $((i - 1)) words",
+                  "    ((CURRENT -= i - 1))",
+                  "    _normal",
+                  "    return",
+                  "  fi",
+                  "done"]
+    if page.subcommands:
+        terms = dict(page.entries(lambda title: title == "Subcommands"))
+        subcommands = [(sub.name.split()[-1], sub) for sub in page.subcommands]
+        lines += ["local -a commands", zsh_list("commands", [(word, terms.get(word, "")) for word, _ in subcommands]),
+                  "if ((CURRENT == 2)) && [[ $PREFIX != -* ]]; then",
+                  "  _describe command commands",
+                  "  return",
+                  "fi",
+                  "case $words[2] in",
+                  *(f"  {word}) {zsh_list('options', sub.described_options())} ;;" for word, sub in subcommands),
+                  "esac"]
+    lines += ["if [[ $PREFIX == -* ]]; then", "  _describe -o option options", "else", "  _files", "fi"]
+    return "\n".join(lines) + "\n"
+
+
 def quote(text):
     return "'" + text.replace("'", "'\\''") + "'"
 
@@ -141,11 +180,13 @@ def main():
     parser.add_argument("command")
     parser.add_argument("--version", required=True)
     parser.add_argument("--man", type=pathlib.Path, required=True)
-    parser.add_argument("--completion", type=pathlib.Path, required=True)
+    parser.add_argument("--bash", type=pathlib.Path, required=True)
+    parser.add_argument("--zsh", type=pathlib.Path, required=True)
     options = parser.parse_args()
     page = read(options.command)
     options.man.write_text(man_page(page, options.version))
-    options.completion.write_text(completion(page))
+    options.bash.write_text(bash_completion(page))
+    options.zsh.write_text(zsh_completion(page))
 
 
 if __name__ == "__main__":

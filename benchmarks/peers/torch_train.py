@@ -4,7 +4,7 @@ and log of oracle_train.py: what someone has who uses no DeepSpeed.
   torchrun --nproc-per-node 2 torch_train.py --model DIR --data tokens.bin --seq-length 256 --steps 10 \
       --deepspeed_config ds.json --log-jsonl out.jsonl [--compile]
 
-Of the configuration it obeys micro-batch, AdamW's params, gradient_clipping and bf16.enabled (autocast).
+Of the configuration it obeys micro-batch, AdamW's params, gradient_clipping and bf16.enabled or torch_autocast.enabled (autocast to bf16).
 """
 import argparse
 import contextlib
@@ -44,7 +44,7 @@ def main():
     step_model = torch.nn.parallel.DistributedDataParallel(model) if world > 1 else model
     if options.compile:
         step_model = torch.compile(step_model)
-    bf16 = config.get("bf16", {}).get("enabled", False)
+    bf16 = any(config.get(block, {}).get("enabled", False) for block in ("bf16", "torch_autocast"))
     length, batch = options.seq_length, config["train_micro_batch_size_per_gpu"]
     tokens = np.fromfile(options.data, dtype=np.uint16)
     samples, log = len(tokens) // length, open(options.log_jsonl, "w") if rank == 0 else None

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Trains the same GPT-2 (6 layers x 512, vocabulary 50257, 45M parameters) with ds_train and with its rivals in turn.
 
-  benchmarks/peers/train.py [--precisions fp32 bf16] [--stages 0 1 2] [--rivals deepspeed ddp ddp-compile single]
+  benchmarks/peers/train.py [--precisions fp32 bf16 autocast] [--stages 0 1 2] [--rivals deepspeed ddp ddp-compile single]
                             [--pairs 3] [--starts 5] [--json]
 
 Two ranks of one thread (single: one rank), sequence 256, micro-batch 2: tokens a second and the share of the GEMM peak
@@ -9,9 +9,11 @@ of the cores that this is, peak resident memory of all ranks, and seconds from e
 All sides read one model folder and one token file, and their losses must agree, else the comparison is refused.
 
 deepspeed    DeepSpeed 0.19.8 under the same configuration
-ddp          PyTorch's DistributedDataParallel, eager (bf16: autocast), beside ours at stage 0
+ddp          PyTorch's DistributedDataParallel, eager (bf16 and autocast: autocast), beside ours at stage 0
 ddp-compile  the same under torch.compile
 single       one rank beside PyTorch eager on one core
+Precision autocast is fp32 parameters under torch_autocast to bf16 on all sides; bf16 is 16-bit parameters, which plain
+PyTorch has no optimizer for.
 Needs ./dev build; makes the rivals' environment itself (env.sh).
 """
 import argparse
@@ -34,14 +36,14 @@ SEQ_LENGTH, MICRO_BATCH, VOCAB, LAYERS, WIDTH = 256, 2, 50257, 6, 512
 MODEL = dict(model_type="gpt2", n_layer=LAYERS, n_embd=WIDTH, n_head=8, n_positions=SEQ_LENGTH, vocab_size=VOCAB,
              resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0)
 # Relative. In bf16 DeepSpeed rounds parameters and activations as we do; autocast keeps fp32 parameters.
-LOSS_TOLERANCE = {"fp32": 1e-4, "bf16": 1e-2}
+LOSS_TOLERANCE = {"fp32": 1e-4, "bf16": 1e-2, "autocast": 1e-3}
 # Forward and backward of all matrix products: 6 for each weight (the head is tied), and attention's two, half masked.
 FLOPS_A_TOKEN = 6 * (LAYERS * 12 * WIDTH**2 + VOCAB * WIDTH) + 6 * LAYERS * SEQ_LENGTH * WIDTH
 
 
 def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--precisions", nargs="+", choices=["fp32", "bf16"], default=["fp32", "bf16"])
+    parser.add_argument("--precisions", nargs="+", choices=["fp32", "bf16", "autocast"], default=["fp32", "bf16"])
     parser.add_argument("--stages", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--rivals", nargs="+", choices=["deepspeed", "ddp", "ddp-compile", "single"], default=["deepspeed"])
     parser.add_argument("--pairs", type=int, default=3, help="runs of each side and case; 0: none")
@@ -92,7 +94,7 @@ a, b, best = torch.randn(n, n).to(kind), torch.randn(n, n).to(kind), 1e9
 for _ in range(8):
     t = time.perf_counter(); a @ b; best = min(best, time.perf_counter() - t)
 print(2 * n**3 / best)"""
-    kind = {"fp32": "float32", "bf16": "bfloat16"}[precision]
+    kind = "float32" if precision == "fp32" else "bfloat16"
     return float(subprocess.run([venv / "bin/python", "-c", program, kind], check=True, capture_output=True, text=True).stdout)
 
 
@@ -112,6 +114,7 @@ class Case:
         return {"train_micro_batch_size_per_gpu": MICRO_BATCH, "gradient_accumulation_steps": self.accumulation,
                 "steps_per_print": 100000, "gradient_clipping": 1.0, "zero_optimization": {"stage": self.stage},
                 "bf16": {"enabled": self.precision == "bf16"},
+                "torch_autocast": {"enabled": self.precision == "autocast", "dtype": "bf16"},
                 "optimizer": {"type": "AdamW", "params": {"lr": 3e-4, "betas": [0.9, 0.95], "weight_decay": 0.1}}}
 
 

@@ -9,8 +9,8 @@
 namespace deepspeed::accel {
 namespace {
 
-int64_t status_kilobytes(const std::string& field) {
-  std::ifstream in("/proc/self/status");
+int64_t kilobytes_in(const char* file, const std::string& field) {
+  std::ifstream in(file);
   for (std::string line; std::getline(in, line);)
     if (line.rfind(field, 0) == 0) return std::stoll(line.substr(field.size() + 1));
   return 0;
@@ -18,8 +18,9 @@ int64_t status_kilobytes(const std::string& field) {
 
 }  // namespace
 
-int64_t resident_bytes() { return status_kilobytes("VmRSS") * 1024; }
-int64_t peak_resident_bytes() { return status_kilobytes("VmHWM") * 1024; }
+int64_t resident_bytes() { return kilobytes_in("/proc/self/status", "VmRSS") * 1024; }
+int64_t peak_resident_bytes() { return kilobytes_in("/proc/self/status", "VmHWM") * 1024; }
+int64_t available_memory_bytes() { return kilobytes_in("/proc/meminfo", "MemAvailable") * 1024; }
 
 int64_t physical_memory_bytes() {
   return static_cast<int64_t>(::sysconf(_SC_PHYS_PAGES)) * static_cast<int64_t>(::sysconf(_SC_PAGE_SIZE));

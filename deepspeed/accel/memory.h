@@ -9,8 +9,9 @@ namespace deepspeed::accel {
 int64_t resident_bytes();
 int64_t peak_resident_bytes();
 
-/// Of the whole machine.
+/// Of the whole machine: all of it, and what programs could still get (0 where /proc does not say).
 int64_t physical_memory_bytes();
+int64_t available_memory_bytes();
 
 /// Lets the C allocator keep what is freed instead of giving every large tensor back to the system, which
 /// would clear and fault its pages in again in the next step. For programs that train; call before threads

@@ -4,7 +4,6 @@ namespace deepspeed::config {
 namespace {
 
 constexpr const char* kOffload = "optimizer offload (ZeRO-Offload)";
-constexpr const char* kAutocast = "autocast";
 constexpr const char* kPartition = "activations partitioned over model-parallel ranks";
 constexpr const char* kAio = "asynchronous file I/O for NVMe offload";
 constexpr const char* kWriter = "checkpoint writers other than the ordinary one";
@@ -20,27 +19,12 @@ std::vector<NotYetRow> not_yet_block_rows() {
       {"zero_force_ds_cpu_optimizer", "bool", "true", "", kOffload},
       {"seq_parallel_communication_data_type", "fp16|fp32|bf16", "\"fp32\"", "", "sequence parallelism"},
       {"use_data_before_expert_parallelism", "bool", "false", "", "mixture-of-experts training"},
-      {"memory_breakdown", "bool", "false", "=", "memory reports"},
-      {"dump_state", "bool", "false", "=", "printing the engine's state"},
       {"optimizer.legacy_fusion", "bool", "false", "", "flattening as in the fp16 wrapper of 2020"},
       {"optimizer.params.fp32_optimizer_states", "bool", "true", "=", "moments in 16 bits"},
       {"optimizer.params.amsgrad", "bool", "false", "=", "AMSGrad"},
       {"optimizer.params.set_grad_none", "bool", "true", "", "gradients set to zero rather than freed"},
       {"fp16.fp16_master_weights_and_grads", "bool", "false", "=",
        "fp16 master weights (DeepSpeed allows them with optimizer offload only)"},
-      {"torch_autocast.enabled", "bool", "false", "=", kAutocast},
-      {"torch_autocast.dtype",
-       "fp16|fp32|bf16|int8|float16|half|float32|float|bfloat16|torch.float16|torch.float32|torch.bfloat16|"
-       "torch.int8",
-       "null", "", kAutocast},
-      {"torch_autocast.lower_precision_safe_modules", "texts", "null", "", kAutocast},
-      {"data_types.param_dtype",
-       "fp32|fp16|bf16|float32|float16|bfloat16|float|half|torch.float32|torch.float16|torch.bfloat16|torch."
-       "half|null",
-       "null", "", "checked against the precision that is enabled"},
-      {"data_types.buffer_dtype", "text|null", "null", "=",
-       "buffers in another format than they were loaded in"},
-      {"data_types.keep_in_fp32_modules", "auto|list", "\"auto\"", "auto|[]", "modules kept in fp32"},
       {"activation_checkpointing.partition_activations", "bool", "false", "=", kPartition},
       {"activation_checkpointing.contiguous_memory_optimization", "bool", "false", "=", kPartition},
       {"activation_checkpointing.number_checkpoints", "int>=0|null", "null", "", kPartition},

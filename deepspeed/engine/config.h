@@ -36,6 +36,16 @@ struct EngineConfig {
   bool dataloader_drop_last = false;
   /// data_types.grad_accum_dtype. Nothing: the model's own format.
   std::optional<config::DataType> grad_accum_dtype;
+  /// data_types.param_dtype. Nothing, or what the precision that is enabled says anyway.
+  std::optional<config::DataType> param_dtype;
+  /// data_types.buffer_dtype: what fp16 and bf16 cast floating-point buffers to. Nothing: they stay as
+  /// loaded.
+  std::optional<config::DataType> buffer_dtype;
+  /// data_types.keep_in_fp32_modules: patterns of the names of buffers that fp16 and bf16 leave (or make)
+  /// fp32. Nothing: "auto".
+  std::optional<std::vector<std::string>> keep_in_fp32_modules;
+  /// Rank 0 prints the engine's state once it is ready.
+  bool dump_state = false;
   /// Lets ZeRO run with an optimizer of the caller's that it does not know.
   bool zero_allow_untested_optimizer = false;
   /// debug, info, warning, error or critical; nothing: as it is.
@@ -49,6 +59,7 @@ struct DeepspeedConfig {
   optim::SchedulerConfig scheduler;
   optim::Fp16Config fp16;
   optim::Bf16Config bf16;
+  optim::AutocastConfig torch_autocast;
   recompute::RecomputeConfig activation_checkpointing;
   checkpoint::CheckpointConfig checkpoint;
   observe::ObserveConfig observe;
@@ -66,6 +77,15 @@ struct DeepspeedConfig {
     if (fp16.enabled) return config::DataType::kFp16;
     return bf16.enabled ? config::DataType::kBf16 : config::DataType::kFp32;
   }
+  /// The same in words, autocast included.
+  std::string precision_text() const {
+    if (model_dtype() != config::DataType::kFp32) return fp16.enabled ? "fp16" : "bf16";
+    const auto cast_to = torch_autocast.cast_type();
+    if (!cast_to) return "fp32";
+    return *cast_to == config::DataType::kFp16 ? "fp32 with autocast to fp16" : "fp32 with autocast to bf16";
+  }
+  /// Whether losses are multiplied by a loss scale before backward.
+  bool scales_loss() const { return fp16.enabled || torch_autocast.cast_type() == config::DataType::kFp16; }
 };
 
 }  // namespace deepspeed::engine

@@ -60,11 +60,10 @@ std::string plan_text(const DeepspeedConfig& config, const RunPlan& plan) {
   int64_t largest = 0;
   for (const auto& bucket : buckets) largest = std::max(largest, bucket.end - bucket.begin);
   const StateBytes bytes = state_bytes(config, layout);
-  const char* precision = config.fp16.enabled ? "fp16" : config.bf16.enabled ? "bf16" : "fp32";
 
   std::string out = "dry run: nothing is trained and nothing is written\n";
   out += fmt::format("  model       {}, {} parameters in {} tensors, {}\n", plan.model_type,
-                     grouped(layout.numel()), plan.parameters.size(), precision);
+                     grouped(layout.numel()), plan.parameters.size(), config.precision_text());
   out += fmt::format("  ranks       {}, ZeRO stage {}: {}\n", plan.world_size, config.zero.stage,
                      partition_text(table, layout));
   out += fmt::format(

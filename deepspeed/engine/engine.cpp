@@ -9,6 +9,8 @@
 #include "deepspeed/accel/dtype.h"
 #include "deepspeed/base/error.h"
 #include "deepspeed/base/log.h"
+#include "deepspeed/engine/autocast_parameters.h"
+#include "deepspeed/engine/name_pattern.h"
 
 namespace deepspeed::engine {
 namespace {
@@ -24,15 +26,22 @@ class Raised {
   bool& flag_;
 };
 
+optim::LossScaler make_scaler(const DeepspeedConfig& config) {
+  if (config.scales_loss() && !config.fp16.enabled) return optim::LossScaler::grad_scaler();
+  return optim::LossScaler(config.fp16,
+                           config.zero.stage == 0 ? optim::ScaleRule::kHalve : optim::ScaleRule::kHysteresis);
+}
+
 }  // namespace
 
 Engine::Engine(EngineParts parts)
     : parts_(std::move(parts)),
       report_(parts_.config, parts_.group ? parts_.group->rank() : 0, parts_.print),
-      scaler_(parts_.config.fp16,
-              parts_.config.zero.stage == 0 ? optim::ScaleRule::kHalve : optim::ScaleRule::kHysteresis) {
+      scaler_(make_scaler(parts_.config)) {
   DS_CHECK(parts_.model != nullptr, "initialize needs a model");
   DS_CHECK(parts_.group != nullptr, "the engine needs a process group");
+  report_.memory("DeepSpeed Engine: After args sanity test");
+  report_.memory("DeepSpeed Engine: Before configure distributed model");
   cast_model();
   make_states();
   if (!parts_.same_on_all_ranks) {
@@ -44,16 +53,45 @@ Engine::Engine(EngineParts parts)
   make_optimizer();
   listen_to_gradients();
   report_.started(step_state());
+  if (config().engine.dump_state) report_.dump("DeepSpeedEngine", attributes());
 }
 
 Engine::~Engine() = default;
 
-// Parameters take the configured format; buffers keep theirs (data_types.buffer_dtype is null).
+// Parameters take the configured format. In 16 bits buffers take data_types.buffer_dtype, if there is one,
+// but for those that keep_in_fp32_modules names (DeepSpeed's _cast_module_mixed_precision and
+// runtime/keep_in_fp32.py).
 void Engine::cast_model() {
+  const auto cast = [](at::Tensor tensor, at::ScalarType dtype) {
+    if (tensor.is_floating_point() && tensor.scalar_type() != dtype)
+      tensor.set_data(tensor.detach().to(dtype));
+  };
   const at::ScalarType dtype = accel::scalar_type(config().model_dtype());
-  for (auto& parameter : parts_.model->parameters())
-    if (parameter.is_floating_point() && parameter.scalar_type() != dtype)
-      parameter.set_data(parameter.detach().to(dtype));
+  for (const auto& parameter : parts_.model->parameters()) cast(parameter, dtype);
+  if (dtype == at::kFloat) return;
+  const auto& formats = config().engine;
+  const std::regex kept = name_pattern(formats.keep_in_fp32_modules.value_or(std::vector<std::string>()));
+  for (const auto& buffer : parts_.model->named_buffers())
+    if (std::regex_search(buffer.key(), kept))
+      cast(buffer.value(), at::kFloat);
+    else if (formats.buffer_dtype)
+      cast(buffer.value(), accel::scalar_type(*formats.buffer_dtype));
+}
+
+// Under autocast the gradients of modules that can do with it travel in its format, each format in buckets of
+// its own. Whoever sets communication_data_type has chosen for all of them.
+std::vector<std::vector<zero::NamedParameter>> Engine::by_wire(
+    std::vector<zero::NamedParameter> members) const {
+  const auto& autocast = config().torch_autocast;
+  if (!autocast.enabled) return {std::move(members)};
+  // Looked up also where nothing is sharded, so that a wrong name is an error everywhere.
+  const auto low = lower_precision_parameters(*parts_.model, autocast.lower_precision_safe_modules);
+  if (!autocast.cast_type() || config().zero.stage == 0 || config().zero.reduction.communication_data_type)
+    return {std::move(members)};
+  std::vector<std::vector<zero::NamedParameter>> parts(2);  // as they are, lower
+  for (auto& member : members)
+    parts[low.contains(member.tensor.unsafeGetTensorImpl())].push_back(std::move(member));
+  return parts;
 }
 
 void Engine::make_states() {
@@ -72,9 +110,19 @@ void Engine::make_states() {
   const zero::StateFormats formats{
       .gradients = accel::scalar_type(config().engine.grad_accum_dtype.value_or(config().model_dtype())),
       .masters = accel::scalar_type(config().master_dtype())};
+  size_t groups = 0;
   auto add = [&](std::vector<zero::NamedParameter> members) {
-    states_.push_back(
-        std::make_unique<zero::GroupStates>(std::move(members), config().zero, parts_.group, formats));
+    auto parts = by_wire(std::move(members));
+    for (size_t i = 0, pieces = 0; i < parts.size(); ++i) {
+      if (parts[i].empty()) continue;
+      zero::ZeroConfig zero = config().zero;
+      if (i > 0) zero.reduction.communication_data_type = config().torch_autocast.cast_type();
+      states_.push_back(
+          std::make_unique<zero::GroupStates>(std::move(parts[i]), zero, parts_.group, formats));
+      places_.push_back({groups, pieces});
+      pieces += states_.back()->owned().size();
+    }
+    ++groups;
   };
   if (parts_.groups.empty()) {
     add(std::move(in_order));
@@ -97,14 +145,16 @@ void Engine::make_states() {
 
 void Engine::make_optimizer() {
   std::vector<optim::ParamGroup> groups;
-  for (size_t g = 0; g < states_.size(); ++g) {
-    optim::ParamGroup group = optim::default_group(config().optimizer);
-    if (g < parts_.groups.size()) {
-      group.lr = parts_.groups[g].lr.value_or(group.lr);
-      group.weight_decay = parts_.groups[g].weight_decay.value_or(group.weight_decay);
+  for (size_t s = 0; s < states_.size(); ++s) {
+    const size_t g = places_[s].group;
+    if (g == groups.size()) {
+      groups.push_back(optim::default_group(config().optimizer));
+      if (g < parts_.groups.size()) {
+        groups[g].lr = parts_.groups[g].lr.value_or(groups[g].lr);
+        groups[g].weight_decay = parts_.groups[g].weight_decay.value_or(groups[g].weight_decay);
+      }
     }
-    group.pieces = states_[g]->pieces();
-    groups.push_back(std::move(group));
+    for (auto& piece : states_[s]->pieces()) groups[g].pieces.push_back(std::move(piece));
   }
   if (parts_.optimizer) {
     DS_CHECK(config().zero.stage == 0 || config().engine.zero_allow_untested_optimizer,
@@ -146,7 +196,13 @@ void Engine::listen_to_gradients() {
                           [this, g, i](const at::Tensor& parameter) { on_gradient(g, i, parameter); }));
 }
 
+std::unique_ptr<accel::Autocast> Engine::autocast() const {
+  const auto type = config().torch_autocast.cast_type();
+  return type ? std::make_unique<accel::Autocast>(accel::scalar_type(*type)) : nullptr;
+}
+
 void Engine::begin_forward() {
+  report_.memory("Engine before forward");
   report_.begin_forward();
   if (parts_.rng) parts_.rng->set_step(static_cast<uint64_t>(forward_passes_));
   if (parts_.model->is_training()) ++forward_passes_;
@@ -159,7 +215,7 @@ double Engine::loss_factor() const {
 void Engine::on_gradient(size_t group, size_t index, const at::Tensor& parameter) {
   at::NoGradGuard no_grad;
   if (!backward_open_) {
-    DS_CHECK(backward_is_ours_ || scaled_ || !config().fp16.enabled,
+    DS_CHECK(backward_is_ours_ || scaled_ || !config().scales_loss(),
              "loss.backward() under fp16 without the loss scale: call engine.backward(loss), or "
              "engine.scale(loss).backward()");
     open_backward();
@@ -171,6 +227,7 @@ void Engine::on_gradient(size_t group, size_t index, const at::Tensor& parameter
 }
 
 void Engine::open_backward() {
+  report_.memory("Engine before backward");
   backward_open_ = true;
   if (auto* timers = report_.timers()) {
     timers->start(observe::Phase::kBackward);
@@ -208,6 +265,7 @@ void Engine::end_backward() {
     const observe::PhaseTimer timed(report_.timers(), observe::Phase::kBackwardReduce);
     finish_reductions();
   }
+  report_.memory("Engine after backward");
   if (auto* timers = report_.timers()) timers->stop(observe::Phase::kBackward);
 }
 
@@ -262,6 +320,7 @@ void Engine::zero_grad() {
 
 void Engine::step() {
   DS_CHECK(!in_no_sync_, "step() inside no_sync: leave it first");
+  report_.memory("Engine before step");
   at::NoGradGuard no_grad;
   bool boundary = false;
   {
@@ -275,6 +334,7 @@ void Engine::step() {
   }
   report_.end_micro_batch(boundary,
                           boundary && report_.wants_state() ? std::optional(step_state()) : std::nullopt);
+  report_.memory("Engine after step");
 }
 
 void Engine::update() {
@@ -291,7 +351,7 @@ void Engine::update() {
 // Every rank looks at its own part of the gradient, whatever the stage: the same sums in the same order, so
 // that a clipped step has the same bits at every stage.
 Engine::Decision Engine::judge_gradients() {
-  const bool checks = config().fp16.enabled || (config().bf16.enabled && config().bf16.check_grad_overflow);
+  const bool checks = config().scales_loss() || (config().bf16.enabled && config().bf16.check_grad_overflow);
   const double clipping = config().engine.gradient_clipping;
   grad_norm_.reset();
   if (!checks && !config().zero.compute_grad_norm) return {.grad_scale = 1 / scaler_.scale()};
@@ -319,7 +379,7 @@ void Engine::apply_step(const Decision& decision) {
     for (auto& states : states_) states->publish();
     step_applied_ = true;
   }
-  if (config().fp16.enabled) scaler_.update(decision.overflow);
+  if (config().scales_loss()) scaler_.update(decision.overflow);
   if (!decision.overflow && scheduler_) scheduler_->step();
 }
 

@@ -19,6 +19,7 @@
 #include <string>
 #include <vector>
 
+#include "deepspeed/accel/autocast.h"
 #include "deepspeed/accel/rng.h"
 #include "deepspeed/comm/group.h"
 #include "deepspeed/engine/config.h"
@@ -89,15 +90,20 @@ class Engine {
   /// Runs one micro-batch's forward: gives the dropout sites their step, then calls `compute` and returns its
   /// result.
   /// `inputs`, tensors or what holds some (nn/visit_tensors.h), are handed to it, floating-point ones in fp16
-  /// where fp16.auto_cast says so.
+  /// where fp16.auto_cast says so. Runs under autocast where torch_autocast is enabled.
   template <class Compute, class... Inputs>
   auto forward(Compute&& compute, Inputs... inputs) {
     begin_forward();
+    const EngineReport::MemoryAfter memory(report_, "Engine after forward");
     const observe::PhaseTimer timed(report_.timers(), observe::Phase::kForward);
     const ops::LossFactor factor(loss_factor());
+    const auto region = autocast();
     if (config().fp16.enabled && config().fp16.auto_cast) (cast_tensors(inputs, at::kHalf), ...);
     return compute(std::move(inputs)...);
   }
+  /// What forward() computes under, for what is computed outside it (an evaluation): a region of autocast
+  /// where torch_autocast is enabled. Without it, nothing: the caller's own autocast stays.
+  [[nodiscard]] std::unique_ptr<accel::Autocast> autocast() const;
   /// Gradients of a scalar loss, divided by the accumulation steps and multiplied by the loss scale; reduces
   /// over the ranks as the ZeRO stage wants. Returns the loss divided by the accumulation steps.
   at::Tensor backward(const at::Tensor& loss, const BackwardOptions& options = {});
@@ -183,6 +189,7 @@ class Engine {
     });
   }
   void make_states();
+  std::vector<std::vector<zero::NamedParameter>> by_wire(std::vector<zero::NamedParameter> members) const;
   void cast_model();
   void make_optimizer();
   void take_first_step();
@@ -198,13 +205,19 @@ class Engine {
   void apply_step(const Decision& decision);
   void update();  // the optimizer step that ends a window of accumulation
   StepState step_state() const;
+  std::vector<std::pair<std::string, std::string>> attributes() const;  // for dump_state
   nlohmann::ordered_json state_json(const SaveOptions& options, const std::string& tag) const;
   void load_parameters(const class LoadContext& context);
   void load_counters(const nlohmann::ordered_json& state, const LoadOptions& options);
 
   EngineParts parts_;
   EngineReport report_;
+  // A parameter group's states; several of one group where its gradients travel in several formats.
   std::vector<std::unique_ptr<zero::GroupStates>> states_;
+  struct OptimizerPlace {
+    size_t group, first_piece;
+  };
+  std::vector<OptimizerPlace> places_;        // of each of states_: where the optimizer has its pieces
   std::vector<zero::NamedParameter> frozen_;  // parameters that are not trained, and buffers: saved whole
   std::unique_ptr<optim::Optimizer> optimizer_;
   std::unique_ptr<optim::LrScheduler> scheduler_;

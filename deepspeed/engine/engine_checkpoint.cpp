@@ -84,10 +84,11 @@ void Engine::save_checkpoint(const std::filesystem::path& folder, const SaveOpti
     // Whole states are the same everywhere: rank 0 alone writes them.
     if (!first && config().zero.stage == 0) break;
     const auto& owned = states_[g]->owned();
+    const auto [group, first_piece] = places_[g];
     for (size_t i = 0; i < owned.size(); ++i) {
       checkpoint::PieceStates piece{states_[g]->parameters()[owned[i].param].name, owned[i].begin,
-                                    optimizer_->piece_state(g, i)};
-      piece.states["fp32"] = optimizer_->groups()[g].pieces[i].param;
+                                    optimizer_->piece_state(group, first_piece + i)};
+      piece.states["fp32"] = optimizer_->groups()[group].pieces[first_piece + i].param;
       part.pieces.push_back(std::move(piece));
     }
   }
@@ -110,6 +111,7 @@ class LoadContext {
 void Engine::load_parameters(const LoadContext& context) {
   for (size_t g = 0; g < states_.size(); ++g) {
     auto& states = *states_[g];
+    const auto [group, first_piece] = places_[g];
     // Module weights first, whole and on every rank; a 16-bit parameter is its fp32 value rounded.
     for (const auto& p : states.parameters()) {
       const auto& shapes = context.reader.state().at("parameters");
@@ -125,9 +127,11 @@ void Engine::load_parameters(const LoadContext& context) {
     for (size_t i = 0; i < states.owned().size(); ++i) {
       const auto& place = states.owned()[i];
       const std::string& name = states.parameters()[place.param].name;
-      if (exact) context.reader.read("fp32", name, place.begin, optimizer_->groups()[g].pieces[i].param);
+      if (exact)
+        context.reader.read("fp32", name, place.begin,
+                            optimizer_->groups()[group].pieces[first_piece + i].param);
       if (context.optimizer_states)
-        for (auto& [state, tensor] : optimizer_->piece_state(g, i))
+        for (auto& [state, tensor] : optimizer_->piece_state(group, first_piece + i))
           context.reader.read(state, name, place.begin, tensor);
     }
   }

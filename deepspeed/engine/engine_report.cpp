@@ -2,11 +2,13 @@
 
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 
 #include "deepspeed/accel/memory.h"
 #include "deepspeed/base/log.h"
+#include "deepspeed/observe/memory_lines.h"
 #include "deepspeed/observe/python_text.h"
 
 namespace deepspeed::engine {
@@ -24,6 +26,7 @@ std::string listed(const std::vector<std::string>& items) {
 EngineReport::EngineReport(const DeepspeedConfig& config, int rank, PrintLine print)
     : steps_per_print_(config.engine.steps_per_print),
       first_rank_(rank == 0),
+      says_memory_(first_rank_ && config.observe.memory_breakdown),
       first_scale_(std::exp2(config.fp16.initial_scale_power)),
       scale_is_whole_(config.fp16.enabled && config.fp16.loss_scale == 0),
       print_(std::move(print)) {
@@ -35,6 +38,30 @@ EngineReport::EngineReport(const DeepspeedConfig& config, int rank, PrintLine pr
 
 void EngineReport::started(const StepState& state) const {
   if (first_rank_ && steps_per_print_) say_progress(state);
+}
+
+void EngineReport::memory(const char* where) const {
+  if (!says_memory_) return;
+  for (const std::string& line : observe::memory_lines(where, {.resident = accel::resident_bytes(),
+                                                              .peak = accel::peak_resident_bytes(),
+                                                              .total = accel::physical_memory_bytes(),
+                                                              .available = accel::available_memory_bytes()}))
+    if (print_)
+      print_(line);
+    else
+      std::fputs((line + "\n").c_str(), stderr);
+}
+
+// As print_configuration of DeepSpeed's utils/logging.py.
+void EngineReport::dump(const std::string& name,
+                        std::vector<std::pair<std::string, std::string>> attributes) const {
+  if (!first_rank_) return;
+  say(name + ":");
+  std::sort(attributes.begin(), attributes.end());
+  for (const auto& [key, value] : attributes) {
+    const std::string dots(key.size() < 29 ? 29 - key.size() : 0, '.');
+    say(fmt::format("  {} {} {}", key, dots, value));
+  }
 }
 
 void EngineReport::say_progress(const StepState& state) const {

@@ -39,6 +39,23 @@ class EngineReport {
   /// What the timers held when the last micro-batch ended; empty without timers.
   const std::map<std::string, double>& last_timings() const { return last_timings_; }
 
+  /// Where memory_breakdown is on, rank 0 says `where` and how much memory is in use.
+  void memory(const char* where) const;
+  /// The same when it goes.
+  class MemoryAfter {
+   public:
+    MemoryAfter(const EngineReport& report, const char* where) : report_(report), where_(where) {}
+    ~MemoryAfter() { report_.memory(where_); }
+    MemoryAfter(const MemoryAfter&) = delete;
+    MemoryAfter& operator=(const MemoryAfter&) = delete;
+
+   private:
+    const EngineReport& report_;
+    const char* where_;
+  };
+  /// Rank 0 says what an object holds, a line an attribute in alphabetical order.
+  void dump(const std::string& name, std::vector<std::pair<std::string, std::string>> attributes) const;
+
   /// The engine is ready: rank 0 says its rates.
   void started(const StepState& state) const;
   void begin_forward() {
@@ -56,7 +73,7 @@ class EngineReport {
   std::vector<observe::Event> timing_events(int64_t samples) const;
 
   std::optional<int64_t> steps_per_print_;
-  bool first_rank_;
+  bool first_rank_, says_memory_;
   // DeepSpeed's dynamic scale starts as an integer and turns into a float when it first changes.
   double first_scale_;
   bool scale_is_whole_;

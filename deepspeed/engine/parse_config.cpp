@@ -47,14 +47,33 @@ void check_bf16_states(const config::Node& root, const DeepspeedConfig& config) 
 }
 
 void check_param_dtype(const config::Node& root, const DeepspeedConfig& config) {
-  auto node = find_path(root, {"data_types", "param_dtype"});
-  if (!node || node->json().is_null()) return;
-  for (auto& [name, type] : config::data_type_names())
-    if (config::lower(node->json().get<std::string>()) == name && type != config.model_dtype())
-      base::fail(
-          "{} does not agree with the precision that is enabled; leave it out, or set fp16.enabled or "
-          "bf16.enabled",
-          node->describe());
+  if (config.engine.param_dtype.value_or(config.model_dtype()) != config.model_dtype())
+    base::fail(
+        "{} does not agree with the precision that is enabled; leave it out, or set fp16.enabled or "
+        "bf16.enabled",
+        find_path(root, {"data_types", "param_dtype"})->describe());
+}
+
+// What buffers are told only where the model is cast at all; DeepSpeed says nothing and does nothing.
+void warn_of_idle_keys(const config::Node& root, DeepspeedConfig& config) {
+  if (config.model_dtype() == config::DataType::kFp32) {
+    for (const char* key : {"buffer_dtype", "keep_in_fp32_modules"}) {
+      const auto node = find_path(root, {"data_types", key});
+      if (node && !node->json().is_null() && node->json() != "auto")
+        config.warnings.push_back(node->describe() + " has no effect without fp16 or bf16");
+    }
+  }
+  if (config.torch_autocast.enabled && !config.torch_autocast.cast_type())
+    config.warnings.push_back(find_path(root, {"torch_autocast", "dtype"})->describe() +
+                              ": autocast to fp32 casts nothing");
+}
+
+// Autocast works on fp32 parameters; under a 16-bit model DeepSpeed would run it on 16-bit ones.
+void check_autocast(const config::Node& root, const DeepspeedConfig& config) {
+  if (!config.torch_autocast.enabled || config.model_dtype() == config::DataType::kFp32) return;
+  base::fail("{} keeps parameters in fp32, {}.enabled makes them 16-bit: enable one of them",
+             find_path(root, {"torch_autocast", "enabled"})->describe(),
+             config.fp16.enabled ? "fp16" : "bf16");
 }
 
 void check_mesh(const config::Node& root, int world_size) {
@@ -72,6 +91,8 @@ void parse_into(ParseTarget& target, const config::Table& table, const config::D
   check_together(root, out);
   check_bf16_states(root, out);
   check_param_dtype(root, out);
+  check_autocast(root, out);
+  warn_of_idle_keys(root, out);
   check_mesh(root, world_size);
   try {
     const BatchSizes sizes = resolve_batch(target.batch, world_size);

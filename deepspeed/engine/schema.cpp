@@ -1,8 +1,11 @@
 #include "deepspeed/engine/schema.h"
 
+#include <algorithm>
+
 #include "deepspeed/base/error.h"
 #include "deepspeed/checkpoint/schema.h"
 #include "deepspeed/config/not_yet.h"
+#include "deepspeed/engine/name_pattern.h"
 #include "deepspeed/observe/schema.h"
 #include "deepspeed/optim/schema.h"
 #include "deepspeed/recompute/schema.h"
@@ -47,6 +50,7 @@ config::Schema<EngineConfig> engine_schema() {
       .doc(
           "Leave out what does not fill an epoch's last micro-batch; false: it is filled from the next "
           "epoch.");
+  s.field("dump_state", &EngineConfig::dump_state).doc("Rank 0 prints the engine's state once it is ready.");
   s.field("zero_allow_untested_optimizer", &EngineConfig::zero_allow_untested_optimizer)
       .doc("Let ZeRO run with an optimizer of the program's own that it does not know.");
   s.custom("log_level", "debug | info | warning | error | critical | null", nullptr,
@@ -59,10 +63,38 @@ config::Schema<EngineConfig> engine_schema() {
   return s;
 }
 
+void read_kept_buffers(const Node& node, EngineConfig& engine, const Rules&, Warnings&) {
+  if (node.json() == "auto") return;
+  const bool texts = node.json().is_array() && std::all_of(node.json().begin(), node.json().end(),
+                                                           [](const Json& name) { return name.is_string(); });
+  if (!texts) config::fail_value(node, "\"auto\" or a list of name patterns");
+  engine.keep_in_fp32_modules = node.json().get<std::vector<std::string>>();
+  try {
+    name_pattern(*engine.keep_in_fp32_modules);
+  } catch (const base::Error& error) {
+    base::fail("{}: {}", node.describe(), error.what());
+  }
+}
+
 config::Schema<EngineConfig> data_types_schema() {
   config::Schema<EngineConfig> s("Number formats beside the model's own.");
   s.choice<config::DataType>("grad_accum_dtype", &EngineConfig::grad_accum_dtype, config::data_type_names())
       .doc("Format that gradients are summed in over micro-batches; null: the model's.");
+  s.choice<config::DataType>("param_dtype", &EngineConfig::param_dtype, config::data_type_names())
+      .doc("Format of parameters; must be that of the precision that is enabled.");
+  s.choice<config::DataType>("buffer_dtype", &EngineConfig::buffer_dtype, config::data_type_names())
+      .doc("With fp16 or bf16: format that floating-point buffers are cast to; null: they stay as loaded.");
+  config::Field& kept =
+      s.custom("keep_in_fp32_modules", "\"auto\" | list of texts", "auto", read_kept_buffers)
+          .doc(
+              "With fp16 or bf16: buffers that are kept in fp32, by patterns (* is any text) found "
+              "anywhere in their full names. \"auto\": those the model names, which none of ours "
+              "does. Parameters follow the training precision whatever it says.");
+  kept.auto_is_value = true;
+  kept.show = [](const void* target) {
+    const auto& patterns = static_cast<const EngineConfig*>(target)->keep_in_fp32_modules;
+    return patterns ? Json(*patterns) : Json("auto");
+  };
   return s;
 }
 
@@ -145,6 +177,8 @@ config::Schema<ParseTarget> schema(const AutoFacts& facts) {
   add_block<optim::Bf16Config>(s, "bf16", optim::bf16_schema(), [](T& t) -> optim::Bf16Config& {
     return t.config.bf16;
   }).alias("bfloat16");
+  add_block<optim::AutocastConfig>(s, "torch_autocast", optim::autocast_schema(),
+                                   [](T& t) -> optim::AutocastConfig& { return t.config.torch_autocast; });
   add_block<zero::ZeroConfig>(s, "zero_optimization", zero::schema(), [](T& t) -> zero::ZeroConfig& {
     return t.config.zero;
   }).rewrite = zero::rewrite_bool_form;

@@ -215,9 +215,9 @@ void Training::start_engine() {
   for (const auto& p : model_->parameters()) parameters += p.numel();
   log_->say(fmt::format(
       "{} with {:.2f}M parameters in {}, {} rank{}, ZeRO stage {}, {} samples of {} tokens, steps {} to {}",
-      spec_.model_type, static_cast<double>(parameters) / 1e6, accel::short_name(dtype_), group_->size(),
-      group_->size() > 1 ? "s" : "", engine.config().zero.stage, training_data_.dataset->size(),
-      options_.seq_length, engine.global_steps() + 1, last_step_));
+      spec_.model_type, static_cast<double>(parameters) / 1e6, engine.config().precision_text(),
+      group_->size(), group_->size() > 1 ? "s" : "", engine.config().zero.stage,
+      training_data_.dataset->size(), options_.seq_length, engine.global_steps() + 1, last_step_));
   for (const auto& note : {training_data_.note, eval_data_.note})
     if (!note.empty()) log_->say(note);
   for (const auto& note : notes_) log_->say(note);
@@ -236,7 +236,7 @@ void Training::start_page() {
       .title = fmt::format("{}, {:.2f}M parameters", spec_.model_type, static_cast<double>(parameters) / 1e6),
       .facts = {{"Model", options_.model.string()},
                 {"Data", options_.data.string()},
-                {"Precision", accel::short_name(dtype_)},
+                {"Precision", engine.config().precision_text()},
                 {"Ranks", std::to_string(group_->size())},
                 {"ZeRO stage", std::to_string(engine.config().zero.stage)},
                 {"Batch",
@@ -302,6 +302,7 @@ void Training::log_step(double loss, double step_ms, const std::optional<Score>&
 }
 
 Score Training::evaluate() {
+  const auto autocast = ready_.engine->autocast();
   return held_out_score(*objective_, *eval_data_.dataset, *group_,
                         ready_.engine->train_micro_batch_size_per_gpu());
 }

@@ -35,6 +35,7 @@ class Decoder : public nn::BlockModule<Decoder> {
                     const std::optional<at::Tensor>& starts = std::nullopt);
 
   const ArchSpec& spec() const { return spec_; }
+  std::vector<nn::TorchLayer> torch_layers() const override { return {{"Linear", {head_weight()}}}; }
 
  private:
   const at::Tensor& head_weight() const;

@@ -66,6 +66,10 @@ at::Tensor MaskedLanguageModel::logits(const EncoderInput& input) {
   return at::linear(head_->forward(hidden), head_->weight(encoder_->embedding_weight()), head_->bias());
 }
 
+std::vector<nn::TorchLayer> MaskedLanguageModel::torch_layers() const {
+  return {{"Linear", {head_->weight(encoder_->embedding_weight()), head_->bias()}}};
+}
+
 SequenceClassifier::SequenceClassifier(ArchSpec spec, const nn::RngPtr& rng)
     : spec_(std::move(spec)), dropout_(spec_.classifier_dropout, rng, "classifier") {
   encoder_ = register_module("encoder", std::make_shared<Encoder>(spec_, rng));

@@ -52,12 +52,23 @@ class ForwardRunner {
   virtual std::vector<at::Tensor> run(const Compute& compute, const std::vector<at::Tensor>& inputs) = 0;
 };
 
+/// A layer as PyTorch's modules would hold it.
+struct TorchLayer {
+  std::string class_name;  // "Linear", as in torch.nn; GPT-2's "Conv1D" as in transformers
+  std::vector<at::Tensor> parameters;
+};
+
 class Block {
  public:
   virtual ~Block() = default;
 
   /// The module this Block is; gives access to names and parameters.
   virtual torch::nn::Module& as_module() = 0;
+
+  /// The layers of torch.nn that this Block stands for or computes itself, those of other Blocks inside it
+  /// left out: what configurations mean by PyTorch's class names. A head tied to the embedding is a layer of
+  /// its own here, over the same parameter.
+  virtual std::vector<TorchLayer> torch_layers() const { return {}; }
 
   /// Observers are called in the order they were added; `before_*` of the first one first, `after_*`
   /// likewise.

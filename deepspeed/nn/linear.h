@@ -16,6 +16,9 @@ class Linear : public BlockModule<Linear> {
   /// x [..., in] -> [..., out]
   at::Tensor compute(const at::Tensor& x) { return projection_->apply(x); }
 
+  std::vector<TorchLayer> torch_layers() const override {
+    return {{projection_->torch_class(), parameters(/*recurse=*/false)}};
+  }
   Projection& projection() { return *projection_; }
   /// Replaces what is multiplied by; the old parameters leave the module, the new ones are declared
   /// (unmaterialized).

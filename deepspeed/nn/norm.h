@@ -14,6 +14,9 @@ class Norm : public BlockModule<Norm> {
   Norm(NormKind kind, int64_t width, double eps);
   /// x [..., width] -> same shape.
   at::Tensor compute(const at::Tensor& x);
+  std::vector<TorchLayer> torch_layers() const override {
+    return {{kind_ == NormKind::kLayerNorm ? "LayerNorm" : "RMSNorm", parameters(/*recurse=*/false)}};
+  }
 
  private:
   NormKind kind_;

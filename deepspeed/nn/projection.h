@@ -22,6 +22,8 @@ class Projection {
  public:
   virtual ~Projection() = default;
   virtual std::string kind() const = 0;  // "dense", ...
+  /// The class that a PyTorch model would have in this place.
+  virtual std::string torch_class() const { return "Linear"; }
   /// The parameters it wants declared in its module, and, once they are, the tensors (same order).
   virtual std::vector<ProjectionParameter> parameters() const = 0;
   virtual void bind(std::vector<at::Tensor> tensors) = 0;
@@ -43,6 +45,9 @@ class DenseProjection : public Projection {
  public:
   explicit DenseProjection(DenseOptions options) : options_(options) {}
   std::string kind() const override { return "dense"; }
+  std::string torch_class() const override {
+    return options_.order == WeightOrder::kOutIn ? "Linear" : "Conv1D";
+  }
   std::vector<ProjectionParameter> parameters() const override;
   void bind(std::vector<at::Tensor> tensors) override;
   at::Tensor apply(const at::Tensor& x) const override;

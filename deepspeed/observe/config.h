@@ -25,6 +25,8 @@ struct ObserveConfig {
   ThroughputConfig throughput;
   /// Time forward, backward and step, and say so every step.
   bool wall_clock_breakdown = false;
+  /// Say how much memory is in use around forward, backward and step.
+  bool memory_breakdown = false;
 };
 
 }  // namespace deepspeed::observe

@@ -62,6 +62,8 @@ config::Schema<ObserveConfig> schema() {
   config::Schema<ObserveConfig> s("Monitors and timers.");
   s.field("wall_clock_breakdown", &ObserveConfig::wall_clock_breakdown)
       .doc("Rank 0 says after every step how long forward, backward and step took.");
+  s.field("memory_breakdown", &ObserveConfig::memory_breakdown)
+      .doc("Rank 0 says before and after forward, backward and step how much memory is in use.");
   s.object("tensorboard", &ObserveConfig::tensorboard,
            files_schema("TensorBoard event files, written by rank 0 to output_path/job_name."));
   s.object("csv_monitor", &ObserveConfig::csv_monitor,

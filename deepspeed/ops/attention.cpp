@@ -8,6 +8,7 @@
 
 #include <cmath>
 
+#include "deepspeed/accel/autocast.h"
 #include "deepspeed/base/error.h"
 #include "deepspeed/ops/cpu/attention_kernel.h"
 #include "deepspeed/ops/cpu/dropout_kernel.h"
@@ -284,6 +285,11 @@ at::Tensor alibi_slopes(int64_t heads) {
 
 at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                      const AttentionOptions& options) {
+  if (accel::Autocast::current()) {
+    const at::Tensor a = accel::autocast(q), b = accel::autocast(k), c = accel::autocast(v);
+    const accel::Autocast off(std::nullopt);
+    return attention(a, b, c, options);
+  }
   check(q, k, v, options);
   if (q.scalar_type() == at::kHalf) {
     return attention(q.to(at::kFloat), k.to(at::kFloat), v.to(at::kFloat), options).to(at::kHalf);
@@ -298,6 +304,11 @@ at::Tensor attention_fused(const at::Tensor& qkv, int64_t heads, const Attention
   DS_CHECK(qkv.dim() == 3 && heads > 0 && qkv.size(2) % (3 * heads) == 0,
            "attention_fused: qkv {} with {} heads; want [batch, length, 3 * heads * head size]", shape(qkv),
            heads);
+  if (accel::Autocast::current()) {
+    const at::Tensor cast = accel::autocast(qkv);
+    const accel::Autocast off(std::nullopt);
+    return attention_fused(cast, heads, options);
+  }
   if (qkv.scalar_type() == at::kHalf)
     return attention_fused(qkv.to(at::kFloat), heads, options).to(at::kHalf);
   const at::Tensor readable = qkv.stride(2) == 1 ? qkv : qkv.contiguous();

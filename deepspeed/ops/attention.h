@@ -44,6 +44,7 @@ struct AttentionOptions {
 /// backward. Differentiable once; keeps q, k, v, the result and one float per query (log-sum-exp). NaN and
 /// infinities act on every query that sees them as in softmax; in v they may also reach, as NaN, queries that
 /// do not see them (0 * inf), as in a T x T product.
+/// Under autocast (accel/autocast.h) q, k and v are cast first.
 /// Errors: base::Error for wrong shapes, dtypes, devices, p outside [0, 1].
 /// Source: Dao, "FlashAttention-2" (2023); Press et al., "Train Short, Test Long" (2022) for alibi; mirrors
 /// the training attention of DeepSpeed's csrc/transformer.

@@ -89,10 +89,14 @@ at::Tensor dropout(const at::Tensor& x, double p, accel::RngKey key) {
 
 at::Tensor dropout_add(const at::Tensor& residual, const at::Tensor& x, double p, accel::RngKey key) {
   check("dropout_add", x, p);
-  DS_CHECK(residual.sizes() == x.sizes() && residual.scalar_type() == x.scalar_type(),
-           "dropout_add: residual is {} [{}], x is {} [{}]; want one dtype and shape",
-           c10::toString(residual.scalar_type()), fmt::join(residual.sizes(), ","),
-           c10::toString(x.scalar_type()), fmt::join(x.sizes(), ","));
+  // Under autocast 16-bit outputs of layers are added to an fp32 sum.
+  if (residual.scalar_type() == at::kFloat && x.scalar_type() != at::kFloat && residual.sizes() == x.sizes())
+    return residual + dropout(x, p, key);
+  DS_CHECK(
+      residual.sizes() == x.sizes() && residual.scalar_type() == x.scalar_type(),
+      "dropout_add: residual is {} [{}], x is {} [{}]; want one shape, and one dtype or an fp32 residual",
+      c10::toString(residual.scalar_type()), fmt::join(residual.sizes(), ","), c10::toString(x.scalar_type()),
+      fmt::join(x.sizes(), ","));
   if (p == 0) return residual + x;
   if (at::GradMode::is_enabled() && (x.requires_grad() || residual.requires_grad())) {
     return Dropout::apply(x, std::optional<at::Tensor>(residual), p, key);

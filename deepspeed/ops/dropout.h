@@ -13,7 +13,8 @@ namespace deepspeed::ops {
 /// base::Error when p is outside [0, 1].
 at::Tensor dropout(const at::Tensor& x, double p, accel::RngKey key);
 
-/// residual + dropout(x, p, key) in one pass over memory. Both of one shape and dtype.
+/// residual + dropout(x, p, key) in one pass over memory. Both of one shape and dtype, or x in 16 bits and an
+/// fp32 residual, which gives fp32 (autocast).
 at::Tensor dropout_add(const at::Tensor& residual, const at::Tensor& x, double p, accel::RngKey key);
 
 }  // namespace deepspeed::ops

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "deepspeed/accel/autocast.h"
 #include "deepspeed/base/error.h"
 #include "deepspeed/ops/cross_entropy_tiles.h"
 #include "deepspeed/ops/isa_table.h"
@@ -157,6 +158,11 @@ at::Tensor linear_cross_entropy(const at::Tensor& hidden, const at::Tensor& weig
                                 int64_t ignore_index, const std::optional<at::Tensor>& bias) {
   const at::Tensor added = bias.value_or(at::Tensor());
   check(hidden, weight, labels, added);
+  if (accel::Autocast::current()) {
+    const at::Tensor h = accel::autocast(hidden), w = accel::autocast(weight), b = accel::autocast(added);
+    const accel::Autocast off(std::nullopt);
+    return linear_cross_entropy(h, w, labels, ignore_index, b.defined() ? std::optional(b) : std::nullopt);
+  }
   if (wants_grad({hidden, weight}) || (added.defined() && wants_grad({added})))
     return LinearCrossEntropy::apply(hidden, weight, labels, ignore_index, bias);
   return compute(hidden, weight, labels, added, ignore_index, false, false).loss;

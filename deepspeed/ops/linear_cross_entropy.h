@@ -19,7 +19,7 @@ namespace deepspeed::ops {
 /// incoming gradient: [N, C] and [V, C], each only when wanted. 16-bit gradients are rounded as if the
 /// incoming gradient (see LossFactor) had been applied before they were formed. Errors: base::Error on a
 /// wrong shape, type or device, and on a label outside [0, V) that is not `ignore_index`, naming label and
-/// position.
+/// position. Under autocast (accel/autocast.h) hidden, weight and bias are cast first, as by a linear layer.
 at::Tensor linear_cross_entropy(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& labels,
                                 int64_t ignore_index = -100,
                                 const std::optional<at::Tensor>& bias = std::nullopt);

@@ -1,11 +1,15 @@
-// The blocks `optimizer`, `scheduler`, `fp16` and `bf16`. Plain data: formulas are in optim/'s other headers.
+// The blocks `optimizer`, `scheduler`, `fp16`, `bf16` and `torch_autocast`. Plain data: formulas are in
+// optim/'s other headers.
 #pragma once
 
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <variant>
 #include <vector>
+
+#include "deepspeed/config/data_type.h"
 
 namespace deepspeed::optim {
 
@@ -132,6 +136,22 @@ struct Bf16Config {
   bool bf16_master_weights_and_grads = false;
   /// Moments in bf16, too.
   bool bf16_optimizer_states = false;
+};
+
+/// `torch_autocast`: parameters stay fp32, the forward runs under libtorch's autocast.
+struct AutocastConfig {
+  bool enabled = false;
+  /// What matrix products run in, and what gradients of the safe modules travel in at stages 1 and 2.
+  /// Nothing: bf16, the CPU's default.
+  std::optional<config::DataType> dtype;
+  /// Classes of modules whose gradients may travel in that format; nothing: Linear, Conv1d, Conv2d, Conv3d.
+  std::optional<std::vector<std::string>> lower_precision_safe_modules;
+
+  /// What is cast to; nothing where autocast is off (in fp32 there is nothing to cast).
+  std::optional<config::DataType> cast_type() const {
+    const auto type = dtype.value_or(config::DataType::kBf16);
+    return enabled && type != config::DataType::kFp32 ? std::optional(type) : std::nullopt;
+  }
 };
 
 }  // namespace deepspeed::optim

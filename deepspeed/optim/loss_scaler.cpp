@@ -15,6 +15,11 @@ double first_scale(const Fp16Config& config) {
 
 }  // namespace
 
+LossScaler LossScaler::grad_scaler() {
+  return LossScaler({.enabled = true, .initial_scale_power = 16, .loss_scale_window = 2000},
+                    ScaleRule::kGradScaler);
+}
+
 LossScaler::LossScaler() : LossScaler(Fp16Config{}) {}
 
 LossScaler::LossScaler(const Fp16Config& config, ScaleRule rule)
@@ -34,7 +39,9 @@ void LossScaler::update(bool overflow) {
 
 void LossScaler::on_overflow() {
   const auto floor = static_cast<double>(config_.min_loss_scale);
-  if (rule_ == ScaleRule::kHalve) {
+  if (rule_ == ScaleRule::kGradScaler) {
+    scale_ /= 2;
+  } else if (rule_ == ScaleRule::kHalve) {
     scale_ = std::max(scale_ / 2, floor);
   } else if (config_.hysteresis == 1 || hysteresis_ == 1) {
     DS_CHECK(scale_ != floor,
@@ -51,7 +58,7 @@ void LossScaler::on_overflow() {
 
 void LossScaler::on_clean() {
   if (config_.consecutive_hysteresis) hysteresis_ = config_.hysteresis;
-  const int64_t clean = iteration_ - last_overflow_ - 1;
+  const int64_t clean = iteration_ - last_overflow_ - (rule_ == ScaleRule::kGradScaler ? 0 : 1);
   if (clean <= 0 || clean % config_.loss_scale_window != 0) return;
   hysteresis_ = config_.hysteresis;
   scale_ *= 2;

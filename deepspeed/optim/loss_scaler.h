@@ -11,8 +11,10 @@ namespace deepspeed::optim {
 
 /// What an overflow does. kHysteresis: after `hysteresis` of them the scale halves, and at min_loss_scale
 /// that is an error (runtime/fp16/loss_scaler.py, used with ZeRO). kHalve: each halves it, down to
-/// min_loss_scale (runtime/fp16/fused_optimizer.py, used without).
-enum class ScaleRule { kHysteresis, kHalve };
+/// min_loss_scale (runtime/fp16/fused_optimizer.py, used without). kGradScaler: each halves it, without a
+/// floor, and the scale doubles with the last clean step of a window rather than with the one after it
+/// (torch.amp.GradScaler, used with torch_autocast).
+enum class ScaleRule { kHysteresis, kHalve, kGradScaler };
 
 /// The factor that the loss is multiplied by before backward. Every rank keeps one and must update it with
 /// the same answer (any rank overflowed), so that all stay equal.
@@ -22,6 +24,8 @@ class LossScaler {
   LossScaler();
   /// The block `fp16`: static or dynamic; a scale of 1 where it is not enabled.
   explicit LossScaler(const Fp16Config& config, ScaleRule rule = ScaleRule::kHysteresis);
+  /// torch.amp.GradScaler with its defaults: from 2^16, doubling every 2000 clean steps.
+  static LossScaler grad_scaler();
 
   double scale() const { return scale_; }
   bool dynamic() const { return config_.enabled && config_.dynamic(); }

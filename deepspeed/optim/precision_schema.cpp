@@ -14,6 +14,13 @@ void check_dynamic(const config::Node& block, Fp16Config& fp16, config::Warnings
   need_positive("min_loss_scale", static_cast<double>(fp16.min_loss_scale));
 }
 
+std::vector<std::string> read_names(const config::Node& node, const config::Rules& rules) {
+  if (!node.json().is_array()) config::fail_value(node, "a list of texts");
+  std::vector<std::string> names;
+  for (const auto& name : node.children()) names.push_back(config::read_text(name, rules));
+  return names;
+}
+
 }  // namespace
 
 config::Schema<Fp16Config> fp16_schema() {
@@ -60,6 +67,32 @@ config::Schema<Bf16Config> bf16_schema() {
              config::read_bool(node, rules);
            })
       .doc("Accepted; gradients are always summed as backward makes them.");
+  return s;
+}
+
+config::Schema<AutocastConfig> autocast_schema() {
+  config::Schema<AutocastConfig> s(
+      "Mixed precision by libtorch's autocast: parameters, gradients and optimizer states in fp32, matrix "
+      "products and attention in 16 bits.");
+  s.field("enabled", &AutocastConfig::enabled).doc("Run every forward under autocast.");
+  s.choice<config::DataType>("dtype", &AutocastConfig::dtype, config::data_type_names())
+      .doc(
+          "What is cast to; left out: bf16. fp16 brings dynamic loss scaling by the rule of "
+          "torch.amp.GradScaler.")
+      .nullable = false;
+  config::Field& safe =
+      s.custom("lower_precision_safe_modules", "list of texts", nullptr,
+               [](const config::Node& node, AutocastConfig& autocast, const config::Rules& rules,
+                  config::Warnings&) { autocast.lower_precision_safe_modules = read_names(node, rules); })
+          .doc(
+              "Classes such as \"torch.nn.Linear\" whose parameters' gradients are reduced in that format at "
+              "stages 1 and 2; left out: Linear, Conv1d, Conv2d and Conv3d. What autocast casts in forward "
+              "is its "
+              "own affair.");
+  safe.show = [](const void* target) {
+    const auto& names = static_cast<const AutocastConfig*>(target)->lower_precision_safe_modules;
+    return names ? config::Json(*names) : config::Json(nullptr);
+  };
   return s;
 }
 

@@ -8,6 +8,7 @@
 
 #include <set>
 
+#include "deepspeed/accel/autocast.h"
 #include "deepspeed/nn/grad_hooks.h"
 #include "deepspeed/ops/linear_cross_entropy.h"
 
@@ -21,10 +22,16 @@ using torch::autograd::variable_list;
 class Surroundings {
  public:
   explicit Surroundings(std::shared_ptr<accel::Rng> rng)
-      : rng_(std::move(rng)), step_(rng_ ? rng_->step() : 0), loss_factor_(ops::LossFactor::current()) {}
+      : rng_(std::move(rng)),
+        step_(rng_ ? rng_->step() : 0),
+        loss_factor_(ops::LossFactor::current()),
+        autocast_(accel::Autocast::current()) {}
 
   variable_list compute_within(const nn::ForwardRunner::Compute& compute, const variable_list& inputs) const {
     const ops::LossFactor factor(loss_factor_);
+    // Casts made without gradients must not be kept for uses that need them.
+    const accel::Autocast autocast(autocast_, at::GradMode::is_enabled() ? accel::Autocast::Casts::kKept
+                                                                         : accel::Autocast::Casts::kAnew);
     if (!rng_) return compute(inputs);
     struct Restore {
       accel::Rng& rng;
@@ -39,6 +46,7 @@ class Surroundings {
   std::shared_ptr<accel::Rng> rng_;
   uint64_t step_;
   double loss_factor_;
+  std::optional<at::ScalarType> autocast_;
 };
 
 // What a checkpointed computation needs again; kept by its node of the graph.

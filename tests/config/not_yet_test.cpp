@@ -58,11 +58,7 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Values(
         Switch{R"("fp16": {"fp16_master_weights_and_grads": false})",
                R"("fp16": {"fp16_master_weights_and_grads": true})"},
-        Switch{R"("torch_autocast": {"enabled": false, "dtype": "bf16"})",
-               R"("torch_autocast": {"enabled": true})"},
         Switch{R"("sequence_parallel_size": 1)", R"("sequence_parallel_size": 2)"},
-        Switch{R"("data_types": {"keep_in_fp32_modules": "auto"})",
-               R"("data_types": {"keep_in_fp32_modules": ["norm"]})"},
         Switch{R"("optimizer": {"type": "Adam", "params": {"fp32_optimizer_states": true}})",
                R"("optimizer": {"type": "Adam", "params": {"fp32_optimizer_states": false}})"},
         Switch{R"("activation_checkpointing": {"partition_activations": false, "number_checkpoints": 4})",
@@ -75,8 +71,7 @@ INSTANTIATE_TEST_SUITE_P(
         Switch{R"("flops_profiler": {"enabled": false, "top_modules": 3})",
                R"("flops_profiler": {"enabled": true})"},
         Switch{R"("comms_logger": {"enabled": false})", R"("comms_logger": {"verbose": true})"},
-        Switch{R"("pipeline": {"stages": "auto"})", R"("pipeline": {"stages": 2})"},
-        Switch{R"("memory_breakdown": false)", R"("memory_breakdown": true)"}));
+        Switch{R"("pipeline": {"stages": "auto"})", R"("pipeline": {"stages": 2})"}));
 
 INSTANTIATE_TEST_SUITE_P(
     Features, FeatureSwitch,

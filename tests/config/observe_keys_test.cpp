@@ -19,6 +19,9 @@ TEST(ObserveKeys, AreReadAndHaveDeepSpeedsDefaults) {
   const auto initial = parse("").observe;
   EXPECT_FALSE(initial.tensorboard.enabled || initial.csv_monitor.enabled || initial.wall_clock_breakdown);
   EXPECT_TRUE(initial.throughput.enabled);
+  EXPECT_FALSE(initial.memory_breakdown || parse("").engine.dump_state);
+  EXPECT_TRUE(parse(R"("memory_breakdown": true)").observe.memory_breakdown);
+  EXPECT_TRUE(parse(R"("dump_state": true)").engine.dump_state);
   EXPECT_EQ(initial.csv_monitor.job_name, "DeepSpeedJobName");
   const auto given = parse(R"("wall_clock_breakdown": true, "timers": {"throughput": {"enabled": false}},
       "csv_monitor": {"enabled": "true", "output_path": "out", "job_name": "one"}, "tensorboard": {"enabled": true})")

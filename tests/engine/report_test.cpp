@@ -150,6 +150,34 @@ TEST(EngineReport, GivesTheTimingsOfTheLastStep) {
   EXPECT_EQ(timed.wall_clock.at("fwd"), timed.wall_clock.at("fwd_microstep"));
 }
 
+TEST(EngineReport, SaysHowMuchMemoryIsInUseWhereDeepSpeedDoes) {
+  const Watched watched = run(plain(R"(, "memory_breakdown": true)"), 2, 1);
+  std::vector<std::string> places;
+  for (size_t i = 0; i < watched.lines.size(); i += 3) {
+    places.push_back(watched.lines[i]);
+    ASSERT_LT(i + 2, watched.lines.size());
+    EXPECT_THAT(watched.lines[i + 1], testing::StartsWith("MA 0."));
+    EXPECT_THAT(watched.lines[i + 2], testing::StartsWith("CPU Virtual Memory:  used = "));
+  }
+  EXPECT_THAT(places,
+              testing::ElementsAre("DeepSpeed Engine: After args sanity test",
+                                   "DeepSpeed Engine: Before configure distributed model",
+                                   "Engine before forward", "Engine after forward", "Engine before backward",
+                                   "Engine after backward", "Engine before step", "Engine after step"));
+}
+
+TEST(EngineReport, DumpsTheStateOfTheEngineOnceOnRank0) {
+  const Watched watched = run(plain(R"(, "dump_state": true)"), 2, 2);
+  ASSERT_FALSE(watched.lines.empty());
+  EXPECT_EQ(watched.lines.front(), "DeepSpeedEngine:");
+  EXPECT_TRUE(std::is_sorted(watched.lines.begin() + 1, watched.lines.end()));
+  for (const char* line : {"  dp_world_size ................ 2", "  global_rank .................. 0",
+                           "  global_steps ................. 0", "  model_dtype .................. fp32",
+                           "  torch_autocast_dtype ......... None", "  trained_elements ............. 8",
+                           "  zero_stage ................... 0"})
+    EXPECT_THAT(watched.lines, testing::Contains(line));
+}
+
 TEST(EngineReport, RefusesToStartWhenAMonitorCannotWrite) {
   try {
     run(plain(R"(, "csv_monitor": {"enabled": true, "output_path": "/proc/nowhere"})"), 1, 1);

@@ -84,6 +84,23 @@ TEST(LossScalerTest, WithoutZeroEveryOverflowHalvesDownToTheFloor) {
   EXPECT_EQ(scales, (std::vector<double>{4, 2, 2, 2, 2, 2, 4, 4, 8}));
 }
 
+TEST(LossScalerTest, UnderAutocastItIsTorchsGradScaler) {
+  LossScaler scaler = LossScaler::grad_scaler();
+  EXPECT_EQ(scaler.scale(), 65536);
+  for (int i = 0; i < 1999; ++i) scaler.update(false);
+  EXPECT_EQ(scaler.scale(), 65536);
+  scaler.update(false);
+  EXPECT_EQ(scaler.scale(), 131072);
+  scaler.update(true);
+  EXPECT_EQ(scaler.scale(), 65536);
+  for (int i = 0; i < 1999; ++i) scaler.update(false);
+  EXPECT_EQ(scaler.scale(), 65536);
+  scaler.update(false);
+  EXPECT_EQ(scaler.scale(), 131072);
+  for (int i = 0; i < 18; ++i) scaler.update(true);
+  EXPECT_EQ(scaler.scale(), 0.5);
+}
+
 TEST(LossScalerTest, TheFloorAndAForeignStateAreExplained) {
   Fp16Config config;
   config.enabled = true;

@@ -30,6 +30,13 @@ TOLERANCE = {
     # the tighter of the two holds
     "bf16": {"loss_relative": 5e-3, "loss_absolute": 2e-2, "lr_absolute": 1e-9, "grad_norm_relative": 1e-3},
 }
+# fp32 parameters whose forward runs under torch_autocast; beside the covering runs, which have no such precision.
+AUTOCAST = "bf16-autocast"
+AUTOCAST_RUNS = [
+    dict(arch="gpt2", stage=0, ranks=2, accumulation=1, schedule="WarmupCosineLR", precision=AUTOCAST),
+    dict(arch="llama", stage=1, ranks=2, accumulation=2, schedule="WarmupDecayLR", precision=AUTOCAST),
+    dict(arch="gpt2", stage=2, ranks=2, accumulation=2, schedule="OneCycle", precision=AUTOCAST),
+]
 VERSIONS = {name: importlib.metadata.version(name) for name in ("deepspeed", "torch", "transformers", "safetensors", "numpy")}
 
 
@@ -37,6 +44,8 @@ VERSIONS = {name: importlib.metadata.version(name) for name in ("deepspeed", "to
 PEAK_LEARNING_RATE = {("gpt2", "fp32"): 1.5e-3, ("llama", "fp32"): 1.2e-3, ("gpt2", "bf16"): 1e-3, ("llama", "bf16"): 8e-4}
 # With few tokens a step the noise of rounding to bf16 alone moves the gradient norm by its tolerance.
 MICRO_BATCH_FACTOR = {"fp32": 1, "bf16": 3}
+# What a run under autocast shares with bf16: rates, batch and tolerance.
+KIND = {"fp32": "fp32", "bf16": "bf16", AUTOCAST: "bf16"}
 # A peak that lasts needs less.
 PEAK_FACTOR = {"WarmupLR": 0.5, "WarmupDecayLR": 0.85, "WarmupCosineLR": 0.95}
 
@@ -70,9 +79,10 @@ def optimizer(variant, lr):
 
 
 def ds_config(run, number):
-    lr = PEAK_LEARNING_RATE[run["arch"], run["precision"]] * PEAK_FACTOR.get(run["schedule"], 1.0)
+    kind = KIND[run["precision"]]
+    lr = PEAK_LEARNING_RATE[run["arch"], kind] * PEAK_FACTOR.get(run["schedule"], 1.0)
     config = {
-        "train_micro_batch_size_per_gpu": ([4, 3, 2][run["accumulation"] - 1] + number % 2) * MICRO_BATCH_FACTOR[run["precision"]],
+        "train_micro_batch_size_per_gpu": ([4, 3, 2][run["accumulation"] - 1] + number % 2) * MICRO_BATCH_FACTOR[kind],
         "gradient_accumulation_steps": run["accumulation"],
         "steps_per_print": 1000,
         "optimizer": optimizer(number, lr),
@@ -86,6 +96,8 @@ def ds_config(run, number):
         config["zero_optimization"]["reduce_bucket_size"] = 7000  # several buckets a step
     if run["precision"] == "bf16":
         config["bf16"] = {"enabled": True}
+    if run["precision"] == AUTOCAST:
+        config["torch_autocast"] = {"enabled": True, "dtype": "bf16"}
     return config
 
 
@@ -155,7 +167,7 @@ def jobs_of(number, run, eager):
 
 def store(number, run, jobs, target):
     """Writes a run's files and returns its entry in the manifest."""
-    name, tolerance, rows = run_name(number, run), TOLERANCE[run["precision"]], jobs["golden"]["rows"]
+    name, tolerance, rows = run_name(number, run), TOLERANCE[KIND[run["precision"]]], jobs["golden"]["rows"]
     folder = target / "runs" / name
     folder.mkdir(parents=True)
     (folder / "ds_config.json").write_text(json.dumps(jobs["golden"]["config"], indent=2) + "\n")
@@ -220,7 +232,7 @@ def main():
     if not options.keep_inputs:
         make_inputs()
         make_families()
-    runs = [(n, run) for n, run in enumerate(covering_array(), 1) if not options.only or n in options.only]
+    runs = [(n, run) for n, run in enumerate([*covering_array(), *AUTOCAST_RUNS], 1) if not options.only or n in options.only]
     with tempfile.TemporaryDirectory() as work:
         work = pathlib.Path(work)
         for arch in make_models.ARCHS:
@@ -237,7 +249,8 @@ def main():
     if target == GOLDENS:
         if options.only:
             made = {entry["name"]: entry for entry in entries}
-            entries = [made.get(entry["name"], entry) for entry in json.loads((GOLDENS / "manifest.json").read_text())["runs"]]
+            before = {entry["name"]: entry for entry in json.loads((GOLDENS / "manifest.json").read_text())["runs"]}
+            entries = [entry for _, entry in sorted((before | made).items())]
         manifest = {"made_with": VERSIONS, "script": "tests/parity/make_goldens.py", "factors": FACTORS,
                     "logits": logits_entries(),
                     "runs": entries}

@@ -13,6 +13,7 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "benchmarks" / "peers"))
 import oracle_train
 import torch
+from deepspeed.runtime import torch_autocast
 
 layer_norm = torch.nn.functional.layer_norm
 
@@ -27,6 +28,7 @@ def main():
     torch.nn.functional.layer_norm = layer_norm_with_fp32_sums
     for arguments in json.loads(pathlib.Path(jobs).read_text()):
         sys.argv = [sys.argv[0], *arguments]
+        torch_autocast.TORCH_AUTOCAST_INITIALIZED = False  # DeepSpeed remembers it for the process, not the engine
         oracle_train.main()
         gc.collect()
 

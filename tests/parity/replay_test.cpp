@@ -118,6 +118,31 @@ void scale_rates(Json& config, double factor) {
     scale(config["scheduler"]["params"], key);
 }
 
+// Over all steps, since rounding moves single ones by as much as the precision does.
+double mean_norm_error(const std::vector<Row>& ours, const std::vector<Json>& theirs) {
+  double sum = 0;
+  for (size_t i = 0; i < ours.size(); ++i)
+    sum += std::abs(*ours[i].norm / theirs[i]["grad_norm"].get<double>() - 1.0);
+  return sum / static_cast<double>(ours.size());
+}
+
+TEST(GoldenRuns, OfAutocastAreNotThoseOfFp32) {
+  int seen = 0;
+  for (const Json& run : manifest()["runs"]) {
+    const auto theirs = rows_of(run);
+    if (run["factors"]["precision"] != "bf16-autocast" || theirs[0]["grad_norm"].is_null()) continue;
+    ++seen;
+    Json config = Json::parse(base::read_text_file(kGoldens / run["config"].get<std::string>()));
+    const auto steps = static_cast<int>(theirs.size());
+    const double cast = mean_norm_error(replay(run, config.dump(), steps), theirs);
+    config["torch_autocast"]["enabled"] = false;
+    const double plain = mean_norm_error(replay(run, config.dump(), steps), theirs);
+    std::printf("[  FIGURE  ] gradient norm off by %.2e under autocast, by %.2e in fp32\n", cast, plain);
+    EXPECT_GT(plain, 2 * cast) << run["name"];
+  }
+  EXPECT_EQ(seen, 2);
+}
+
 TEST(GoldenRuns, FailWithALearningRateTwoPercentOff) {
   ASSERT_GE(manifest()["runs"].size(), 10u);
   std::map<std::string, bool>

@@ -4,6 +4,7 @@
 #include <torch/nn/modules/container/modulelist.h>
 #include <torch/nn/modules/linear.h>
 
+#include "deepspeed/accel/autocast.h"
 #include "deepspeed/nn/blocked.h"
 #include "deepspeed/nn/grad_hooks.h"
 #include "deepspeed/ops/dropout.h"
@@ -69,6 +70,35 @@ TEST(Recompute, ReachesParametersWhereNoInputNeedsAGradient) {
   std::get<0>(block.forward(at::ones({3}), std::optional<Tensor>(), 1.0)).sum().backward();
   ASSERT_TRUE(block.weight.grad().defined());
   EXPECT_NE(block.weight.grad().item<float>(), 0);
+}
+
+class Product : public nn::BlockModule<Product> {
+ public:
+  Product() { weight = register_parameter("weight", at::arange(16, at::kFloat).view({4, 4}).div(10)); }
+  Tensor compute(const Tensor& x) { return at::mm(x, weight); }
+  Tensor weight;
+};
+
+// The backward runs outside the region; the weight is used again where its gradient is recorded.
+TEST(Recompute, ComputesAgainUnderAutocastAndLeavesNoCastBehindThatHasNoGradient) {
+  const auto gradient = [](bool recomputed) {
+    Product block;
+    if (recomputed) recompute_blocks(block, [](const auto&, auto&) { return true; }, {});
+    const Tensor x = at::full({4, 4}, 0.3).requires_grad_(true);
+    Tensor loss;
+    {
+      const accel::Autocast region(at::kBFloat16);
+      const Tensor y = block.forward(x);
+      EXPECT_EQ(y.scalar_type(), at::kBFloat16);
+      loss = at::mm(y, block.weight).to(at::kFloat).sum();
+    }
+    loss.backward();
+    return std::pair(x.grad(), block.weight.grad());
+  };
+  const auto [x, weight] = gradient(false);
+  const auto [x_again, weight_again] = gradient(true);
+  EXPECT_TRUE(x_again.equal(x));
+  EXPECT_TRUE(at::allclose(weight_again, weight, 0.01, 0));
 }
 
 TEST(Recompute, DrawsTheMasksOfTheFirstForwardThoughTheStepHasMovedOn) {
