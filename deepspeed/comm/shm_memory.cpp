@@ -10,6 +10,8 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <map>
+#include <mutex>
 #include <random>
 #include <sstream>
 #include <utility>
@@ -59,41 +61,72 @@ Offer parse_offer(const std::string& text) {
   return offer;
 }
 
+std::shared_ptr<std::byte> map(int fd, size_t bytes) {
+  void* const address = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  DS_CHECK(address != MAP_FAILED, "{} bytes of shared memory cannot be mapped: {}", bytes,
+           std::strerror(errno));
+  return {static_cast<std::byte*>(address), [bytes](std::byte* mapped) { munmap(mapped, bytes); }};
+}
+
+// What this process has mapped of its own making.
+class OwnMappings {
+ public:
+  void add(const std::string& secret, const std::shared_ptr<std::byte>& mapped) {
+    const std::lock_guard lock(mutex_);
+    std::erase_if(known_, [](const auto& entry) { return entry.second.expired(); });
+    known_[secret] = mapped;
+  }
+  std::shared_ptr<std::byte> find(const std::string& secret) {
+    const std::lock_guard lock(mutex_);
+    const auto found = known_.find(secret);
+    return found == known_.end() ? nullptr : found->second.lock();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::map<std::string, std::weak_ptr<std::byte>> known_;
+};
+
+OwnMappings& own_mappings() {
+  static OwnMappings mappings;
+  return mappings;
+}
+
+// Closes a descriptor unless it is released.
+struct Descriptor {
+  int fd;
+  ~Descriptor() {
+    if (fd >= 0) close(fd);
+  }
+  int release() { return std::exchange(fd, -1); }
+};
+
 }  // namespace
 
-SharedMemory::SharedMemory(int fd, size_t mapped) : fd_(fd), mapped_bytes_(mapped) {
-  void* const address = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-  if (address == MAP_FAILED) {
-    const int error = errno;
-    close_descriptor();
-    base::fail("{} bytes of shared memory cannot be mapped: {}", mapped, std::strerror(error));
-  }
-  mapped_ = static_cast<std::byte*>(address);
-}
+SharedMemory::SharedMemory(int fd, std::shared_ptr<std::byte> mapped, size_t bytes)
+    : fd_(fd), mapped_(std::move(mapped)), mapped_bytes_(bytes) {}
 
 SharedMemory::SharedMemory(SharedMemory&& other) noexcept
     : fd_(std::exchange(other.fd_, -1)),
-      mapped_(std::exchange(other.mapped_, nullptr)),
+      mapped_(std::move(other.mapped_)),
       mapped_bytes_(other.mapped_bytes_),
       offer_(std::move(other.offer_)) {}
 
-SharedMemory::~SharedMemory() {
-  if (mapped_) munmap(mapped_, mapped_bytes_);
-  close_descriptor();
-}
+SharedMemory::~SharedMemory() { close_descriptor(); }
 
 SharedMemory SharedMemory::create(size_t bytes) {
-  const int fd = memfd_create(kName, MFD_CLOEXEC | MFD_ALLOW_SEALING);
-  DS_CHECK(fd >= 0, "no shared memory: {}", std::strerror(errno));
+  Descriptor file{memfd_create(kName, MFD_CLOEXEC | MFD_ALLOW_SEALING)};
+  DS_CHECK(file.fd >= 0, "no shared memory: {}", std::strerror(errno));
   const size_t mapped = kPrefix + bytes;
-  if (const int error = posix_fallocate(fd, 0, static_cast<off_t>(mapped)); error != 0) {
-    close(fd);
+  if (const int error = posix_fallocate(file.fd, 0, static_cast<off_t>(mapped)); error != 0)
     base::fail("{} bytes of shared memory cannot be reserved: {}", mapped, std::strerror(error));
-  }
-  fcntl(fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL);
-  SharedMemory memory(fd, mapped);
+  fcntl(file.fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL);
+  auto address = map(file.fd, mapped);
   const auto secret = random_secret();
-  std::memcpy(memory.mapped_, secret.data(), secret.size());
+  std::memcpy(address.get(), secret.data(), secret.size());
+  own_mappings().add(secret, address);
+  const int fd = file.release();
+  SharedMemory memory(fd, std::move(address), mapped);
   memory.offer_ = fmt::format("{} {} {} {} {}", host_identity(), getpid(), fd, mapped, secret);
   return memory;
 }
@@ -101,21 +134,19 @@ SharedMemory SharedMemory::create(size_t bytes) {
 SharedMemory SharedMemory::open(const std::string& text) {
   const Offer offer = parse_offer(text);
   DS_CHECK(offer.host == host_identity(), "it is on another host or in another container");
+  if (auto mapped = own_mappings().find(offer.secret)) return {-1, std::move(mapped), offer.mapped};
   const auto path = fmt::format("/proc/{}/fd/{}", offer.pid, offer.fd);
   // Opening whatever else the descriptor could be by now might block or have effects.
   DS_CHECK(read_link(path).find(kName) != std::string::npos, "{} is not our shared memory", path);
-  const int fd = ::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NONBLOCK);
-  DS_CHECK(fd >= 0, "{} cannot be opened: {}", path, std::strerror(errno));
+  const Descriptor file{::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NONBLOCK)};
+  DS_CHECK(file.fd >= 0, "{} cannot be opened: {}", path, std::strerror(errno));
   struct stat status {};
-  if (fstat(fd, &status) != 0 || static_cast<size_t>(status.st_size) != offer.mapped) {
-    close(fd);
-    base::fail("{} has another size than was offered", path);
-  }
-  SharedMemory memory(fd, offer.mapped);
-  memory.close_descriptor();
-  DS_CHECK(std::memcmp(memory.mapped_, offer.secret.data(), kSecretLength) == 0,
+  DS_CHECK(fstat(file.fd, &status) == 0 && static_cast<size_t>(status.st_size) == offer.mapped,
+           "{} has another size than was offered", path);
+  auto mapped = map(file.fd, offer.mapped);
+  DS_CHECK(std::memcmp(mapped.get(), offer.secret.data(), kSecretLength) == 0,
            "{} is not the memory that was offered", path);
-  return memory;
+  return {-1, std::move(mapped), offer.mapped};
 }
 
 void SharedMemory::close_descriptor() {
@@ -123,7 +154,7 @@ void SharedMemory::close_descriptor() {
   fd_ = -1;
 }
 
-std::byte* SharedMemory::data() const { return mapped_ + kPrefix; }
+std::byte* SharedMemory::data() const { return mapped_.get() + kPrefix; }
 size_t SharedMemory::size() const { return mapped_bytes_ - kPrefix; }
 
 }  // namespace deepspeed::comm

@@ -2,13 +2,15 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <string>
 
 namespace deepspeed::comm {
 
 /// A mapping of an anonymous memory file (memfd_create): it has no name in any file system and ends with the
 /// last process that maps it, however that process ends. All of it is reserved when it is made, so touching
-/// it never fails later, and it can neither grow nor shrink.
+/// it never fails later, and it can neither grow nor shrink. A process maps it once, however many of its
+/// threads open it; a race detector would take two mappings for two memories.
 class SharedMemory {
  public:
   /// Throws base::Error when the system does not provide such memory.
@@ -31,10 +33,10 @@ class SharedMemory {
   size_t size() const;
 
  private:
-  SharedMemory(int fd, size_t mapped);
+  SharedMemory(int fd, std::shared_ptr<std::byte> mapped, size_t bytes);
 
   int fd_ = -1;
-  std::byte* mapped_ = nullptr;
+  std::shared_ptr<std::byte> mapped_;
   size_t mapped_bytes_ = 0;
   std::string offer_;
 };

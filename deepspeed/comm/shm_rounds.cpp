@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "deepspeed/base/error.h"
+#include "deepspeed/base/race_detector.h"
 #include "deepspeed/comm/local_reduce.h"
 
 namespace deepspeed::comm {
@@ -64,8 +65,11 @@ void reduce_tiles(const at::Tensor& output, Chunk range, int ranks, ReduceOp op,
   Tensors tiles(static_cast<size_t>(ranks));
   for (int64_t done = 0; done < range.length; done += kTile) {
     const int64_t length = std::min(kTile, range.length - done);
-    for (int r = 0; r < ranks; ++r)
+    for (int r = 0; r < ranks; ++r) {
+      base::note_read(source(r) + done * width, static_cast<size_t>(length * width));
       tiles[static_cast<size_t>(r)] = at::from_blob(source(r) + done * width, {length}, output.options());
+    }
+    base::note_write(bytes_of(output) + (range.begin + done) * width, static_cast<size_t>(length * width));
     auto to = at::from_blob(bytes_of(output) + (range.begin + done) * width, {length}, output.options());
     reduce_parts(to, tiles, op);
   }
@@ -153,31 +157,7 @@ Tensors even_parts(const at::Tensor& t, int ranks) {
 
 void run(ShmChannel& channel, const ShmRounds& rounds, std::chrono::milliseconds timeout) {
   const at::AutoDispatchBelowADInplaceOrView no_autograd;
-  const auto deadline = std::chrono::steady_clock::now() + timeout;
-  const uint32_t base = channel.next_round();
-  channel.take_rounds(rounds.count);
-  // A round is combined one later and collected two later, so that a rank seldom finds its peers behind.
-  for (uint32_t i = 0; i < rounds.count + 2; ++i) {
-    if (i < rounds.count) {
-      channel.await(ShmChannel::kCollected, base + i + 1 - ShmChannel::kSlots, deadline);
-      channel.announce(rounds.call, base + i);
-      if (rounds.give) rounds.give(i, base + i);
-      channel.advance(ShmChannel::kGiven, ShmChannel::kGiven, base + i + 1);
-    }
-    if (i >= 1 && i <= rounds.count) {
-      channel.await(ShmChannel::kGiven, base + i, deadline);
-      channel.check_agreement(base + i - 1);
-      if (rounds.combine) rounds.combine(i - 1, base + i - 1);
-      channel.advance(ShmChannel::kCombined, rounds.collects ? ShmChannel::kCombined : ShmChannel::kCollected,
-                      base + i);
-    }
-    if (i >= 2 && rounds.collects) {
-      channel.await(ShmChannel::kCombined, base + i - 1, deadline);
-      if (rounds.collect) rounds.collect(i - 2, base + i - 2);
-      channel.advance(ShmChannel::kCollected, ShmChannel::kCollected, base + i - 1);
-    }
-  }
-  if (rounds.finish) rounds.finish();
+  run_rounds(channel, rounds, std::chrono::steady_clock::now() + timeout);
 }
 
 ShmRounds shm_all_reduce(ShmChannel& channel, const at::Tensor& t, ReduceOp op) {

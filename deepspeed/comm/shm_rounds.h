@@ -5,26 +5,12 @@
 
 #include <chrono>
 #include <cstdint>
-#include <functional>
 #include <vector>
 
 #include "deepspeed/comm/group.h"
 #include "deepspeed/comm/shm_channel.h"
 
 namespace deepspeed::comm {
-
-/// What one rank does in each round of one collective. A step that is null has nothing to do on this rank.
-struct ShmRounds {
-  using Step = std::function<void(uint32_t index, uint32_t round)>;  // index: 0 ... count - 1
-
-  ShmCall call;
-  uint32_t count = 0;     // the same on all ranks
-  bool collects = false;  // the same on all ranks: whether there is a third stage
-  Step give;              // write to this rank's slot
-  Step combine;           // read the others' slots and, where the rounds collect, write to this rank's
-  Step collect;           // read what the others wrote while combining
-  std::function<void()> finish;
-};
 
 /// Runs them to their end; all ranks must. Throws what ShmChannel's await and check_agreement throw.
 void run(ShmChannel& channel, const ShmRounds& rounds, std::chrono::milliseconds timeout);

@@ -150,11 +150,21 @@ TEST(Shm, RanksInDifferentCallsAreToldSo) {
                           HasSubstr("rank 0 is in all_reduce of 32 bytes"), HasSubstr("closed by peer")));
 }
 
+TEST(Shm, ThreadsOfOneProcessHaveOneMapping) {
+  auto first = std::make_unique<SharedMemory>(SharedMemory::create(1000));
+  const auto offer = first->offer();
+  auto second = std::make_unique<SharedMemory>(SharedMemory::open(offer));
+  EXPECT_EQ(second->data(), first->data());
+  first.reset();
+  second->data()[7] = std::byte{42};
+  EXPECT_EQ(SharedMemory::open(offer).data()[7], std::byte{42});
+  second.reset();
+  EXPECT_FALSE(maps_shared_memory());
+  EXPECT_THAT(message_of([&] { SharedMemory::open(offer); }), HasSubstr("is not our shared memory"));
+}
+
 TEST(Shm, MemoryOfAnotherHostOrLifeIsRefused) {
   const auto memory = SharedMemory::create(1000);
-  const auto second = SharedMemory::open(memory.offer());
-  memory.data()[7] = std::byte{42};
-  EXPECT_EQ(second.data()[7], std::byte{42});
   auto elsewhere = memory.offer();
   elsewhere[0] = elsewhere[0] == 'x' ? 'y' : 'x';
   EXPECT_THAT(message_of([&] { SharedMemory::open(elsewhere); }), HasSubstr("another host"));

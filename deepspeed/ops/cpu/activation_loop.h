@@ -12,7 +12,7 @@ namespace {
 constexpr float kInner = 1.59576912f, kCubic = 0.044715f;
 constexpr float kInverseSqrtTwoPi = 0.39894228f;
 
-template <class V>
+template <class V, class T>
 struct GeluTanh {
   using F = typename V::F;
   static DS_INLINE F value(F x) {
@@ -31,18 +31,23 @@ struct GeluTanh {
   static DS_INLINE F inner(F x) { return x * V::fma(x * x, V::set1(kInner * kCubic), V::set1(kInner)); }
 };
 
-template <class V>
+template <class V, class T>
 struct GeluErf {
   using F = typename V::F;
   static DS_INLINE F value(F x) {
     F distribution, bell;
-    normal<V>(x, distribution, bell);
+    normal_for_type(x, distribution, bell);
     return x * distribution;
   }
   static DS_INLINE F derivative(F x) {
     F distribution, bell;
-    normal<V>(x, distribution, bell);
+    normal_for_type(x, distribution, bell);
     return V::fma(x * V::set1(kInverseSqrtTwoPi), bell, distribution);
+  }
+
+ private:
+  static DS_INLINE void normal_for_type(F x, F& distribution, F& bell) {
+    sizeof(T) == 2 ? short_normal<V>(x, distribution, bell) : normal<V>(x, distribution, bell);
   }
 };
 
@@ -53,22 +58,22 @@ struct Arrays {
   int64_t begin;
 };
 
-template <class V, template <class> class Gelu, class T>
+template <class V, template <class, class> class Gelu, class T>
 void gelu_forward(const GeluForward& a, int64_t begin, int64_t end) {
   const Arrays<V, T> at{begin};
   const T* x = at.in(a.x);
   T* y = at.out(a.y);
   for_lanes<V>(end - begin,
-               [&](int64_t i, auto part) { store<V>(y + i, Gelu<V>::value(load<V>(x + i, part)), part); });
+               [&](int64_t i, auto part) { store<V>(y + i, Gelu<V, T>::value(load<V>(x + i, part)), part); });
 }
 
-template <class V, template <class> class Gelu, class T>
+template <class V, template <class, class> class Gelu, class T>
 void gelu_backward(const GeluBackward& a, int64_t begin, int64_t end) {
   const Arrays<V, T> at{begin};
   const T *x = at.in(a.x), *dy = at.in(a.dy);
   T* dx = at.out(a.dx);
   for_lanes<V>(end - begin, [&](int64_t i, auto part) {
-    store<V>(dx + i, load<V>(dy + i, part) * Gelu<V>::derivative(load<V>(x + i, part)), part);
+    store<V>(dx + i, load<V>(dy + i, part) * Gelu<V, T>::derivative(load<V>(x + i, part)), part);
   });
 }
 

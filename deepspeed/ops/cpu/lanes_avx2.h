@@ -20,6 +20,8 @@ struct LanesAvx2 : SimdAvx2 {
   static DS_INLINE F min(F a, F b) { return _mm256_min_ps(a, b); }
   static DS_INLINE F abs(F x) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), x); }
   static DS_INLINE F round(F x) { return _mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+  /// 1 / x, for x in [1, 2^100] and NaN.
+  static DS_INLINE F reciprocal(F x) { return _mm256_div_ps(set1(1.0f), x); }
   /// x 2^n for whole n in [-252, 254]. Two factors, because one cannot reach the subnormal numbers.
   static DS_INLINE F scale(F x, F n) {
     const __m256i whole = _mm256_cvtps_epi32(n), half = _mm256_srai_epi32(whole, 1);

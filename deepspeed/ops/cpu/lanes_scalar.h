@@ -29,6 +29,8 @@ struct LanesScalar : SimdScalar {
     for (int i = 0; i < 4; ++i) x[i] = __builtin_rintf(x[i]);
     return x;
   }
+  /// 1 / x, for x in [1, 2^100] and NaN.
+  static DS_INLINE F reciprocal(F x) { return set1(1.0f) / x; }
   /// x 2^n for whole n in [-252, 254]. Two factors, because one cannot reach the subnormal numbers.
   static DS_INLINE F scale(F x, F n) {
     for (int i = 0; i < 4; ++i) {

@@ -15,6 +15,25 @@ DS_INLINE typename V::F scalable(typename V::F x) {
   return rounded<V, T>(x);
 }
 
+// Sums of vectors whose additions do not wait for each other.
+constexpr int kTurns = 4;
+template <class V>
+struct Sums {
+  using F = typename V::F;
+  DS_INLINE F& operator[](int turn) { return parts[turn]; }
+  DS_INLINE F all() const { return (parts[0] + parts[1]) + (parts[2] + parts[3]); }
+  F parts[kTurns] = {V::set1(0), V::set1(0), V::set1(0), V::set1(0)};
+};
+
+/// body(i, turn, part) for each vector of [0, n), turn going round 0 ... kTurns - 1.
+template <class V, class Body>
+DS_INLINE void for_lanes_in_turn(int64_t n, Body&& body) {
+  int64_t i = 0;
+  for (; i + kTurns * V::kWidth <= n; i += kTurns * V::kWidth)
+    for (int turn = 0; turn < kTurns; ++turn) body(i + turn * V::kWidth, turn, Whole{});
+  for_lanes<V>(n - i, [&](int64_t at, auto part) { body(i + at, 0, part); });
+}
+
 template <class V, bool kCentred, class T>
 void norm_row(const NormForward& a, int64_t row) {
   using F = typename V::F;
@@ -23,17 +42,18 @@ void norm_row(const NormForward& a, int64_t row) {
   const float cols = static_cast<float>(a.cols);
   float mean = 0;
   if constexpr (kCentred) {
-    F sum = V::set1(0);
-    for_lanes<V>(a.cols, [&](int64_t i, auto part) { sum = sum + load<V>(x + i, part); });
-    mean = V::sum(sum) / cols;
+    Sums<V> sum;
+    for_lanes_in_turn<V>(
+        a.cols, [&](int64_t i, int turn, auto part) { sum[turn] = sum[turn] + load<V>(x + i, part); });
+    mean = V::sum(sum.all()) / cols;
   }
   const F centre = V::set1(mean);
-  F squares = V::set1(0);
-  for_lanes<V>(a.cols, [&](int64_t i, auto part) {
+  Sums<V> squares;
+  for_lanes_in_turn<V>(a.cols, [&](int64_t i, int turn, auto part) {
     const F d = only<V>(load<V>(x + i, part) - centre, part);
-    squares = V::fma(d, d, squares);
+    squares[turn] = V::fma(d, d, squares[turn]);
   });
-  const float rstd = 1.0f / __builtin_sqrtf(V::sum(squares) / cols + a.eps);
+  const float rstd = 1.0f / __builtin_sqrtf(V::sum(squares.all()) / cols + a.eps);
   const F inverse = V::set1(rstd);
   for_lanes<V>(a.cols, [&](int64_t i, auto part) {
     const F normal = scalable<V, kCentred, T>((load<V>(x + i, part) - centre) * inverse);
