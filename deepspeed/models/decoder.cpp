@@ -2,19 +2,12 @@
 
 #include <ATen/ops/arange.h>
 #include <ATen/ops/full_like.h>
-#include <ATen/ops/linear.h>
 #include <torch/nn/modules/container/modulelist.h>
 
 #include "deepspeed/base/error.h"
 #include "deepspeed/ops/dropout.h"
-#include "deepspeed/ops/linear_cross_entropy.h"
 
 namespace deepspeed::models {
-namespace {
-
-constexpr int64_t kIgnored = -100;
-
-}  // namespace
 
 Decoder::Decoder(ArchSpec spec, nn::RngPtr rng)
     : spec_(std::move(spec)), embedding_dropout_(spec_.embedding_dropout, rng, "embedding") {
@@ -36,11 +29,10 @@ Decoder::Decoder(ArchSpec spec, nn::RngPtr rng)
     layers->push_back(layers_.back());
   }
   norm_ = register_module("norm", std::make_shared<nn::Norm>(spec_.norm, spec_.hidden, spec_.norm_eps));
-  if (!spec_.tied_embeddings)
-    head_ = register_module("head", std::make_shared<nn::Embedding>(spec_.vocab, spec_.hidden, init));
+  head_ = register_module("head", spec_.tied_embeddings
+                                      ? std::make_shared<VocabularyHead>(embedding_->weight())
+                                      : std::make_shared<VocabularyHead>(spec_.vocab, spec_.hidden, init));
 }
-
-const at::Tensor& Decoder::head_weight() const { return head_ ? head_->weight() : embedding_->weight(); }
 
 at::Tensor Decoder::positions_of(const at::Tensor& ids, int64_t offset,
                                  const std::optional<at::Tensor>& starts) const {
@@ -82,16 +74,14 @@ at::Tensor Decoder::compute(const at::Tensor& ids, const at::Tensor& labels,
                             const std::optional<at::Tensor>& starts) {
   DS_CHECK(labels.sizes() == ids.sizes(), "labels must have the shape of the token ids");
   // Shifting the labels instead of slicing the hidden states saves a copy of those and of their gradient.
-  at::Tensor shifted = at::full_like(labels, kIgnored);
+  at::Tensor shifted = at::full_like(labels, kIgnoredLabel);
   shifted.narrow(1, 0, labels.size(1) - 1).copy_(labels.narrow(1, 1, labels.size(1) - 1));
-  const at::Tensor hidden = hidden_states(ids, nullptr, starts);
-  return ops::linear_cross_entropy(hidden.view({-1, spec_.hidden}), head_weight(), shifted.view({-1}),
-                                   kIgnored);
+  return head_->forward(hidden_states(ids, nullptr, starts), std::optional(shifted));
 }
 
 at::Tensor Decoder::logits(const at::Tensor& ids, nn::KvCache* cache,
                            const std::optional<at::Tensor>& starts) {
-  return at::linear(hidden_states(ids, cache, starts), head_weight());
+  return head_->forward(hidden_states(ids, cache, starts));
 }
 
 }  // namespace deepspeed::models

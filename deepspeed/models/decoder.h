@@ -6,6 +6,7 @@
 
 #include "deepspeed/models/arch_spec.h"
 #include "deepspeed/models/layer.h"
+#include "deepspeed/models/vocabulary_head.h"
 #include "deepspeed/nn/kv_cache.h"
 #include "deepspeed/nn/linear.h"
 
@@ -35,10 +36,8 @@ class Decoder : public nn::BlockModule<Decoder> {
                     const std::optional<at::Tensor>& starts = std::nullopt);
 
   const ArchSpec& spec() const { return spec_; }
-  std::vector<nn::TorchLayer> torch_layers() const override { return {{"Linear", {head_weight()}}}; }
 
  private:
-  const at::Tensor& head_weight() const;
   // Positions [T], or [B, T] where documents start within rows.
   at::Tensor positions_of(const at::Tensor& ids, int64_t offset,
                           const std::optional<at::Tensor>& starts) const;
@@ -47,9 +46,10 @@ class Decoder : public nn::BlockModule<Decoder> {
 
   ArchSpec spec_;
   nn::DropoutSite embedding_dropout_;
-  std::shared_ptr<nn::Embedding> embedding_, positions_, head_;
+  std::shared_ptr<nn::Embedding> embedding_, positions_;
   std::vector<std::shared_ptr<TransformerLayer>> layers_;
   std::shared_ptr<nn::Norm> embedding_norm_, norm_;
+  std::shared_ptr<VocabularyHead> head_;
 };
 
 }  // namespace deepspeed::models

@@ -1,18 +1,15 @@
 #include "deepspeed/models/encoder_heads.h"
 
 #include <ATen/ops/cross_entropy_loss.h>
-#include <ATen/ops/linear.h>
 #include <ATen/ops/mse_loss.h>
 #include <ATen/ops/tanh.h>
 
 #include "deepspeed/base/error.h"
+#include "deepspeed/models/vocabulary_head.h"
 #include "deepspeed/ops/dropout.h"
-#include "deepspeed/ops/linear_cross_entropy.h"
 
 namespace deepspeed::models {
 namespace {
-
-constexpr int64_t kIgnored = -100;
 
 nn::DenseOptions square(const ArchSpec& s) {
   return {.in_features = s.hidden, .out_features = s.hidden, .weight_init = nn::Init::normal(s.init_std)};
@@ -20,34 +17,32 @@ nn::DenseOptions square(const ArchSpec& s) {
 
 }  // namespace
 
-// From hidden states to what the table of token embeddings is multiplied by, and the bias of the logits.
+// From hidden states to the loss of the masked tokens, or to their logits.
 class MaskedTokenHead : public nn::BlockModule<MaskedTokenHead> {
  public:
-  explicit MaskedTokenHead(const ArchSpec& s) : activation_(s.activation) {
+  MaskedTokenHead(const ArchSpec& s, const at::Tensor& embeddings) : activation_(s.activation) {
     transform_ = register_module("transform", std::make_shared<nn::Linear>(square(s)));
     norm_ = register_module("norm", std::make_shared<nn::Norm>(s.norm, s.hidden, s.norm_eps));
-    if (!s.tied_embeddings)
-      decoder_ = register_module(
-          "decoder", std::make_shared<nn::Embedding>(s.vocab, s.hidden, nn::Init::normal(s.init_std)));
-    bias_ = declare_parameter("bias", {s.vocab}, nn::Init::zeros());
+    const at::Tensor bias = declare_parameter("bias", {s.vocab}, nn::Init::zeros());
+    decoder_ = register_module("decoder", s.tied_embeddings
+                                              ? std::make_shared<VocabularyHead>(embeddings, bias)
+                                              : std::make_shared<VocabularyHead>(
+                                                    s.vocab, s.hidden, nn::Init::normal(s.init_std), bias));
   }
-  at::Tensor compute(const at::Tensor& x) {
-    return norm_->forward(nn::activate(activation_, transform_->forward(x)));
+  at::Tensor compute(const at::Tensor& x, const std::optional<at::Tensor>& labels) {
+    return decoder_->forward(norm_->forward(nn::activate(activation_, transform_->forward(x))), labels);
   }
-  const at::Tensor& weight(const at::Tensor& tied) const { return decoder_ ? decoder_->weight() : tied; }
-  const at::Tensor& bias() const { return bias_; }
 
  private:
   nn::Activation activation_;
   std::shared_ptr<nn::Linear> transform_;
   std::shared_ptr<nn::Norm> norm_;
-  std::shared_ptr<nn::Embedding> decoder_;
-  at::Tensor bias_;
+  std::shared_ptr<VocabularyHead> decoder_;
 };
 
 MaskedLanguageModel::MaskedLanguageModel(ArchSpec spec, const nn::RngPtr& rng) : spec_(std::move(spec)) {
   encoder_ = register_module("encoder", std::make_shared<Encoder>(spec_, rng));
-  head_ = register_module("head", std::make_shared<MaskedTokenHead>(spec_));
+  head_ = register_module("head", std::make_shared<MaskedTokenHead>(spec_, encoder_->embedding_weight()));
 }
 
 at::Tensor MaskedLanguageModel::compute(const at::Tensor& ids, const at::Tensor& labels,
@@ -55,19 +50,14 @@ at::Tensor MaskedLanguageModel::compute(const at::Tensor& ids, const at::Tensor&
                                         const std::optional<at::Tensor>& ends) {
   DS_CHECK(labels.sizes() == ids.sizes(), "labels must have the shape of the token ids");
   const at::Tensor hidden = encoder_->forward(ids, token_types, ends).view({-1, spec_.hidden});
-  const at::Tensor places = labels.reshape({-1}).ne(kIgnored).nonzero().squeeze(1);
-  const at::Tensor features = head_->forward(hidden.index_select(0, places));
-  return ops::linear_cross_entropy(features, head_->weight(encoder_->embedding_weight()),
-                                   labels.reshape({-1}).index_select(0, places), kIgnored, head_->bias());
+  const at::Tensor places = labels.reshape({-1}).ne(kIgnoredLabel).nonzero().squeeze(1);
+  const std::optional<at::Tensor> wanted = labels.reshape({-1}).index_select(0, places);
+  return head_->forward(hidden.index_select(0, places), wanted);
 }
 
 at::Tensor MaskedLanguageModel::logits(const EncoderInput& input) {
-  const at::Tensor hidden = encoder_->forward(input.ids, input.token_types, input.ends);
-  return at::linear(head_->forward(hidden), head_->weight(encoder_->embedding_weight()), head_->bias());
-}
-
-std::vector<nn::TorchLayer> MaskedLanguageModel::torch_layers() const {
-  return {{"Linear", {head_->weight(encoder_->embedding_weight()), head_->bias()}}};
+  const std::optional<at::Tensor> no_labels;
+  return head_->forward(encoder_->forward(input.ids, input.token_types, input.ends), no_labels);
 }
 
 SequenceClassifier::SequenceClassifier(ArchSpec spec, const nn::RngPtr& rng)

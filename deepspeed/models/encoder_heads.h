@@ -24,7 +24,6 @@ class MaskedLanguageModel : public nn::BlockModule<MaskedLanguageModel> {
   /// [B, T, vocab]; the whole of them, so for inference and tests.
   at::Tensor logits(const EncoderInput& input);
   const ArchSpec& spec() const { return spec_; }
-  std::vector<nn::TorchLayer> torch_layers() const override;
 
  private:
   ArchSpec spec_;

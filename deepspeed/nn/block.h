@@ -82,12 +82,18 @@ class Block {
   /// How each parameter that this Block declared is initialised, by its name in the Block.
   const std::vector<std::pair<std::string, Init>>& inits() const { return inits_; }
 
+  /// Parameters that this Block computes with though another one holds them (tied weights).
+  const std::vector<at::Tensor>& used_parameters() const { return used_; }
+
  protected:
   /// Makes an unmaterialized parameter: it has its shape and dtype but no memory yet (see nn/materializer.h),
   /// and remembers its initialisation rule.
   at::Tensor declare_parameter(const std::string& name, at::IntArrayRef shape, Init init);
   /// Forgets a declared parameter (a projection is being replaced).
   void forget_parameter(const std::string& name);
+  /// Says that this Block's computation reads `parameter`, which another Block holds: it is then there when
+  /// this one runs, wherever parameters live.
+  void use_parameter(const at::Tensor& parameter) { used_.push_back(parameter); }
 
   /// Runs `compute(args...)` between the observers, by the runner. Without any this is a plain call.
   template <class Compute, class... Args>
@@ -105,6 +111,7 @@ class Block {
   std::vector<std::shared_ptr<BlockObserver>> observers_;
   std::shared_ptr<ForwardRunner> runner_;
   std::vector<std::pair<std::string, Init>> inits_;
+  std::vector<at::Tensor> used_;
 };
 
 template <class Compute, class... Args>
