@@ -94,6 +94,14 @@ std::string read_text(const Node& node, const Rules&) {
   return node.json().get<std::string>();
 }
 
+std::vector<std::string> read_texts(const Node& node, const Rules& rules) {
+  if (node.json().is_string()) return {read_text(node, rules)};
+  if (!node.json().is_array()) fail_value(node, "a text or a list of texts");
+  std::vector<std::string> out;
+  for (const Node& element : node.children()) out.push_back(read_text(element, rules));
+  return out;
+}
+
 std::vector<double> read_numbers(const Node& node, const Rules& rules) {
   if (node.json().is_number()) return {read_number(node, rules)};
   if (!node.json().is_array() || node.json().empty()) fail_value(node, "a number or a list of numbers");

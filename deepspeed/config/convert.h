@@ -36,6 +36,8 @@ bool read_bool(const Node& node, const Rules& rules);
 int64_t read_int(const Node& node, const Rules& rules);
 double read_number(const Node& node, const Rules& rules);
 std::string read_text(const Node& node, const Rules& rules);
+/// A text or a list of texts.
+std::vector<std::string> read_texts(const Node& node, const Rules& rules);
 /// A number or a list of numbers.
 std::vector<double> read_numbers(const Node& node, const Rules& rules);
 /// Index of the choice that equals the text without regard to case. The error lists the choices and the

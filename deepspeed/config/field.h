@@ -147,6 +147,15 @@ struct Value<std::string> {
   static std::string read(const Node& node, const Rules& rules) { return read_text(node, rules); }
 };
 template <>
+struct Value<std::vector<std::string>> {
+  static constexpr bool kNullable = false;
+  static std::string type() { return "text or list"; }
+  static Json to_json(const std::vector<std::string>& v) { return v; }
+  static std::vector<std::string> read(const Node& node, const Rules& rules) {
+    return read_texts(node, rules);
+  }
+};
+template <>
 struct Value<std::vector<double>> {
   static constexpr bool kNullable = false;
   static std::string type() { return "number or list"; }

@@ -6,7 +6,7 @@ namespace {
 constexpr const char* kOffloadOptimizer = "optimizer offload (ZeRO-Offload, ZeRO-Infinity)";
 constexpr const char* kOffloadParam = "parameter offload (ZeRO-Infinity)";
 constexpr const char* kZenFlow = "ZenFlow";
-constexpr const char* kStage3 = "ZeRO stage 3 (sharded parameters)";
+constexpr const char* kTiles = "optimizer steps by tiles (ZeRO-Infinity)";
 constexpr const char* kPlusPlus = "ZeRO++";
 constexpr const char* kMics = "MiCS";
 
@@ -17,37 +17,9 @@ std::vector<NotYetRow> not_yet_zero_rows() {
       {"zero_optimization.elastic_checkpoint", "bool", "false", "=", "elastic ZeRO checkpoints"},
       {"zero_optimization.legacy_stage1", "bool", "false", "=",
        "the stage 1 of 2020, which DeepSpeed dropped as well"},
-      {"zero_optimization.sub_group_size", "int>=0", "1e9", "", kStage3},
-      {"zero_optimization.stage3_prefetch_bucket_size/prefetch_bucket_size", "int>=0", "5e7", "", kStage3},
-      {"zero_optimization.stage3_param_persistence_threshold/param_persistence_threshold", "int>=0", "1e5",
-       "", kStage3},
-      {"zero_optimization.stage3_model_persistence_threshold/model_persistence_threshold", "int>=0",
-       "9223372036854775807", "", kStage3},
-      {"zero_optimization.stage3_max_live_parameters/max_live_parameters", "int>=0", "1e9", "", kStage3},
-      {"zero_optimization.stage3_max_reuse_distance/max_reuse_distance", "int>=0", "1e9", "", kStage3},
-      {"zero_optimization.stage3_gather_16bit_weights_on_model_save/gather_16bit_weights_on_model_save",
-       "bool", "false", "", kStage3},
-      {"zero_optimization.stage3_module_granularity_threshold/module_granularity_threshold", "int", "0", "",
-       kStage3},
-      {"zero_optimization.stage3_use_all_reduce_for_fetch_params/use_all_reduce_for_fetch_params", "bool",
-       "false", "", kStage3},
-      {"zero_optimization.stage3_allgather_sequential/allgather_sequential", "bool", "false", "", kStage3},
-      {"zero_optimization.memory_efficient_linear", "bool", "true", "", kStage3},
-      {"zero_optimization.pipeline_loading_checkpoint", "bool", "false", "", kStage3},
-      {"zero_optimization.override_module_apply", "bool", "true", "", kStage3},
-      {"zero_optimization.log_trace_cache_warnings", "bool", "false", "", kStage3},
-      {"zero_optimization.enable_sanity_checks", "bool", "false", "", kStage3},
+      {"zero_optimization.sub_group_size", "int>=0", "1e9", "", kTiles},
       {"zero_optimization.save_muon_momentum_buffer_in_memory", "bool", "false", "",
        "Muon with NVMe offload"},
-      {"zero_optimization.leaf_module", "strict", "{}", "",
-       "Modules that stage 3 treats as one. Stage 3 only."},
-      {"zero_optimization.leaf_module.classes", "texts",
-       "[\"transformers.models.mixtral.modeling_mixtral.MixtralSparseMoeBlock\", "
-       "\"transformers.models.qwen2_moe.modeling_qwen2_moe.Qwen2MoeSparseMoeBlock\", "
-       "\"transformers.models.qwen3_moe.modeling_qwen3_moe.Qwen3MoeSparseMoeBlock\"]",
-       "", kStage3},
-      {"zero_optimization.leaf_module.names", "texts", "[]", "", kStage3},
-      {"zero_optimization.leaf_module.name_suffixes", "texts", "[]", "", kStage3},
       {"zero_optimization.zero_hpz_partition_size", "int>=0", "1", "0|1", kPlusPlus},
       {"zero_optimization.zero_quantized_weights", "bool", "false", "=", kPlusPlus},
       {"zero_optimization.zero_quantized_nontrainable_weights", "bool", "false", "=", kPlusPlus},

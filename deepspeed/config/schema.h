@@ -122,6 +122,23 @@ class Schema {
   Field& same_object(std::string key, const Schema<T>& schema) {
     return block(std::move(key), schema.table(), [](void* target) { return target; });
   }
+  /// The keys of another struct, which lie in this same block; the struct is stored in a member. Its own
+  /// finish() is not called.
+  template <class S>
+  void include(S T::*member, const Schema<S>& keys) {
+    const auto place = [member](void* target) -> void* { return &(static_cast<T*>(target)->*member); };
+    for (Field f : keys.table()->fields) {
+      if (f.read)
+        f.read = [place, read = f.read](const Node& node, void* target, const Rules& rules,
+                                        Warnings& warnings) { read(node, place(target), rules, warnings); };
+      const auto inside = [place](auto look) {
+        return [place, look](const void* target) { return look(place(const_cast<void*>(target))); };
+      };
+      if (f.show) f.show = inside(f.show);
+      if (f.place) f.place = inside(f.place);
+      table_->add(std::move(f));
+    }
+  }
   /// A key with a reader of its own.
   Field& custom(
       std::string key, std::string type, Json initial,

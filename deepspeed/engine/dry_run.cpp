@@ -32,10 +32,21 @@ std::string size_text(int64_t bytes) {
 std::string partition_text(const zero::StateTable& table, const partition::Layout& layout) {
   if (!table.optimizer.sharded) return "every rank holds all states";
   const int64_t padding = layout.padded_numel() - layout.numel();
-  return fmt::format("{}optimizer states in {} parts of {} elements{}",
-                     table.gradient.sharded ? "gradients and " : "", layout.world_size(),
+  const char* also = table.parameter.sharded  ? "parameters, gradients and "
+                     : table.gradient.sharded ? "gradients and "
+                                              : "";
+  return fmt::format("{}optimizer states in {} parts of {} elements{}", also, layout.world_size(),
                      grouped(layout.shard_numel()),
                      padding > 0 ? fmt::format(" ({} of padding in all)", grouped(padding)) : "");
+}
+
+// What stage 3 keeps whole on every rank beside its parts.
+int64_t persistent_elements(const zero::Stage3Config& stage3, const partition::Layout& layout) {
+  int64_t sum = 0;
+  for (const auto& p : layout.params())
+    if (p.numel < stage3.param_persistence_threshold && sum + p.numel <= stage3.model_persistence_threshold)
+      sum += p.numel;
+  return sum;
 }
 
 }  // namespace
@@ -47,18 +58,22 @@ StateBytes state_bytes(const DeepspeedConfig& config, const partition::Layout& l
     return state.sharded ? layout.shard_numel() : layout.padded_numel();
   };
   const int64_t optimized = elements(table.optimizer);
-  return {.parameters = elements(table.parameter) * bytes_of(model),
+  int64_t parameters = elements(table.parameter);
+  if (table.parameter.sharded) parameters += persistent_elements(config.zero.stage3, layout);
+  return {.parameters = parameters * bytes_of(model),
           .gradients = elements(table.gradient) * bytes_of(config.engine.grad_accum_dtype.value_or(model)),
           .optimizer = optimized * (kMoments + (model == config::DataType::kFp32 ? 0 : kFp32))};
 }
 
 std::string plan_text(const DeepspeedConfig& config, const RunPlan& plan) {
-  const auto layout = partition::Layout::concatenated(plan.parameters, plan.world_size);
   const zero::StateTable table = zero::state_table(config.zero);
+  const auto layout = table.parameter.sharded
+                          ? partition::Layout::per_parameter(plan.parameters, plan.world_size)
+                          : partition::Layout::concatenated(plan.parameters, plan.world_size);
   const auto& engine = config.engine;
   const auto buckets = zero::plan_buckets(layout, config.zero.reduce_bucket_size);
   int64_t largest = 0;
-  for (const auto& bucket : buckets) largest = std::max(largest, bucket.end - bucket.begin);
+  for (const auto& bucket : buckets) largest = std::max(largest, bucket.numel);
   const StateBytes bytes = state_bytes(config, layout);
 
   std::string out = "dry run: nothing is trained and nothing is written\n";

@@ -4,13 +4,10 @@
 #include <torch/csrc/autograd/grad_mode.h>
 
 #include <cmath>
-#include <unordered_map>
 
 #include "deepspeed/accel/dtype.h"
 #include "deepspeed/base/error.h"
 #include "deepspeed/base/log.h"
-#include "deepspeed/engine/autocast_parameters.h"
-#include "deepspeed/engine/name_pattern.h"
 
 namespace deepspeed::engine {
 namespace {
@@ -42,14 +39,12 @@ Engine::Engine(EngineParts parts)
   DS_CHECK(parts_.group != nullptr, "the engine needs a process group");
   report_.memory("DeepSpeed Engine: After args sanity test");
   report_.memory("DeepSpeed Engine: Before configure distributed model");
-  cast_model();
-  make_states();
-  if (!parts_.same_on_all_ranks) {
-    at::NoGradGuard no_grad;
-    for (auto& states : states_) states->broadcast_parameters();
-    for (auto& tensor : frozen_)
-      if (tensor.tensor.numel() > 0) parts_.group->broadcast(tensor.tensor.detach(), /*root=*/0);
-  }
+  states_ = std::make_unique<ModelStates>(ModelStatesParts{.model = *parts_.model,
+                                                           .config = config(),
+                                                           .group = parts_.group,
+                                                           .groups = parts_.groups,
+                                                           .values = parts_.values.get(),
+                                                           .same_on_all_ranks = parts_.same_on_all_ranks});
   make_optimizer();
   listen_to_gradients();
   report_.started(step_state());
@@ -58,104 +53,8 @@ Engine::Engine(EngineParts parts)
 
 Engine::~Engine() = default;
 
-// Parameters take the configured format. In 16 bits buffers take data_types.buffer_dtype, if there is one,
-// but for those that keep_in_fp32_modules names (DeepSpeed's _cast_module_mixed_precision and
-// runtime/keep_in_fp32.py).
-void Engine::cast_model() {
-  const auto cast = [](at::Tensor tensor, at::ScalarType dtype) {
-    if (tensor.is_floating_point() && tensor.scalar_type() != dtype)
-      tensor.set_data(tensor.detach().to(dtype));
-  };
-  const at::ScalarType dtype = accel::scalar_type(config().model_dtype());
-  for (const auto& parameter : parts_.model->parameters()) cast(parameter, dtype);
-  if (dtype == at::kFloat) return;
-  const auto& formats = config().engine;
-  const std::regex kept = name_pattern(formats.keep_in_fp32_modules.value_or(std::vector<std::string>()));
-  for (const auto& buffer : parts_.model->named_buffers())
-    if (std::regex_search(buffer.key(), kept))
-      cast(buffer.value(), at::kFloat);
-    else if (formats.buffer_dtype)
-      cast(buffer.value(), accel::scalar_type(*formats.buffer_dtype));
-}
-
-// Under autocast the gradients of modules that can do with it travel in its format, each format in buckets of
-// its own. Whoever sets communication_data_type has chosen for all of them.
-std::vector<std::vector<zero::NamedParameter>> Engine::by_wire(
-    std::vector<zero::NamedParameter> members) const {
-  const auto& autocast = config().torch_autocast;
-  if (!autocast.enabled) return {std::move(members)};
-  // Looked up also where nothing is sharded, so that a wrong name is an error everywhere.
-  const auto low = lower_precision_parameters(*parts_.model, autocast.lower_precision_safe_modules);
-  if (!autocast.cast_type() || config().zero.stage == 0 || config().zero.reduction.communication_data_type)
-    return {std::move(members)};
-  std::vector<std::vector<zero::NamedParameter>> parts(2);  // as they are, lower
-  for (auto& member : members)
-    parts[low.contains(member.tensor.unsafeGetTensorImpl())].push_back(std::move(member));
-  return parts;
-}
-
-void Engine::make_states() {
-  std::unordered_map<const void*, std::string> names;  // still unassigned trainable parameters
-  std::vector<zero::NamedParameter> in_order;
-  for (const auto& entry : parts_.model->named_parameters()) {
-    const at::Tensor& tensor = entry.value();
-    if (!tensor.requires_grad())
-      frozen_.push_back({entry.key(), tensor});
-    else if (names.emplace(tensor.unsafeGetTensorImpl(), entry.key()).second)
-      in_order.push_back({entry.key(), tensor});
-  }
-  for (const auto& entry : parts_.model->named_buffers()) frozen_.push_back({entry.key(), entry.value()});
-  DS_CHECK(!in_order.empty(), "the model has no trainable parameter");
-
-  const zero::StateFormats formats{
-      .gradients = accel::scalar_type(config().engine.grad_accum_dtype.value_or(config().model_dtype())),
-      .masters = accel::scalar_type(config().master_dtype())};
-  size_t groups = 0;
-  auto add = [&](std::vector<zero::NamedParameter> members) {
-    auto parts = by_wire(std::move(members));
-    for (size_t i = 0, pieces = 0; i < parts.size(); ++i) {
-      if (parts[i].empty()) continue;
-      zero::ZeroConfig zero = config().zero;
-      if (i > 0) zero.reduction.communication_data_type = config().torch_autocast.cast_type();
-      states_.push_back(
-          std::make_unique<zero::GroupStates>(std::move(parts[i]), zero, parts_.group, formats));
-      places_.push_back({groups, pieces});
-      pieces += states_.back()->owned().size();
-    }
-    ++groups;
-  };
-  if (parts_.groups.empty()) {
-    add(std::move(in_order));
-    return;
-  }
-  for (const auto& group : parts_.groups) {
-    std::vector<zero::NamedParameter> members;
-    for (const auto& parameter : group.parameters) {
-      auto known = names.find(parameter.unsafeGetTensorImpl());
-      DS_CHECK(known != names.end(),
-               "a parameter group holds a tensor that is no trainable parameter of the model, or holds "
-               "one that another group already has");
-      members.push_back({known->second, parameter});
-      names.erase(known);
-    }
-    DS_CHECK(!members.empty(), "a parameter group is empty");
-    add(std::move(members));
-  }
-}
-
 void Engine::make_optimizer() {
-  std::vector<optim::ParamGroup> groups;
-  for (size_t s = 0; s < states_.size(); ++s) {
-    const size_t g = places_[s].group;
-    if (g == groups.size()) {
-      groups.push_back(optim::default_group(config().optimizer));
-      if (g < parts_.groups.size()) {
-        groups[g].lr = parts_.groups[g].lr.value_or(groups[g].lr);
-        groups[g].weight_decay = parts_.groups[g].weight_decay.value_or(groups[g].weight_decay);
-      }
-    }
-    for (auto& piece : states_[s]->pieces()) groups[g].pieces.push_back(std::move(piece));
-  }
+  auto groups = states_->optimizer_groups();
   if (parts_.optimizer) {
     DS_CHECK(config().zero.stage == 0 || config().engine.zero_allow_untested_optimizer,
              "ZeRO with an optimizer of your own needs \"zero_allow_untested_optimizer\": true");
@@ -165,7 +64,7 @@ void Engine::make_optimizer() {
              "the configuration has no 'optimizer' and initialize was given none");
     optimizer_ = optim::make_optimizer(config().optimizer, std::move(groups));
   }
-  if (config().model_dtype() != config::DataType::kFp32 && !states_.front()->table().optimizer.sharded)
+  if (config().model_dtype() != config::DataType::kFp32 && !states_->table().optimizer.sharded)
     take_first_step();
   if (parts_.scheduler)
     scheduler_ = parts_.scheduler(*optimizer_);
@@ -180,20 +79,25 @@ void Engine::make_optimizer() {
 void Engine::take_first_step() {
   at::NoGradGuard no_grad;
   std::vector<at::Tensor> values;
-  for (const auto& states : states_)
+  for (const auto& states : states_->all())
     for (const auto& p : states->parameters()) values.push_back(p.tensor.detach().clone());
   optimizer_->step();
   auto value = values.begin();
-  for (const auto& states : states_)
+  for (const auto& states : states_->all())
     for (const auto& p : states->parameters()) p.tensor.detach().copy_(*value++);
 }
 
 void Engine::listen_to_gradients() {
-  for (size_t g = 0; g < states_.size(); ++g)
-    for (size_t i = 0; i < states_[g]->parameters().size(); ++i)
+  const auto& all = states_->all();
+  for (size_t g = 0; g < all.size(); ++g) {
+    for (size_t i = 0; i < all[g]->parameters().size(); ++i)
       subscriptions_.push_back(
-          nn::on_gradient(states_[g]->parameters()[i].tensor,
+          nn::on_gradient(all[g]->parameters()[i].tensor,
                           [this, g, i](const at::Tensor& parameter) { on_gradient(g, i, parameter); }));
+    if (states_->table().parameter.sharded)
+      all[g]->gradients().set_before_issue(
+          [this](size_t bucket) { states_->fetcher().agree_on_reduction(bucket); });
+  }
 }
 
 std::unique_ptr<accel::Autocast> Engine::autocast() const {
@@ -204,6 +108,7 @@ std::unique_ptr<accel::Autocast> Engine::autocast() const {
 void Engine::begin_forward() {
   report_.memory("Engine before forward");
   report_.begin_forward();
+  states_->fetcher().begin_pass(parts_.model->is_training());
   if (parts_.rng) parts_.rng->set_step(static_cast<uint64_t>(forward_passes_));
   if (parts_.model->is_training()) ++forward_passes_;
 }
@@ -222,7 +127,7 @@ void Engine::on_gradient(size_t group, size_t index, const at::Tensor& parameter
     // A plain loss.backward() of the user's: nobody else will say when it is over.
     if (!backward_is_ours_) nn::after_backward([this] { end_backward(); });
   }
-  states_[group]->gradients().add(index, parameter.grad());
+  states_->all()[group]->gradients().add(index, parameter.grad());
   parameter.mutable_grad().reset();  // the accumulation lives in the reducer
 }
 
@@ -234,7 +139,7 @@ void Engine::open_backward() {
     timers->start(observe::Phase::kBackwardInner);
   }
   const bool reduces = is_gradient_accumulation_boundary() && !in_no_sync_;
-  for (auto& states : states_) states->gradients().set_boundary(reduces);
+  for (auto& states : states_->all()) states->gradients().set_boundary(reduces);
 }
 
 at::Tensor Engine::scale(const at::Tensor& loss) {
@@ -265,12 +170,13 @@ void Engine::end_backward() {
     const observe::PhaseTimer timed(report_.timers(), observe::Phase::kBackwardReduce);
     finish_reductions();
   }
+  states_->fetcher().end_pass();
   report_.memory("Engine after backward");
   if (auto* timers = report_.timers()) timers->stop(observe::Phase::kBackward);
 }
 
 void Engine::finish_reductions() {
-  for (auto& states : states_) {
+  for (auto& states : states_->all()) {
     states->gradients().finish([&](size_t index) {
       DS_CHECK(config().zero.ignore_unused_parameters || config().zero.stage != 2,
                "parameter '{}' got no gradient and zero_optimization.ignore_unused_parameters is false",
@@ -280,7 +186,7 @@ void Engine::finish_reductions() {
 }
 
 Engine::NoSync::NoSync(Engine& engine) : engine_(engine) {
-  DS_CHECK(!engine.states_.front()->table().gradient.sharded,
+  DS_CHECK(!engine.states_->table().gradient.sharded,
            "no_sync keeps whole gradients on each rank, which zero_optimization.stage {} does not have",
            engine.config().zero.stage);
   DS_CHECK(!engine.in_no_sync_, "no_sync is active already");
@@ -314,7 +220,7 @@ void Engine::set_train_micro_batch_size(int64_t samples) {
 }
 
 void Engine::zero_grad() {
-  for (auto& states : states_) states->gradients().clear();
+  for (auto& states : states_->all()) states->gradients().clear();
   parts_.model->zero_grad();
 }
 
@@ -338,9 +244,10 @@ void Engine::step() {
 }
 
 void Engine::update() {
-  for (auto& states : states_) states->gradients().flush();
+  states_->fetcher().end_pass();  // a forward without backward may have left parameters gathered
+  for (auto& states : states_->all()) states->gradients().flush();
   apply_step(judge_gradients());
-  for (auto& states : states_) states->gradients().clear();
+  for (auto& states : states_->all()) states->gradients().clear();
   ++global_steps_;
   global_samples_ += config().engine.managed_gradient_accumulation
                          ? train_batch_size()
@@ -357,7 +264,7 @@ Engine::Decision Engine::judge_gradients() {
   if (!checks && !config().zero.compute_grad_norm) return {.grad_scale = 1 / scaler_.scale()};
 
   optim::NormResult norm;
-  for (auto& states : states_) norm += optim::norm_squared(states->gradients().shard());
+  for (auto& states : states_->all()) norm += optim::norm_squared(states->gradients().shard());
   at::Tensor sums = at::zeros({2}, at::kDouble);
   sums[0] = norm.sum_squares;
   sums[1] = norm.finite ? 0.0 : 1.0;
@@ -376,7 +283,7 @@ void Engine::apply_step(const Decision& decision) {
                      scaler_.scale());
   } else {
     optimizer_->step(decision.grad_scale);
-    for (auto& states : states_) states->publish();
+    for (auto& states : states_->all()) states->publish();
     step_applied_ = true;
   }
   if (config().scales_loss()) scaler_.update(decision.overflow);

@@ -24,21 +24,19 @@
 #include "deepspeed/comm/group.h"
 #include "deepspeed/engine/config.h"
 #include "deepspeed/engine/engine_report.h"
+#include "deepspeed/engine/model_states.h"
 #include "deepspeed/nn/grad_hooks.h"
 #include "deepspeed/nn/visit_tensors.h"
 #include "deepspeed/ops/linear_cross_entropy.h"
 #include "deepspeed/optim/loss_scaler.h"
 #include "deepspeed/optim/norm.h"
 #include "deepspeed/optim/scheduler.h"
-#include "deepspeed/zero/group_states.h"
+
+namespace deepspeed::checkpoint {
+class Reader;
+}
 
 namespace deepspeed::engine {
-
-/// Trainable parameters with hyperparameters of their own; what is absent comes from the configuration.
-struct ParameterGroup {
-  std::vector<at::Tensor> parameters;
-  std::optional<double> lr, weight_decay;
-};
 
 using SchedulerFactory = std::function<std::unique_ptr<optim::LrScheduler>(optim::Optimizer&)>;
 
@@ -50,8 +48,10 @@ struct EngineParts {
   std::vector<ParameterGroup> groups;  // empty: one group of all trainable parameters
   optim::OptimizerFactory optimizer;   // instead of the configuration's
   SchedulerFactory scheduler;          // instead of the configuration's
-  bool same_on_all_ranks = false;      // parameters came from one source: no broadcast at the start
-  PrintLine print;                     // rank 0's progress and timing lines
+  /// Values of parameters that have no memory yet (nn/materializer.h): stage 3 takes this rank's parts alone.
+  std::shared_ptr<const nn::ParameterSource> values;
+  bool same_on_all_ranks = false;  // parameters came from one source: no broadcast at the start
+  PrintLine print;                 // rank 0's progress and timing lines
 };
 
 struct SaveOptions {
@@ -168,6 +168,15 @@ class Engine {
   optim::Optimizer& optimizer() { return *optimizer_; }
   optim::LrScheduler* lr_scheduler() { return scheduler_.get(); }
   comm::Group& group() { return *parts_.group; }
+  /// Stage 3: parameters whole for code outside any Block, while the result lives; elsewhere they always are.
+  /// With `modifier`, what that rank wrote to them becomes everyone's. Collective, outside forward and
+  /// backward; the result is destroyed on every rank as well. As DeepSpeed's zero.GatheredParameters.
+  [[nodiscard]] zero::GatheredParameters gathered(std::vector<at::Tensor> parameters,
+                                                  std::optional<int> modifier = std::nullopt) {
+    return {states_->fetcher(), std::move(parameters), modifier, *parts_.group};
+  }
+  /// Gathers and releases sharded parameters; what it has counted can be read.
+  const zero::ParameterFetcher& fetcher() const { return states_->fetcher(); }
 
   /// Writes <folder>/<tag>/ and then <folder>/latest (checkpoint/writer.h). Keys of client_state are the
   /// caller's own.
@@ -188,9 +197,6 @@ class Engine {
       if (tensor.defined() && tensor.is_floating_point()) tensor = tensor.to(dtype);
     });
   }
-  void make_states();
-  std::vector<std::vector<zero::NamedParameter>> by_wire(std::vector<zero::NamedParameter> members) const;
-  void cast_model();
   void make_optimizer();
   void take_first_step();
   void listen_to_gradients();
@@ -208,17 +214,12 @@ class Engine {
   std::vector<std::pair<std::string, std::string>> attributes() const;  // for dump_state
   nlohmann::ordered_json state_json(const SaveOptions& options, const std::string& tag) const;
   void load_parameters(const class LoadContext& context);
+  void load_frozen(const checkpoint::Reader& reader);
   void load_counters(const nlohmann::ordered_json& state, const LoadOptions& options);
 
   EngineParts parts_;
   EngineReport report_;
-  // A parameter group's states; several of one group where its gradients travel in several formats.
-  std::vector<std::unique_ptr<zero::GroupStates>> states_;
-  struct OptimizerPlace {
-    size_t group, first_piece;
-  };
-  std::vector<OptimizerPlace> places_;        // of each of states_: where the optimizer has its pieces
-  std::vector<zero::NamedParameter> frozen_;  // parameters that are not trained, and buffers: saved whole
+  std::unique_ptr<ModelStates> states_;
   std::unique_ptr<optim::Optimizer> optimizer_;
   std::unique_ptr<optim::LrScheduler> scheduler_;
   optim::LossScaler scaler_;

@@ -1,4 +1,5 @@
 // Saving and loading the engine: what of it belongs into a checkpoint, in terms of pieces and counters.
+#include <ATen/ops/empty.h>
 #include <torch/csrc/autograd/grad_mode.h>
 
 #include "deepspeed/base/error.h"
@@ -12,7 +13,8 @@ namespace {
 
 using nlohmann::ordered_json;
 
-constexpr int kFormat = 1;  // of state.json
+constexpr int kFormat = 1;                     // of state.json
+constexpr const char* kFrozenState = "value";  // of parameters that are sharded and not trained
 
 ordered_json groups_json(const optim::Optimizer& optimizer) {
   ordered_json groups = ordered_json::array();
@@ -53,7 +55,7 @@ int64_t counter(const ordered_json& state, const char* key) {
 
 ordered_json Engine::state_json(const SaveOptions& options, const std::string& tag) const {
   ordered_json parameters = ordered_json::object();
-  for (const auto& states : states_)
+  for (const auto& states : states_->all())
     for (const auto& p : states->parameters()) parameters[p.name] = p.tensor.sizes().vec();
   ordered_json state = {{"format", kFormat},
                         {"global_steps", global_steps_},
@@ -80,20 +82,25 @@ void Engine::save_checkpoint(const std::filesystem::path& folder, const SaveOpti
   const std::string tag = options.tag.empty() ? "global_step" + std::to_string(global_steps_) : options.tag;
   checkpoint::RankPart part;
   const bool first = parts_.group->rank() == 0;
-  for (size_t g = 0; g < states_.size(); ++g) {
+  for (size_t g = 0; g < states_->all().size(); ++g) {
     // Whole states are the same everywhere: rank 0 alone writes them.
     if (!first && config().zero.stage == 0) break;
-    const auto& owned = states_[g]->owned();
-    const auto [group, first_piece] = places_[g];
+    const auto& owned = states_->all()[g]->owned();
+    const auto [group, first_piece] = states_->place(g);
     for (size_t i = 0; i < owned.size(); ++i) {
-      checkpoint::PieceStates piece{states_[g]->parameters()[owned[i].param].name, owned[i].begin,
+      checkpoint::PieceStates piece{states_->all()[g]->parameters()[owned[i].param].name, owned[i].begin,
                                     optimizer_->piece_state(group, first_piece + i)};
       piece.states["fp32"] = optimizer_->groups()[group].pieces[first_piece + i].param;
       part.pieces.push_back(std::move(piece));
     }
   }
+  if (const auto* frozen = states_->frozen())
+    for (const auto& piece : frozen->layout().pieces(parts_.group->rank()))
+      part.pieces.push_back({frozen->parameters()[piece.param].name,
+                             piece.begin,
+                             {{kFrozenState, frozen->shard().narrow(0, piece.shard_offset, piece.count)}}});
   if (first)
-    for (const auto& tensor : frozen_) part.whole[tensor.name] = tensor.tensor;
+    for (const auto& tensor : states_->whole()) part.whole[tensor.name] = tensor.tensor;
   checkpoint::save({.folder = folder,
                     .tag = tag,
                     .save_latest = options.save_latest,
@@ -109,10 +116,10 @@ class LoadContext {
 };
 
 void Engine::load_parameters(const LoadContext& context) {
-  for (size_t g = 0; g < states_.size(); ++g) {
-    auto& states = *states_[g];
-    const auto [group, first_piece] = places_[g];
-    // Module weights first, whole and on every rank; a 16-bit parameter is its fp32 value rounded.
+  for (size_t g = 0; g < states_->all().size(); ++g) {
+    auto& states = *states_->all()[g];
+    const auto [group, first_piece] = states_->place(g);
+    // Module weights first, all that a rank keeps of them; a 16-bit parameter is its fp32 value rounded.
     for (const auto& p : states.parameters()) {
       const auto& shapes = context.reader.state().at("parameters");
       DS_CHECK(shapes.contains(p.name), "'{}' has no parameter '{}'", context.reader.path().string(), p.name);
@@ -120,8 +127,10 @@ void Engine::load_parameters(const LoadContext& context) {
                "'{}': parameter '{}' was saved with shape {}, the model's is {}",
                context.reader.path().string(), p.name, shapes[p.name].dump(),
                nlohmann::json(p.tensor.sizes().vec()).dump());
-      context.reader.read("fp32", p.name, 0, p.tensor.detach().view({-1}));
     }
+    for (const auto& run : states.kept_runs())
+      context.reader.read("fp32", states.parameters()[run.param].name, run.begin, run.values);
+    states.publish_values();
     const bool exact = context.optimizer_states && config().zero.load_from_fp32_weights;
     if (!exact) states.adopt_parameters();
     for (size_t i = 0; i < states.owned().size(); ++i) {
@@ -135,9 +144,34 @@ void Engine::load_parameters(const LoadContext& context) {
           context.reader.read(state, name, place.begin, tensor);
     }
   }
-  for (auto& tensor : frozen_)
-    DS_CHECK(context.reader.read_whole(tensor.name, tensor.tensor.detach()), "'{}' has no '{}'",
-             context.reader.path().string(), tensor.name);
+  load_frozen(context.reader);
+}
+
+// What is not trained was saved whole or, where parameters were sharded, in parts.
+void Engine::load_frozen(const checkpoint::Reader& reader) {
+  for (const auto& tensor : states_->whole()) {
+    const at::Tensor values = tensor.tensor.detach();
+    if (reader.has_state(kFrozenState, tensor.name))
+      reader.read(kFrozenState, tensor.name, 0, values.view({-1}));
+    else
+      DS_CHECK(reader.read_whole(tensor.name, values), "'{}' has no '{}'", reader.path().string(),
+               tensor.name);
+  }
+  auto* frozen = states_->frozen();
+  if (frozen == nullptr) return;
+  for (const auto& piece : frozen->layout().pieces(parts_.group->rank())) {
+    const auto& parameter = frozen->parameters()[piece.param];
+    const at::Tensor part = frozen->shard().narrow(0, piece.shard_offset, piece.count);
+    if (reader.has_state(kFrozenState, parameter.name)) {
+      reader.read(kFrozenState, parameter.name, piece.begin, part);
+      continue;
+    }
+    const at::Tensor values = at::empty(parameter.tensor.sizes(), part.options());
+    DS_CHECK(reader.read_whole(parameter.name, values), "'{}' has no '{}'", reader.path().string(),
+             parameter.name);
+    part.copy_(values.view({-1}).narrow(0, piece.begin, piece.count));
+  }
+  frozen->refresh();
 }
 
 void Engine::load_counters(const ordered_json& state, const LoadOptions& options) {

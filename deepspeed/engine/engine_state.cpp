@@ -26,7 +26,7 @@ const char* placed(const zero::Placement& placement) { return placement.sharded 
 
 std::vector<std::pair<std::string, std::string>> Engine::attributes() const {
   const auto yes = [](bool value) { return std::string(value ? "True" : "False"); };
-  const auto& zero = states_.front()->table();
+  const auto& zero = states_->table();
   const auto cast_to = config().torch_autocast.cast_type();
   std::vector<std::pair<std::string, std::string>> all = {
       {"dp_world_size", std::to_string(parts_.group->size())},
@@ -57,9 +57,11 @@ std::vector<std::pair<std::string, std::string>> Engine::attributes() const {
                                   placed(zero.gradient), placed(zero.optimizer))},
   };
   int64_t trained = 0;
-  for (const auto& states : states_) trained += elements(states->parameters());
+  for (const auto& states : states_->all()) trained += elements(states->parameters());
   all.emplace_back("trained_elements", std::to_string(trained));
-  all.emplace_back("untrained_elements", std::to_string(elements(frozen_)));
+  int64_t untrained = elements(states_->whole());
+  if (states_->frozen() != nullptr) untrained += elements(states_->frozen()->parameters());
+  all.emplace_back("untrained_elements", std::to_string(untrained));
   return all;
 }
 

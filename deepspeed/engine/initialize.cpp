@@ -43,6 +43,7 @@ Initialized initialize(InitializeOptions options) {
                                                       .groups = std::move(options.parameter_groups),
                                                       .optimizer = std::move(options.optimizer),
                                                       .scheduler = std::move(options.lr_scheduler),
+                                                      .values = std::move(options.values),
                                                       .same_on_all_ranks = options.same_on_all_ranks,
                                                       .print = std::move(options.print)});
   ready.optimizer = &ready.engine->optimizer();

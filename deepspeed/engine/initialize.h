@@ -29,6 +29,8 @@ struct InitializeOptions {
   int data_workers = 2;
   /// Dropout's random state, the one that the model was built with.
   std::shared_ptr<accel::Rng> rng;
+  /// Values of parameters that have no memory yet, the same on all ranks; see EngineParts.
+  std::shared_ptr<const nn::ParameterSource> values;
   bool same_on_all_ranks = false;
   /// Where rank 0's progress and timing lines go; empty: the log and standard error.
   PrintLine print;

@@ -3,6 +3,7 @@
 #include <ATen/ops/zeros.h>
 #include <torch/csrc/autograd/grad_mode.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "deepspeed/base/error.h"
@@ -64,16 +65,20 @@ Score held_out_score(Objective& objective, const data::Dataset& held_out, comm::
   const auto model = objective.model();
   model->eval();
   Score total;
-  std::vector<int64_t> samples;
-  for (int64_t i = group.rank(); i < held_out.size(); i += group.size()) {
-    samples.push_back(i);
-    const bool last = i + group.size() >= held_out.size();
-    if (!last && static_cast<int64_t>(samples.size()) < micro_batch) continue;
+  // Every rank runs the model equally often, sample or not: sharded parameters are gathered by all.
+  const int64_t most = (held_out.size() + group.size() - 1) / group.size();
+  for (int64_t first = 0; first < most; first += micro_batch) {
+    std::vector<int64_t> samples;
+    for (int64_t i = first; i < std::min(most, first + micro_batch); ++i)
+      if (const int64_t sample = i * group.size() + group.rank(); sample < held_out.size())
+        samples.push_back(sample);
+    const bool counts = !samples.empty();
+    if (!counts) samples.push_back(0);
     const Score score = objective.score(data::collate(held_out, samples));
+    if (!counts) continue;
     total.loss += score.loss;
     total.predictions += score.predictions;
     total.correct += score.correct;
-    samples.clear();
   }
   model->train();
   at::Tensor sums = at::zeros({3}, at::kDouble);

@@ -17,7 +17,7 @@ double approximate_parameters(const ArchSpec& spec) {
   return hidden * (embeddings + static_cast<double>(spec.layers) * (attention + mlp));
 }
 
-void check_fits_memory(const ArchSpec& spec, int bytes_each, const std::string& where) {
+void check_fits_memory(const ArchSpec& spec, double bytes_each, const std::string& where) {
   const double count = approximate_parameters(spec), bytes = count * bytes_each;
   const auto memory = static_cast<double>(accel::physical_memory_bytes());
   DS_CHECK(bytes <= memory,

@@ -52,16 +52,22 @@ class Layout {
   std::vector<OwnedPiece> owners(size_t param) const;
   /// Concatenated layouts only: where the parameter starts in the concatenation.
   int64_t flat_offset(size_t param) const;
+  /// Per-parameter layouts only: where every rank keeps its part of the parameter, and how long a part is,
+  /// padding included.
+  int64_t part_offset(size_t param) const;
+  int64_t part_numel(size_t param) const;
+  bool is_concatenated() const { return is_concatenated_; }
 
  private:
-  Layout(std::vector<ParamSize> params, int world_size);
+  Layout(std::vector<ParamSize> params, int world_size, bool is_concatenated);
 
   std::vector<ParamSize> params_;
   int world_size_ = 1;
   int64_t numel_ = 0;
   int64_t shard_numel_ = 0;
   std::vector<std::vector<Piece>> pieces_;
-  std::vector<int64_t> flat_offsets_;
+  bool is_concatenated_ = true;
+  std::vector<int64_t> offsets_;  // by parameter: in the concatenation, or in every shard
 };
 
 }  // namespace deepspeed::partition

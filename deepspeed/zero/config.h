@@ -3,6 +3,8 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "deepspeed/config/data_type.h"
 
@@ -21,11 +23,44 @@ struct ReductionConfig {
   std::optional<config::DataType> communication_data_type;
 };
 
+/// Modules that stage 3 gathers as one: by C++ class (the default names DeepSpeed's Python ones), by dotted
+/// name, or by how the name ends.
+struct LeafModules {
+  std::vector<std::string> classes = {
+      "transformers.models.mixtral.modeling_mixtral.MixtralSparseMoeBlock",
+      "transformers.models.qwen2_moe.modeling_qwen2_moe.Qwen2MoeSparseMoeBlock",
+      "transformers.models.qwen3_moe.modeling_qwen3_moe.Qwen3MoeSparseMoeBlock"};
+  std::vector<std::string> names, name_suffixes;
+};
+
+/// Keys of stage 3: when parameters are gathered and released (fetch_plan.h). Sizes are in elements. With the
+/// prefix stage3_ in a configuration, or without.
+struct Stage3Config {
+  /// Gathered ahead of their use at once, >= 0.
+  int64_t prefetch_bucket_size = 50'000'000;
+  /// Smaller parameters stay whole on every rank.
+  int64_t param_persistence_threshold = 100'000;
+  /// Bound of all those together.
+  int64_t model_persistence_threshold = INT64_MAX;
+  /// Gathered at once, beyond which nothing is prefetched or kept for its next use.
+  int64_t max_live_parameters = 1'000'000'000;
+  /// A parameter used again after fewer others is kept.
+  int64_t max_reuse_distance = 1'000'000'000;
+  /// Modules with fewer elements for each of their submodules are gathered as one.
+  int64_t module_granularity_threshold = 0;
+  /// Gather one parameter at a time and none ahead.
+  bool allgather_sequential = false;
+  /// save_16bit_model may gather the whole model.
+  bool gather_16bit_weights_on_model_save = false;
+  /// Say when the order of Blocks changes and the plan with it.
+  bool log_trace_cache_warnings = false;
+  LeafModules leaf_module;
+};
+
 /// Keys, defaults and ranges as DeepSpeed 0.19.8's runtime/zero/config.py. Sizes are in elements, not bytes.
-/// Keys of offloading, stage 3 and ZeRO++ are in config/not_yet.
+/// Keys of offloading and ZeRO++ are in config/not_yet.
 struct ZeroConfig {
-  /// 0: plain data parallelism; 1: optimizer states sharded; 2: gradients as well; 3: parameters as well
-  /// (parsing refuses 3 until it is built).
+  /// 0: plain data parallelism; 1: optimizer states sharded; 2: gradients as well; 3: parameters as well.
   int stage = 0;
   bool contiguous_gradients = true;
   /// Reduce to the owner only; false: all-reduce, then each rank keeps its own pieces.
@@ -49,6 +84,7 @@ struct ZeroConfig {
   /// On load, master weights come from the saved fp32 copy; false: from the model's weights.
   bool load_from_fp32_weights = true;
 
+  Stage3Config stage3;
   ReductionConfig reduction;
 };
 

@@ -37,18 +37,30 @@ GradientReducer::GradientReducer(partition::Layout layout, const StateTable& tab
     missing_.push_back(static_cast<int64_t>(buckets_[b].last_param - buckets_[b].first_param));
     for (size_t p = buckets_[b].first_param; p < buckets_[b].last_param; ++p) bucket_of_[p] = b;
   }
+  DS_CHECK(table.gradient.sharded || layout_.is_concatenated(),
+           "whole gradients are kept in the order of a concatenated layout");
   accumulated_ = at::zeros({table.gradient.sharded ? layout_.shard_numel() : layout_.padded_numel()}, dtype);
   has_sum_.assign(table.gradient.sharded ? buckets_.size() : layout_.params().size(), 0);
 }
 
-// Where a parameter's gradient is collected.
-at::Tensor GradientReducer::slot(size_t param) {
-  const int64_t offset = layout_.flat_offset(param), count = layout_.params()[param].numel;
-  if (!table_.gradient.sharded) return accumulated_.narrow(0, offset, count);
+// Where a bucket's gradients are collected, in the order in which they travel.
+at::Tensor GradientReducer::buffer_of(size_t index) {
+  const Bucket& bucket = buckets_[index];
+  if (!table_.gradient.sharded)
+    return accumulated_.narrow(0, layout_.flat_offset(bucket.first_param), bucket.numel);
+  at::Tensor& buffer = open_[index];
+  if (!buffer.defined()) {
+    buffer = at::empty({bucket.numel}, dtype_);
+    for (const BucketRun& gap : bucket.padding) buffer.narrow(0, gap.place, gap.count).zero_();
+  }
+  return buffer;
+}
+
+void GradientReducer::each_run(size_t param, const std::function<void(const BucketRun&, at::Tensor)>& visit) {
   const Bucket& bucket = buckets_[bucket_of_[param]];
-  at::Tensor& buffer = open_[bucket_of_[param]];
-  if (!buffer.defined()) buffer = at::empty({bucket.end - bucket.begin}, dtype_);
-  return buffer.narrow(0, offset - bucket.begin, count);
+  const at::Tensor buffer = buffer_of(bucket_of_[param]);
+  for (const BucketRun& run : bucket.runs[param - bucket.first_param])
+    visit(run, buffer.narrow(0, run.place, run.count));
 }
 
 // What gradients are multiplied by on their way into a bucket: whole sums once, as their window closes.
@@ -61,7 +73,21 @@ void GradientReducer::add(size_t param, const at::Tensor& gradient) {
            "several nested "
            "backward passes of one step",
            layout_.params()[param].name);
-  at::Tensor target = slot(param).view(grad.sizes());
+  each_run(param, [&](const BucketRun& run, const at::Tensor& target) {
+    if (run.count == grad.numel())
+      deposit(param, target.view(grad.sizes()), grad);
+    else
+      deposit(param, target, grad.contiguous().view({-1}).narrow(0, run.begin, run.count));
+  });
+  if (!table_.gradient.sharded) has_sum_[param] = 1;
+  if (arrived_[param]) return;
+  arrived_[param] = 1;
+  --missing_[bucket_of_[param]];
+  if (reduces_now()) issue_ready();
+}
+
+// Puts elements of a gradient where they are collected, or adds them to what is there.
+void GradientReducer::deposit(size_t param, at::Tensor target, const at::Tensor& grad) {
   const double factor = factor_now();
   // A wrapped number keeps its precision: in 16 bits, as a tensor or as the alpha of add_, 1/3 would be off
   // by 0.2 %.
@@ -77,23 +103,14 @@ void GradientReducer::add(size_t param, const at::Tensor& gradient) {
     target.copy_(grad);
     if (factor != 1) target.mul_(share);
   }
-  if (!table_.gradient.sharded) has_sum_[param] = 1;
-  if (arrived_[param]) return;
-  arrived_[param] = 1;
-  --missing_[bucket_of_[param]];
-  if (reduces_now()) issue_ready();
 }
 
 void GradientReducer::issue_ready() {
   while (next_bucket_ < buckets_.size() && missing_[next_bucket_] == 0) issue(next_bucket_++);
 }
 
-// The part of a bucket's buffer that this rank owns.
-at::Tensor GradientReducer::own_slice(const Bucket& bucket, at::Tensor buffer) const {
-  const auto splits = owner_splits(bucket, layout_);
-  int64_t before = 0;
-  for (int r = 0; r < group_->rank(); ++r) before += splits[static_cast<size_t>(r)];
-  return buffer.narrow(0, before, splits[static_cast<size_t>(group_->rank())]);
+const Bucket::Slice& GradientReducer::own_slice(size_t bucket) const {
+  return buckets_[bucket].slices[static_cast<size_t>(group_->rank())];
 }
 
 // The bucket as it travels.
@@ -106,21 +123,22 @@ at::Tensor GradientReducer::on_wire(const at::Tensor& gradients) const {
 
 void GradientReducer::issue(size_t index) {
   const Bucket& bucket = buckets_[index];
-  const at::Tensor gradients = table_.gradient.sharded
-                                   ? std::exchange(open_[index], {})
-                                   : accumulated_.narrow(0, bucket.begin, bucket.end - bucket.begin);
-  if (!gradients.defined()) return;  // a bucket of empty parameters
+  if (bucket.numel == 0) return;
+  if (before_issue_) before_issue_(index);
+  const at::Tensor gradients = buffer_of(index);
+  open_[index].reset();
   Pending pending{.bucket = index, .work = nullptr, .input = on_wire(gradients), .result = {}};
-  const at::Tensor own = own_slice(bucket, pending.input);
+  const Bucket::Slice& slice = own_slice(index);
+  const at::Tensor own = pending.input.narrow(0, slice.place, slice.count);
   pending.result = table_.optimizer.sharded ? own : pending.input;
   if (!table_.optimizer.sharded || !config_.reduce_scatter) {
     pending.work = group_->all_reduce(pending.input, comm::ReduceOp::kSum, /*async=*/true);
   } else {
     if (table_.gradient.sharded) {
       const bool in_place = !has_sum_[index] && own.numel() > 0 && wire_ == dtype_;
-      pending.result = in_place ? place_in_shard(bucket, own.numel()) : at::empty_like(own);
+      pending.result = in_place ? place_in_shard(index) : at::empty_like(own);
     }
-    pending.work = group_->reduce_scatter_v(pending.result, pending.input, owner_splits(bucket, layout_),
+    pending.work = group_->reduce_scatter_v(pending.result, pending.input, bucket.splits(),
                                             comm::ReduceOp::kSum, /*async=*/true);
   }
   pending_.push_back(std::move(pending));
@@ -129,10 +147,10 @@ void GradientReducer::issue(size_t index) {
     complete_oldest();
 }
 
-// Where this rank's `count` elements of a bucket lie in its shard.
-at::Tensor GradientReducer::place_in_shard(const Bucket& bucket, int64_t count) const {
-  const int64_t first = group_->rank() * layout_.shard_numel();
-  return accumulated_.narrow(0, std::max(bucket.begin, first) - first, count);
+// Where this rank's slice of a bucket lies in its shard.
+at::Tensor GradientReducer::place_in_shard(size_t bucket) const {
+  const Bucket::Slice& slice = own_slice(bucket);
+  return accumulated_.narrow(0, slice.shard_offset, slice.count);
 }
 
 void GradientReducer::complete_oldest() {
@@ -140,15 +158,15 @@ void GradientReducer::complete_oldest() {
   pending_.pop_front();
   pending.work->wait();
   if (scale_.after != 1) pending.result.mul_(at::native::wrapped_scalar_tensor(scale_.after));
-  const Bucket& bucket = buckets_[pending.bucket];
   if (!table_.gradient.sharded) {
     if (wire_ == dtype_) return;
-    const at::Tensor whole = accumulated_.narrow(0, bucket.begin, bucket.end - bucket.begin);
-    (table_.optimizer.sharded ? own_slice(bucket, whole) : whole).copy_(pending.result);
+    const Bucket::Slice& slice = own_slice(pending.bucket);
+    const at::Tensor whole = buffer_of(pending.bucket);
+    (table_.optimizer.sharded ? whole.narrow(0, slice.place, slice.count) : whole).copy_(pending.result);
     return;
   }
   if (pending.result.numel() > 0) {
-    at::Tensor sum = place_in_shard(bucket, pending.result.numel());
+    at::Tensor sum = place_in_shard(pending.bucket);
     if (has_sum_[pending.bucket])
       sum.add_(pending.result);
     else if (!sum.is_alias_of(pending.result))
@@ -161,10 +179,13 @@ void GradientReducer::finish(const std::function<void(size_t)>& on_unused) {
   for (size_t p = 0; p < arrived_.size(); ++p) {
     if (arrived_[p]) continue;
     if (on_unused) on_unused(p);
-    if (table_.gradient.sharded || !has_sum_[p])
-      slot(p).zero_();
-    else if (const double factor = factor_now(); factor != 1)
-      slot(p).mul_(at::native::wrapped_scalar_tensor(factor));
+    const double factor = factor_now();
+    each_run(p, [&](const BucketRun&, at::Tensor target) {
+      if (table_.gradient.sharded || !has_sum_[p])
+        target.zero_();
+      else if (factor != 1)
+        target.mul_(at::native::wrapped_scalar_tensor(factor));
+    });
     --missing_[bucket_of_[p]];
   }
   if (reduces_now()) issue_ready();

@@ -23,14 +23,18 @@ namespace deepspeed::zero {
 
 class GradientReducer {
  public:
-  /// `layout` is the concatenated layout of the group's parameters over the ranks of `group`; `dtype` is what
-  /// gradients are accumulated in, and reduced in unless communication_data_type says otherwise.
+  /// `layout` says which elements of the group's parameters each rank of `group` owns; only sharded gradients
+  /// may have a per-parameter one. `dtype` is what gradients are accumulated in, and reduced in unless
+  /// communication_data_type says otherwise.
   GradientReducer(partition::Layout layout, const StateTable& table, const ZeroConfig& config,
                   comm::GroupPtr group, at::ScalarType dtype);
 
   /// Whether the backward that comes next ends an accumulation window. Collective decisions follow from it,
   /// so all ranks must say the same.
   void set_boundary(bool boundary) { boundary_ = boundary; }
+
+  /// Called with a bucket's number just before its reduction is issued.
+  void set_before_issue(std::function<void(size_t bucket)> call) { before_issue_ = std::move(call); }
 
   /// Takes the gradient of one parameter, dense or sparse; it may be freed afterwards. Issues every bucket
   /// that is now complete and next in the plan's order.
@@ -62,13 +66,15 @@ class GradientReducer {
 
   bool reduces_now() const { return table_.gradient.sharded || boundary_; }
   double factor_now() const;
-  at::Tensor slot(size_t param);
+  at::Tensor buffer_of(size_t bucket);
+  void each_run(size_t param, const std::function<void(const BucketRun&, at::Tensor)>& visit);
+  void deposit(size_t param, at::Tensor target, const at::Tensor& gradient);
   void issue_ready();
   void issue(size_t bucket);
   void complete_oldest();
   at::Tensor on_wire(const at::Tensor& gradients) const;
-  at::Tensor place_in_shard(const Bucket& bucket, int64_t count) const;
-  at::Tensor own_slice(const Bucket& bucket, at::Tensor buffer) const;
+  const Bucket::Slice& own_slice(size_t bucket) const;
+  at::Tensor place_in_shard(size_t bucket) const;
 
   partition::Layout layout_;
   StateTable table_;
@@ -80,6 +86,7 @@ class GradientReducer {
   std::vector<Bucket> buckets_;
   std::vector<size_t> bucket_of_;  // by parameter
 
+  std::function<void(size_t)> before_issue_;
   bool boundary_ = true;
   bool unreduced_ = false;        // whole sums have grown since they were last reduced
   std::vector<char> arrived_;     // in this backward, by parameter

@@ -8,41 +8,69 @@
 namespace deepspeed::zero {
 namespace {
 
-partition::Layout layout_of(const std::vector<NamedParameter>& parameters, int world_size) {
+partition::Layout layout_of(const std::vector<NamedParameter>& parameters, int world_size,
+                            bool per_parameter) {
   std::vector<partition::ParamSize> sizes;
   for (const auto& p : parameters) sizes.push_back({p.name, p.tensor.numel()});
-  return partition::Layout::concatenated(std::move(sizes), world_size);
+  return per_parameter ? partition::Layout::per_parameter(std::move(sizes), world_size)
+                       : partition::Layout::concatenated(std::move(sizes), world_size);
+}
+
+void check_one_type(const std::vector<NamedParameter>& parameters) {
+  DS_CHECK(!parameters.empty(), "a parameter group holds no parameters");
+  const at::ScalarType type = parameters.front().tensor.scalar_type();
+  for (const auto& p : parameters)
+    DS_CHECK(p.tensor.scalar_type() == type, "parameter '{}' is {} in a group of {}", p.name,
+             c10::toString(p.tensor.scalar_type()), c10::toString(type));
+}
+
+ParameterShards::Fill values_of(const std::vector<NamedParameter>& parameters) {
+  return [parameters](size_t param, int64_t begin, at::Tensor slice) {
+    slice.copy_(parameters[param].tensor.detach().reshape({-1}).narrow(0, begin, slice.numel()));
+  };
 }
 
 }  // namespace
 
 GroupStates::GroupStates(std::vector<NamedParameter> parameters, const ZeroConfig& config,
-                         comm::GroupPtr group, StateFormats formats)
+                         comm::GroupPtr group, StateFormats formats, const ParameterShards::Fill& fill)
     : parameters_(std::move(parameters)),
       config_(config),
       table_(state_table(config)),
       group_(group),
-      layout_(layout_of(parameters_, group->size())),
+      layout_(layout_of(parameters_, group->size(), table_.parameter.sharded)),
       gradients_(layout_, table_, config, group, formats.gradients) {
-  flatten();
+  check_one_type(parameters_);
+  if (table_.parameter.sharded) {
+    shards_ = std::make_unique<ParameterShards>(
+        parameters_, fill ? fill : values_of(parameters_), group_,
+        ParameterShards::Options{.dtype = parameters_.front().tensor.scalar_type(),
+                                 .persistence_threshold = config.stage3.param_persistence_threshold,
+                                 .model_persistence_threshold = config.stage3.model_persistence_threshold});
+    shards_->set_listener([this](const partition::Piece& part) { adopt_part(part); });
+    flat_ = shards_->shard();
+  } else {
+    flatten();
+  }
   const bool sharded = table_.optimizer.sharded;
-  const partition::Layout owner_layout = sharded ? layout_ : layout_of(parameters_, 1);
+  const partition::Layout owner_layout = sharded ? layout_ : layout_of(parameters_, 1, false);
   const auto owned = owner_layout.pieces(sharded ? group_->rank() : 0);
   owned_.assign(owned.begin(), owned.end());
-  first_ = sharded ? group_->rank() * layout_.shard_numel() : 0;
-  const at::Tensor mine = flat_.narrow(0, first_, sharded ? layout_.shard_numel() : layout_.padded_numel());
-  master_ = mine.to(formats.masters);
+  first_ = sharded && !shards_ ? group_->rank() * layout_.shard_numel() : 0;
+  master_ = own_values().to(formats.masters);
+}
+
+// What this rank's optimizer updates, in the parameters' own format.
+at::Tensor GroupStates::own_values() const {
+  return flat_.narrow(0, first_, table_.optimizer.sharded ? layout_.shard_numel() : layout_.padded_numel());
 }
 
 void GroupStates::flatten() {
   at::NoGradGuard no_grad;
-  DS_CHECK(!parameters_.empty(), "a parameter group holds no parameters");
   const auto options = parameters_.front().tensor.options();
   flat_ = at::zeros({layout_.padded_numel()}, options.requires_grad(false));
   for (size_t i = 0; i < parameters_.size(); ++i) {
     at::Tensor& parameter = parameters_[i].tensor;
-    DS_CHECK(parameter.scalar_type() == flat_.scalar_type(), "parameter '{}' is {} in a group of {}",
-             parameters_[i].name, c10::toString(parameter.scalar_type()), c10::toString(flat_.scalar_type()));
     at::Tensor view = flat_.narrow(0, layout_.flat_offset(i), parameter.numel()).view(parameter.sizes());
     view.copy_(parameter);
     // A view of its own version counter: writing through flat_ must not look like an in-place change to
@@ -68,6 +96,7 @@ std::vector<optim::Piece> GroupStates::pieces() const {
 }
 
 void GroupStates::publish() {
+  if (shards_) return shards_->refresh();
   if (!table_.optimizer.sharded || group_->size() == 1) return;
   const int64_t shard = layout_.shard_numel();
   const at::Tensor own = flat_.narrow(0, group_->rank() * shard, shard);
@@ -90,18 +119,29 @@ void GroupStates::publish() {
   }
 }
 
-void GroupStates::round_masters() {
-  if (!master_.is_alias_of(flat_)) flat_.narrow(0, first_, master_.numel()).copy_(master_);
+std::vector<GroupStates::KeptRun> GroupStates::kept_runs() const {
+  std::vector<KeptRun> runs;
+  if (shards_) {
+    for (const auto& piece : owned_)
+      runs.push_back({piece.param, piece.begin, flat_.narrow(0, piece.shard_offset, piece.count)});
+  } else {
+    for (size_t p = 0; p < parameters_.size(); ++p)
+      runs.push_back({p, 0, flat_.narrow(0, layout_.flat_offset(p), parameters_[p].tensor.numel())});
+  }
+  return runs;
+}
+
+void GroupStates::publish_values() {
+  if (shards_) shards_->refresh();
 }
 
 void GroupStates::adopt_parameters() {
-  if (!master_.is_alias_of(flat_)) master_.copy_(flat_.narrow(0, first_, master_.numel()));
+  if (!master_.is_alias_of(flat_)) master_.copy_(own_values());
 }
 
-void GroupStates::broadcast_parameters() {
-  if (group_->size() == 1) return;
-  group_->broadcast(flat_, /*root=*/0);
-  adopt_parameters();
+void GroupStates::adopt_part(const partition::Piece& part) {
+  if (master_.is_alias_of(flat_)) return;
+  master_.narrow(0, part.shard_offset, part.count).copy_(flat_.narrow(0, part.shard_offset, part.count));
 }
 
 }  // namespace deepspeed::zero

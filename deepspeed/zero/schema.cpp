@@ -1,7 +1,6 @@
 #include "deepspeed/zero/schema.h"
 
 #include "deepspeed/base/error.h"
-#include "deepspeed/config/not_yet.h"
 
 namespace deepspeed::zero {
 namespace {
@@ -65,10 +64,9 @@ void add_deprecated_fields(config::Schema<ZeroConfig>& s) {
 }
 
 void check(const Node& block, ZeroConfig& zero, Warnings&) {
-  if (zero.stage == 3) config::refuse_not_yet("ZeRO stage 3 (sharded parameters)", *block.find("stage"));
   if (zero.allgather_bucket_size % 2 != 0)
     config::fail_value(*block.find("allgather_bucket_size"), "a multiple of 2");
-  DS_CHECK(zero.compute_grad_norm || zero.stage > 0,
+  DS_CHECK(zero.compute_grad_norm || zero.stage == 1 || zero.stage == 2,
            "{} needs zero_optimization.stage 1 or 2; the stage is {}",
            block.find("compute_grad_norm")->describe(), zero.stage);
 }
@@ -98,9 +96,8 @@ config::Schema<ZeroConfig> schema() {
   s.strict();
   s.field("stage", &ZeroConfig::stage)
       .range(0, 3)
-      .doc(
-          "0: nothing is sharded; 1: optimizer states; 2: gradients too; 3: parameters too (not available "
-          "yet).");
+      .doc("0: nothing is sharded; 1: optimizer states; 2: gradients too; 3: parameters too.");
+  s.include(&ZeroConfig::stage3, stage3_schema());
   add_gradient_fields(s);
   add_parameter_fields(s);
   add_deprecated_fields(s);

@@ -9,6 +9,9 @@ namespace deepspeed::zero {
 /// The block `zero_optimization`. Its other keys are in config/not_yet_zero.cpp.
 config::Schema<ZeroConfig> schema();
 
+/// The keys of Stage3Config, which lie in the block `zero_optimization`.
+config::Schema<Stage3Config> stage3_schema();
+
 /// The top-level keys of ReductionConfig.
 config::Schema<ReductionConfig> reduction_schema();
 

@@ -86,13 +86,23 @@ TEST(ParseConfig, TyposAtTheTopAreErrors) {
             "unknown key 'enable' in fp16 at ds.json:2:10; did you mean 'enabled'?");
 }
 
-TEST(ParseConfig, StagesOutOfRangeAndStageThreeAreDifferentErrors) {
+TEST(ParseConfig, StagesOutOfRangeAndWhatIsNotBuiltAreDifferentErrors) {
   EXPECT_EQ(error_in(R"("zero_optimization": {"stage": 4})"),
             "zero_optimization.stage must be a whole number >= 0 and <= 3: zero_optimization.stage = 4 at "
             "ds.json:2:23");
-  EXPECT_EQ(
-      error_in(R"("zero_optimization": {"stage": 3})"),
-      "not available yet: ZeRO stage 3 (sharded parameters) (zero_optimization.stage = 3 at ds.json:2:23)");
+  EXPECT_EQ(error_in(R"("zero_optimization": {"stage": 3, "zero_quantized_weights": true})"),
+            "not available yet: ZeRO++ (zero_optimization.zero_quantized_weights = true at ds.json:2:35)");
+}
+
+TEST(ParseConfig, StageThreeTakesItsKeysWithAndWithoutPrefix) {
+  const DeepspeedConfig c = parse(
+      R"("zero_optimization": {"stage": 3, "prefetch_bucket_size": 7, "stage3_max_live_parameters": 1e6,
+         "leaf_module": {"names": "layers.0"}, "use_all_reduce_for_fetch_params": true})");
+  EXPECT_EQ(c.zero.stage3.prefetch_bucket_size, 7);
+  EXPECT_EQ(c.zero.stage3.max_live_parameters, 1'000'000);
+  EXPECT_EQ(c.zero.stage3.param_persistence_threshold, 100'000);
+  EXPECT_EQ(c.zero.stage3.leaf_module.names, std::vector<std::string>{"layers.0"});
+  EXPECT_EQ(c.zero.stage3.leaf_module.classes.size(), 3u);
 }
 
 TEST(ParseConfig, ZeroTakesTheBooleanFormOf2020) {

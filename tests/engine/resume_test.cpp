@@ -25,7 +25,7 @@ std::string config(int stage, const std::string& precision, int accumulation) {
   return fmt::format(R"({{"train_micro_batch_size_per_gpu": 2, "gradient_accumulation_steps": {},
     "optimizer": {{"type": "AdamW", "params": {{"lr": 1e-2}}}},
     "scheduler": {{"type": "WarmupDecayLR", "params": {{"total_num_steps": 30, "warmup_num_steps": 8, "warmup_max_lr": 1e-2}}}},
-    "zero_optimization": {{"stage": {}}}{}}})",
+    "zero_optimization": {{"stage": {}, "stage3_param_persistence_threshold": 30}}{}}})",
                      accumulation, stage, precision);
 }
 
@@ -58,12 +58,13 @@ void expect_resume_is_exact(const fs::path& folder, int world, const std::string
 }
 
 TEST_F(Resume, IsExactWithDropoutAndShuffleAtEveryStage) {
-  for (int stage : {0, 1, 2}) expect_resume_is_exact(folder, 2, config(stage, "", 2));
+  for (int stage : {0, 1, 2, 3}) expect_resume_is_exact(folder, 2, config(stage, "", 2));
 }
 
 TEST_F(Resume, IsExactInFp16WithADynamicScale) { expect_resume_is_exact(folder, 2, config(2, kFp16, 1)); }
 
 TEST_F(Resume, IsExactInBf16) {
+  expect_resume_is_exact(folder, 2, config(3, R"(, "bf16": {"enabled": true})", 1));
   expect_resume_is_exact(folder, 3, config(1, R"(, "bf16": {"enabled": true})", 1));
 }
 
@@ -83,21 +84,59 @@ TEST_F(Resume, Fp16SkipsOverflowingStepsAndHalvesTheScale) {
 }
 
 TEST_F(Resume, ContinuesOnAnotherNumberOfRanksAndAnotherStage) {
-  std::vector<at::Tensor> saved;
-  comm::run_ranks(3, [&](comm::GroupPtr group) {
-    TinyRun run(group, config(2, "", 1));
-    run.steps(3);
-    run.engine().save_checkpoint(folder);
-    if (group->rank() == 0) saved = run.weights();
-  });
-  for (auto [world, stage] : std::vector<std::pair<int, int>>{{1, 0}, {2, 1}, {4, 2}})
-    comm::run_ranks(world, [&, stage = stage](comm::GroupPtr group) {
-      TinyRun run(group, config(stage, "", 1));
-      ASSERT_TRUE(run.engine().load_checkpoint(folder));
-      EXPECT_TRUE(same_bits(run.weights(), saved));
-      EXPECT_EQ(run.engine().optimizer().step_count(), 3);
-      run.steps(1);
+  for (const int from : {2, 3}) {
+    std::vector<at::Tensor> saved;
+    comm::run_ranks(3, [&](comm::GroupPtr group) {
+      TinyRun run(group, config(from, "", 1));
+      run.steps(3);
+      run.engine().save_checkpoint(folder);
+      const auto weights = run.weights();
+      if (group->rank() == 0) saved = weights;
     });
+    for (auto [world, stage] : std::vector<std::pair<int, int>>{{1, 0}, {2, 1}, {4, 2}, {2, 3}, {1, 3}})
+      comm::run_ranks(world, [&, stage = stage](comm::GroupPtr group) {
+        TinyRun run(group, config(stage, "", 1));
+        ASSERT_TRUE(run.engine().load_checkpoint(folder));
+        EXPECT_TRUE(same_bits(run.weights(), saved));
+        EXPECT_EQ(run.engine().optimizer().step_count(), 3);
+        run.steps(1);
+      });
+  }
+}
+
+// A model whose token embeddings are not trained and all have one value.
+struct FrozenRun : TinyRun {
+  FrozenRun(const comm::GroupPtr& group, const std::string& text, double value)
+      : TinyRun(group, text, tiny_spec("llama"), /*shuffle=*/false, [value](models::Decoder& model) {
+          at::Tensor table = model.named_parameters()["embedding.weight"];
+          table.detach().fill_(value);
+          table.set_requires_grad(false);
+        }) {}
+};
+
+// Frozen parameters are sharded at stage 3 and whole elsewhere: checkpoints pass between both.
+TEST_F(Resume, KeepsFrozenParametersAcrossStages) {
+  for (auto [from, to] : std::vector<std::pair<int, int>>{{3, 3}, {3, 1}, {0, 3}}) {
+    at::Tensor saved;
+    const auto make = [](const comm::GroupPtr& group, int stage, double value) {
+      auto run = std::make_unique<FrozenRun>(group, config(stage, "", 1), value);
+      run->steps(2);
+      return run;
+    };
+    comm::run_ranks(2, [&, from = from](comm::GroupPtr group) {
+      auto run = make(group, from, 0.25);
+      run->engine().save_checkpoint(folder);
+      const auto weights = run->weights();
+      if (group->rank() == 0) saved = weights[0];
+    });
+    EXPECT_TRUE(saved.eq(0.25).all().item<bool>());
+    comm::run_ranks(2, [&, to = to](comm::GroupPtr group) {
+      auto run = make(group, to, -1);
+      ASSERT_TRUE(run->engine().load_checkpoint(folder));
+      EXPECT_TRUE(at::equal(run->weights()[0], saved)) << "to stage " << to;
+      run->steps(1);
+    });
+  }
 }
 
 // The same samples a step, whatever number of ranks shares them.

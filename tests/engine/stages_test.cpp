@@ -9,7 +9,8 @@ std::string config(int stage, int accumulation, double clipping, const std::stri
   return fmt::format(
       R"({{"train_micro_batch_size_per_gpu": 2, "gradient_accumulation_steps": {}, "gradient_clipping": {},
     "optimizer": {{"type": "AdamW", "params": {{"lr": 1e-2, "weight_decay": 0.1, "eps": {}}}}},
-    "zero_optimization": {{"stage": {}, "reduce_bucket_size": 3000}}{}}})",
+    "zero_optimization": {{"stage": {}, "reduce_bucket_size": 3000,
+                           "stage3_param_persistence_threshold": 30}}{}}})",
       accumulation, clipping, eps, stage, more);
 }
 
@@ -28,7 +29,8 @@ Outcome train(int world, const std::string& text, const std::string& arch = "gpt
       for (double loss : run.steps(1)) losses.push_back(loss);
       norms.push_back(run.engine().get_global_grad_norm().value_or(-1));
     }
-    if (group->rank() == 0) outcome = {run.weights(), losses, norms};
+    const auto weights = run.weights();
+    if (group->rank() == 0) outcome = {weights, losses, norms};
   });
   return outcome;
 }
@@ -48,13 +50,49 @@ TEST(Stages, OneAndTwoEqualZeroBitForBitOnTwoRanksInFp32) {
     }
 }
 
+// The norm of a gradient that is cut otherwise is summed in another order: clipping then differs in the last
+// bit.
+TEST(Stages, ThreeEqualsZeroBitForBitWithoutClipping) {
+  for (const char* arch : {"gpt2", "llama"}) {
+    const Outcome zero = train(2, config(0, 1, 0), arch), three = train(2, config(3, 1, 0), arch);
+    EXPECT_TRUE(same_bits(zero.weights, three.weights)) << arch;
+    EXPECT_EQ(zero.losses, three.losses);
+    for (size_t i = 0; i < zero.norms.size(); ++i) EXPECT_NEAR(three.norms[i] / zero.norms[i], 1, 1e-9);
+  }
+}
+
+TEST(Stages, ThreeDoesNotDependOnWhenParametersAreGathered) {
+  const auto with = [](const std::string& keys) {
+    return R"({"train_micro_batch_size_per_gpu": 2, "gradient_accumulation_steps": 2, "gradient_clipping": 0.5,
+      "optimizer": {"type": "AdamW", "params": {"lr": 1e-2}},
+      "zero_optimization": {"stage": 3, "stage3_param_persistence_threshold": 0)" +
+           keys + "}}";
+  };
+  const Outcome usual = train(3, with(""));
+  for (const char* keys :
+       {R"(, "stage3_max_reuse_distance": 0, "stage3_prefetch_bucket_size": 0)",
+        R"(, "stage3_max_live_parameters": 2000, "stage3_prefetch_bucket_size": 600)",
+        R"(, "stage3_allgather_sequential": true)", R"(, "reduce_scatter": false, "overlap_comm": false)",
+        R"(, "stage3_module_granularity_threshold": 5000)",
+        R"(, "leaf_module": {"classes": ["TransformerLayer"]})",
+        R"(, "stage3_param_persistence_threshold": 100000)"}) {
+    std::string text = with(keys);
+    if (const size_t at = text.find(R"("stage3_param_persistence_threshold": 0, "stage3_param)");
+        at != std::string::npos)
+      text.erase(at, std::string(R"("stage3_param_persistence_threshold": 0, )").size());
+    const Outcome other = train(3, text);
+    EXPECT_EQ(usual.losses, other.losses) << keys;
+    EXPECT_TRUE(same_bits(usual.weights, other.weights)) << keys;
+  }
+}
+
 // With a small eps Adam makes a step of full size of a gradient that is rounding noise around zero (key
 // biases).
 TEST(Stages, EqualZeroClosely_OnOtherWorldsAndWithAccumulation) {
   for (int world : {1, 2, 3})
     for (int accumulation : {1, 3}) {
       const Outcome zero = train(world, config(0, accumulation, 1.0, "", 1e-2), "gpt2", 4);
-      for (int stage : {1, 2}) {
+      for (int stage : {1, 2, 3}) {
         const Outcome other = train(world, config(stage, accumulation, 1.0, "", 1e-2), "gpt2", 4);
         for (size_t i = 0; i < zero.losses.size(); ++i)
           EXPECT_NEAR(other.losses[i] / zero.losses[i], 1, 1e-6);
@@ -71,8 +109,9 @@ TEST(Stages, EqualZeroClosely_OnOtherWorldsAndWithAccumulation) {
 TEST(Stages, OneAndTwoEqualEachOtherInBf16AndZeroCountsOneStepMore) {
   const std::string bf16 = R"(, "bf16": {"enabled": true})";
   const Outcome zero = train(2, config(0, 1, 1.0, bf16)), one = train(2, config(1, 1, 1.0, bf16)),
-                two = train(2, config(2, 1, 1.0, bf16));
+                two = train(2, config(2, 1, 1.0, bf16)), three = train(2, config(3, 1, 0, bf16));
   EXPECT_EQ(one.losses, two.losses);
+  EXPECT_EQ(train(2, config(1, 1, 0, bf16)).losses, three.losses);
   EXPECT_EQ(zero.losses[0], one.losses[0]);
   EXPECT_NE(zero.losses, one.losses);  // as in DeepSpeed: Engine::take_first_step
   const std::string fp32_sums = R"(, "bf16": {"enabled": true}, "data_types": {"grad_accum_dtype": "fp32"})";
@@ -95,8 +134,11 @@ TEST(Stages, AccumulatingGivesWhatOneLargeBatchGives) {
 }
 
 TEST(Stages, MoreRanksThanElementsOfAParameterTrain) {
-  const Outcome zero = train(5, config(0, 1, 1.0), "gpt2", 2), two = train(5, config(2, 1, 1.0), "gpt2", 2);
-  for (size_t i = 0; i < zero.losses.size(); ++i) EXPECT_NEAR(two.losses[i] / zero.losses[i], 1, 1e-6);
+  const Outcome zero = train(5, config(0, 1, 1.0), "gpt2", 2);
+  for (int stage : {2, 3}) {
+    const Outcome other = train(5, config(stage, 1, 1.0), "gpt2", 2);
+    for (size_t i = 0; i < zero.losses.size(); ++i) EXPECT_NEAR(other.losses[i] / zero.losses[i], 1, 1e-6);
+  }
 }
 
 }  // namespace

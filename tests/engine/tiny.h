@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <string>
 
 #include "deepspeed/comm/ranks.h"
@@ -38,10 +39,11 @@ class Pattern : public data::Dataset {
 /// One rank's model with its engine, initialised alike on every rank.
 struct TinyRun {
   explicit TinyRun(comm::GroupPtr group, const std::string& config, models::ArchSpec spec = tiny_spec(),
-                   bool shuffle = false)
+                   bool shuffle = false, const std::function<void(models::Decoder&)>& prepare = {})
       : rng(std::make_shared<accel::Rng>(3, static_cast<uint64_t>(group->rank()))),
         model(std::make_shared<models::Decoder>(spec, rng)) {
     nn::DenseMaterializer().materialize(nn::list_parameters(*model), nn::InitSource(5));
+    if (prepare) prepare(*model);
     ready = initialize({.model = model,
                         .config = config,
                         .group = group,
@@ -66,7 +68,9 @@ struct TinyRun {
         losses.push_back(micro_step());
     return losses;
   }
+  /// Copies. Collective.
   std::vector<at::Tensor> weights() const {
+    const auto whole = ready.engine->gathered(model->parameters());
     std::vector<at::Tensor> copies;
     for (const auto& p : model->parameters()) copies.push_back(p.detach().clone());
     return copies;

@@ -72,8 +72,8 @@ TEST_F(BadInput, NotYetAvailable) {
   expect_refusal(train({"--objective", "question-answering"}), {"question-answering", "not available yet"});
   expect_refusal(train({"--objective", "mlm"}), {"mlm", "encoder", "gpt2"});
   write("ds.json",
-        R"({"train_batch_size": 2, "optimizer": {"type": "Adam"}, "zero_optimization": {"stage": 3}})");
-  expect_refusal(train(), {"not available yet", "stage"});
+        R"({"train_batch_size": 2, "optimizer": {"type": "Adam"}, "zero_optimization": {"stage": 3, "zero_quantized_weights": true}})");
+  expect_refusal(train(), {"not available yet", "zero_quantized_weights"});
 }
 
 TEST_F(BadInput, TruncatedWeights) {

@@ -36,6 +36,17 @@ at::Tensor expected(const Layout& layout, int world, int micros) {
   return whole;
 }
 
+// This rank's part of it, as the layout of the stage cuts it.
+at::Tensor expected_shard(const Layout& layout, int rank, int world, int micros) {
+  const Layout flat = Layout::concatenated(kParams, world);
+  const at::Tensor whole = expected(flat, world, micros);
+  at::Tensor shard = at::zeros({layout.shard_numel()});
+  for (const auto& piece : layout.pieces(rank))
+    shard.narrow(0, piece.shard_offset, piece.count)
+        .copy_(whole.narrow(0, flat.flat_offset(piece.param) + piece.begin, piece.count));
+  return shard;
+}
+
 struct Case {
   int stage, world;
   int64_t bucket;
@@ -47,7 +58,8 @@ class Reducers : public testing::TestWithParam<Case> {};
 TEST_P(Reducers, AverageEveryGradientOverRanksAndMicroBatches) {
   const Case c = GetParam();
   comm::run_ranks(c.world, [&](comm::GroupPtr group) {
-    const Layout layout = Layout::concatenated(kParams, c.world);
+    const Layout layout =
+        c.stage == 3 ? Layout::per_parameter(kParams, c.world) : Layout::concatenated(kParams, c.world);
     const ZeroConfig zero = config(c.stage, c.bucket, c.scatter);
     GradientReducer reducer(layout, state_table(zero), zero, group, at::kFloat);
     for (int micros : {1, 3}) {
@@ -57,8 +69,7 @@ TEST_P(Reducers, AverageEveryGradientOverRanksAndMicroBatches) {
         for (size_t p = kParams.size(); p-- > 0;) reducer.add(p, gradient(p, group->rank(), micro));
         reducer.finish();
       }
-      const at::Tensor want = expected(layout, c.world, micros)
-                                  .narrow(0, group->rank() * layout.shard_numel(), layout.shard_numel());
+      const at::Tensor want = expected_shard(layout, group->rank(), c.world, micros);
       EXPECT_TRUE(at::allclose(reducer.shard(), want, 1e-6, 1e-6)) << reducer.shard() << want;
     }
   });
@@ -68,7 +79,9 @@ INSTANTIATE_TEST_SUITE_P(StagesWorldsAndBuckets, Reducers,
                          testing::Values(Case{0, 1, 100, true}, Case{0, 2, 6, true}, Case{1, 2, 6, true},
                                          Case{2, 2, 6, true}, Case{1, 2, 1000, true}, Case{2, 2, 1000, true},
                                          Case{2, 3, 1, true}, Case{1, 3, 9, true}, Case{2, 2, 6, false},
-                                         Case{1, 3, 6, false},
+                                         Case{1, 3, 6, false}, Case{3, 1, 6, true}, Case{3, 2, 6, true},
+                                         Case{3, 2, 1000, true}, Case{3, 3, 9, true}, Case{3, 3, 9, false},
+                                         Case{3, 30, 8, true},
                                          Case{2, 30, 8, true}));  // more ranks than elements of any parameter
 
 TEST(GradientReducer, TreatsUnusedParametersAsZeroAndNamesThem) {

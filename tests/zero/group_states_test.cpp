@@ -94,29 +94,42 @@ TEST(GroupStates, OwnsEachElementOnceOverAllRanksWhenSharded) {
   EXPECT_EQ(counts, (std::vector<int64_t>{15, 1, 8}));
 }
 
-TEST(GroupStates, BroadcastsRankZerosParameters) {
-  comm::run_ranks(2, [&](comm::GroupPtr group) {
-    auto named = parameters(at::kBFloat16, /*offset=*/group->rank());
-    GroupStates states(named, config(2), group, {});
-    states.broadcast_parameters();
-    EXPECT_TRUE(at::equal(named[0].tensor, parameters(at::kBFloat16)[0].tensor));
-    for (size_t i = 0; i < states.owned().size(); ++i) {
-      const auto& owned = states.owned()[i];
-      const auto want = parameters(at::kBFloat16)[owned.param].tensor.detach().view({-1}).narrow(
-          0, owned.begin, owned.count);
-      EXPECT_TRUE(at::equal(states.pieces()[i].param, want.to(at::kFloat)));
-    }
-  });
+TEST(GroupStates, ShardsParametersAtStage3AndUpdatesTheShards) {
+  for (const auto dtype : {at::kFloat, at::kBFloat16})
+    comm::run_ranks(3, [&](comm::GroupPtr group) {
+      auto named = parameters(dtype);
+      std::vector<at::Tensor> before;
+      for (auto& p : named) before.push_back(p.tensor.detach().clone());
+      ZeroConfig zero = config(3);
+      zero.stage3.param_persistence_threshold = 2;  // b alone
+      GroupStates states(named, zero, group, {.gradients = dtype});
+      for (auto& piece : states.pieces()) {
+        EXPECT_EQ(piece.param.scalar_type(), at::kFloat);
+        EXPECT_EQ(piece.grad.numel(), piece.param.numel());
+        piece.param.add_(1);
+        if (piece.low_precision_copy.defined()) piece.low_precision_copy.copy_(piece.param);
+      }
+      states.publish();
+      EXPECT_TRUE(at::equal(named[1].tensor, before[1] + 1));
+      for (size_t i : {0, 2}) {
+        EXPECT_EQ(named[i].tensor.storage().nbytes(), 0u);
+        states.shards()->start(i);
+        states.shards()->finish(i);
+        EXPECT_TRUE(at::equal(named[i].tensor, before[i] + 1)) << named[i].name;
+      }
+    });
 }
 
 TEST(GroupStates, RefusesMixedTypesNamingTheParameter) {
-  auto named = parameters(at::kFloat);
-  named[1].tensor = at::ones({1}, at::kBFloat16).requires_grad_(true);
-  try {
-    GroupStates states(named, config(0), comm::single_group(), {});
-    FAIL();
-  } catch (const base::Error& error) {
-    EXPECT_NE(std::string(error.what()).find("'b'"), std::string::npos);
+  for (int stage : {0, 3}) {
+    auto named = parameters(at::kFloat);
+    named[1].tensor = at::ones({1}, at::kBFloat16).requires_grad_(true);
+    try {
+      GroupStates states(named, config(stage), comm::single_group(), {});
+      FAIL();
+    } catch (const base::Error& error) {
+      EXPECT_NE(std::string(error.what()).find("'b'"), std::string::npos);
+    }
   }
 }
 

@@ -1,0 +1,96 @@
+#include "deepspeed/engine/train_inputs.h"
+
+#include "deepspeed/accel/dtype.h"
+#include "deepspeed/base/error.h"
+#include "deepspeed/config/overrides.h"
+#include "deepspeed/engine/parse_config.h"
+#include "deepspeed/models/size.h"
+#include "deepspeed/models/weights.h"
+
+namespace deepspeed::engine {
+
+TrainInputs::TrainInputs(const TrainOptions& options, comm::Group& group)
+    : options_(options),
+      document_(config::with_overrides(config::load(options.config), options.overrides)),
+      auto_facts_(facts_of_model(options.model / "config.json")),
+      spec_(models::read_arch_spec(options.model / "config.json")) {
+  if (options.steps > 0) auto_facts_.total_steps = options.steps;
+  const DeepspeedConfig config = parse_config(document_, group.size(), auto_facts_);
+  dtype_ = accel::scalar_type(config.model_dtype());
+  // Of sharded parameters every rank holds a part; those of other hosts count as if they were here.
+  const double share = config.zero.stage >= 3 ? 1.0 / group.size() : 1;
+  models::check_fits_memory(spec_, (dtype_ == at::kFloat ? 4 : 2) * share,
+                            (options.model / "config.json").string());
+  rng_ = std::make_shared<accel::Rng>(options.seed, static_cast<uint64_t>(group.rank()));
+  objective_ = make_objective(
+      spec_, {.options = options, .rng = rng_, .tokenizer = [this]() -> const text::Tokenizer& {
+                return tokenizer();
+              }});
+  open_data();
+}
+
+std::string TrainInputs::engine_config() const {
+  return options_.overrides.empty() ? options_.config : document_.json.dump();
+}
+
+const text::Tokenizer& TrainInputs::tokenizer() {
+  if (!tokenizer_) {
+    const auto path = options_.model / "tokenizer.json";
+    DS_CHECK(std::filesystem::exists(path),
+             "'{}' is missing: make one with ds_tokenizer train, or give .bin data", path.string());
+    tokenizer_ = text::Tokenizer::from_file(path);
+  }
+  return *tokenizer_;
+}
+
+void TrainInputs::open_data() {
+  DS_CHECK(options_.seq_length <= spec_.max_positions,
+           "--seq-length {} is longer than the model's {} positions", options_.seq_length,
+           spec_.max_positions);
+  training_data_ = objective_->open(options_.data);
+  if (options_.eval_data.empty()) return;
+  eval_data_ = objective_->open(options_.eval_data);
+  DS_CHECK(
+      !options_.eval_baselines || (training_data_.store && eval_data_.store),
+      "--eval-baselines counts over a stream of tokens; it does not go with --packing documents or single");
+}
+
+void TrainInputs::open_model() {
+  model_ = objective_->model();
+  const auto specs = nn::list_parameters(*model_);
+  if (!formats::SafetensorsModel::present(options_.model)) {
+    values_ = std::make_shared<nn::InitSource>(options_.seed);
+    return;
+  }
+  auto weights = std::make_shared<models::WeightSource>(formats::SafetensorsModel::open(options_.model),
+                                                        spec_, options_.seed);
+  weights->check(specs);
+  note_weights("initialised from --seed, since the weights lack them: ", weights->initialised(specs));
+  if (spec_.bidirectional) note_weights("weights without a use here: ", weights->unused(specs));
+  values_ = std::move(weights);
+}
+
+int64_t TrainInputs::parameters() const {
+  int64_t sum = 0;
+  for (const auto& p : model_->parameters()) sum += p.numel();
+  return sum;
+}
+
+void TrainInputs::note_weights(const char* what, const std::vector<std::string>& names) {
+  constexpr size_t kNamed = 8;
+  if (names.empty()) return;
+  std::string note = what;
+  for (size_t i = 0; i < std::min(names.size(), kNamed); ++i) note += (i > 0 ? ", " : "") + names[i];
+  if (names.size() > kNamed) note += fmt::format(" and {} more", names.size() - kNamed);
+  weight_notes_.push_back(std::move(note));
+}
+
+std::vector<std::string> TrainInputs::notes() const {
+  std::vector<std::string> lines;
+  for (const auto& note : {training_data_.note, eval_data_.note})
+    if (!note.empty()) lines.push_back(note);
+  lines.insert(lines.end(), weight_notes_.begin(), weight_notes_.end());
+  return lines;
+}
+
+}  // namespace deepspeed::engine

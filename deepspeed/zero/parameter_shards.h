@@ -1,0 +1,93 @@
+// Sharded parameters (ZeRO stage 3): every rank keeps one part of each, gathers it whole where a computation
+// needs it and empties it afterwards. The parameter tensors keep their identity: only the memory under them
+// comes and goes, so that neither user code nor autograd notices. Mirrors DeepSpeed's
+// runtime/zero/partition_parameters.py.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <functional>
+#include <vector>
+
+#include "deepspeed/comm/group.h"
+#include "deepspeed/partition/layout.h"
+#include "deepspeed/zero/buffer_pool.h"
+#include "deepspeed/zero/named_parameter.h"
+
+namespace deepspeed::zero {
+
+class ParameterShards {
+ public:
+  /// Writes elements [begin, begin + slice.numel()) of parameter number `param` into `slice`.
+  using Fill = std::function<void(size_t param, int64_t begin, at::Tensor slice)>;
+
+  struct Options {
+    at::ScalarType dtype = at::kFloat;  // that the parameters are to have
+    /// Parameters with fewer elements stay whole on every rank ("persistent")...
+    int64_t persistence_threshold = 0;
+    /// ... as long as they are fewer than this together.
+    int64_t model_persistence_threshold = INT64_MAX;
+  };
+
+  /// Takes the parameters over: `fill` gives this rank's parts, then what the tensors held is freed. Tensors
+  /// without memory (nn/materializer.h) are welcome. Collective.
+  ParameterShards(std::vector<NamedParameter> parameters, const Fill& fill, comm::GroupPtr group,
+                  const Options& options);
+  /// The parameters are empty afterwards, but for one rank's alone.
+  ~ParameterShards();
+  ParameterShards(const ParameterShards&) = delete;
+  ParameterShards& operator=(const ParameterShards&) = delete;
+
+  const std::vector<NamedParameter>& parameters() const { return parameters_; }
+  /// Per parameter.
+  const partition::Layout& layout() const { return layout_; }
+  /// This rank's parts [layout().shard_numel()]; padding is zero. Whoever writes to it calls refresh().
+  const at::Tensor& shard() const { return shard_; }
+
+  /// Whether the parameter is never gathered: it is whole on every rank.
+  bool is_persistent(size_t param) const { return wholes_[param].persistent; }
+  bool is_here(size_t param) const { return wholes_[param].here; }
+  /// Between start() and finish().
+  bool is_under_way(size_t param) const { return wholes_[param].gather != nullptr; }
+
+  /// Starts to gather a parameter that is not here; finish() makes it readable. Collective, every rank in the
+  /// same order.
+  void start(size_t param);
+  /// Waits for a gather that start() began; nothing to do for a parameter that is here.
+  void finish(size_t param);
+  /// Empties a parameter that is here; its memory is used for the next. Not collective.
+  void release(size_t param);
+  /// The shards have changed: persistent parameters follow, all others must be released. Collective.
+  void refresh();
+  /// This rank's part becomes what the whole parameter holds, which is here (GatheredParameters).
+  void keep_part_of(size_t param);
+  /// Called with the part that keep_part_of() has changed.
+  void set_listener(std::function<void(const partition::Piece&)> listener) {
+    listener_ = std::move(listener);
+  }
+
+  const BufferPool& pool() const { return pool_; }
+
+ private:
+  struct Whole {
+    c10::Storage storage;  // under the parameter
+    at::Tensor buffer;     // bytes that the storage borrows; undefined while released
+    comm::WorkPtr gather;  // under way
+    bool persistent = false, here = false;
+  };
+
+  void take_over(size_t param);
+  at::Tensor part(size_t param) const;
+  partition::Piece own_piece(size_t param) const;
+  at::Tensor padded(size_t param) const;
+
+  std::vector<NamedParameter> parameters_;
+  comm::GroupPtr group_;
+  partition::Layout layout_;
+  at::Tensor shard_;
+  std::function<void(const partition::Piece&)> listener_;
+  BufferPool pool_;
+  std::vector<Whole> wholes_;
+};
+
+}  // namespace deepspeed::zero
