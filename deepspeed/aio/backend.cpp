@@ -15,9 +15,9 @@ constexpr std::array kNames{
     std::pair{BackendKind::kThreadPool, std::string_view("thread_pool")},
 };
 
-bool can_be_had(BackendKind kind) {
+bool can_be_had(BackendKind kind, int depth) {
   try {
-    factory_of(kind)(1);
+    factory_of(kind)(depth);
     return true;
   } catch (const base::Error&) {
     return false;
@@ -34,8 +34,8 @@ BackendKind parse_backend(std::string_view name) {
 
 std::string_view name_of(BackendKind kind) { return kNames[static_cast<size_t>(kind)].second; }
 
-BackendFactory factory_of(BackendKind kind) {
-  switch (choose_backend(kind)) {
+BackendFactory factory_of(BackendKind kind, int depth) {
+  switch (choose_backend(kind, depth)) {
     case BackendKind::kIoUring:
       return make_io_uring;
     case BackendKind::kLibaio:
@@ -45,10 +45,10 @@ BackendFactory factory_of(BackendKind kind) {
   }
 }
 
-BackendKind choose_backend(BackendKind wanted) {
+BackendKind choose_backend(BackendKind wanted, int depth) {
   if (wanted != BackendKind::kAuto) return wanted;
   for (BackendKind kind : {BackendKind::kIoUring, BackendKind::kLibaio})
-    if (can_be_had(kind)) return kind;
+    if (can_be_had(kind, depth)) return kind;
   return BackendKind::kThreadPool;
 }
 

@@ -53,8 +53,8 @@ std::unique_ptr<Backend> make_io_uring(int depth);
 std::unique_ptr<Backend> make_libaio(int depth);
 std::unique_ptr<Backend> make_thread_pool(int depth);
 
-/// kAuto: the first of the three, in this order, that can be had here.
-BackendKind choose_backend(BackendKind wanted);
-BackendFactory factory_of(BackendKind kind);
+/// kAuto: the first of the three, in this order, that can be had here with such a depth. Others: themselves.
+BackendKind choose_backend(BackendKind wanted, int depth = 1);
+BackendFactory factory_of(BackendKind kind, int depth = 1);
 
 }  // namespace deepspeed::aio

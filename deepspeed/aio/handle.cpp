@@ -11,13 +11,14 @@
 namespace deepspeed::aio {
 namespace {
 
-void check(const AioConfig& config) {
+const AioConfig& checked(const AioConfig& config) {
   const auto within = [](const char* what, int64_t value, int64_t most) {
     if (value < 1 || value > most) base::fail("aio: {} is {}, it must be from 1 to {}", what, value, most);
   };
   within("block_size", config.block_size, kMaxBlockSize);
   within("queue_depth", config.queue_depth, kMaxQueueDepth);
   within("intra_op_parallelism", config.intra_op_parallelism, kMaxWorkers);
+  return config;
 }
 
 void check(const Request& request) {
@@ -30,16 +31,19 @@ void check(const Request& request) {
 
 }  // namespace
 
-Handle::Handle(const AioConfig& config, BackendKind backend) : Handle(config, factory_of(backend)) {}
+Handle::Handle(const AioConfig& config, BackendKind backend)
+    : Handle(config, factory_of(backend, checked(config).queue_depth)) {}
 
-Handle::Handle(const AioConfig& config, const BackendFactory& make_backend) : config_(config) {
-  check(config);
+Handle::Handle(const AioConfig& config, const BackendFactory& make_backend) : config_(checked(config)) {
   for (int i = 0; i < config.intra_op_parallelism; ++i)
     workers_.push_back(
         std::make_unique<Worker>(config, make_backend, [this](Part part) { part_over(std::move(part)); }));
 }
 
-Handle::~Handle() { cancel(); }
+Handle::~Handle() {
+  cancel();
+  for (const auto& worker : workers_) worker->stop();  // libaio takes its time to end: side by side
+}
 
 Ticket Handle::async_pread(std::span<std::byte> buffer, const File& file, int64_t offset) {
   return start({Direction::kRead, buffer.data(), buffer.size(), file, offset}, config_.intra_op_parallelism);
@@ -52,7 +56,7 @@ Ticket Handle::async_pwrite(std::span<const std::byte> buffer, const File& file,
 
 Ticket Handle::start(Request request, int parts) {
   check(request);
-  if (request.direction == Direction::kWrite)
+  if (request.direction == Direction::kWrite && request.bytes > 0)
     request.file.reserve(request.offset + static_cast<int64_t>(request.bytes));
   const auto ranges = split(request.offset, request.bytes, parts, request.file.geometry().offset_align);
   {

@@ -96,11 +96,11 @@ size_t Pump::exchange() {
   return count;
 }
 
-// Waking up for a quarter of the queue costs a quarter of the wake-ups, and three quarters keep the disk busy
-// meanwhile.
+// Waking up for several transfers at once saves wake-ups, and seven eighths of the queue keep the disk busy
+// meanwhile; for a quarter of it, writes of 128 KiB at depth 8 are 5 % slower.
 size_t Pump::wanted_completions(size_t in_flight) const {
   if (!config_.overlap_events) return in_flight;
-  return std::min(in_flight, std::max<size_t>(1, in_flight / 4));
+  return std::min(in_flight, std::max<size_t>(1, in_flight / 8));
 }
 
 void Pump::settle(const Completion& completion) {

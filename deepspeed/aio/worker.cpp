@@ -13,13 +13,15 @@ namespace deepspeed::aio {
 Worker::Worker(const AioConfig& config, const BackendFactory& make_backend, std::function<void(Part)> on_over)
     : config_(config), on_over_(std::move(on_over)) {
   std::promise<void> ready;
+  std::future<void> stands = ready.get_future();
   try {
-    thread_ = std::thread([&] { run(ready, make_backend); });
+    thread_ =
+        std::thread([this, make_backend, ready = std::move(ready)]() mutable { run(ready, make_backend); });
   } catch (const std::system_error& error) {
     base::fail("no thread can be started for file I/O: {}", error.what());
   }
   try {
-    ready.get_future().get();
+    stands.get();
   } catch (...) {
     thread_.join();
     throw;
@@ -27,11 +29,7 @@ Worker::Worker(const AioConfig& config, const BackendFactory& make_backend, std:
 }
 
 Worker::~Worker() {
-  {
-    const std::lock_guard lock(mutex_);
-    cancelled_ = stopping_ = true;
-  }
-  ordered_.notify_one();
+  stop();
   thread_.join();
 }
 
@@ -43,10 +41,17 @@ void Worker::add(Part part) {
   ordered_.notify_one();
 }
 
-void Worker::cancel() {
+void Worker::cancel() { set(cancelled_); }
+
+void Worker::stop() {
+  set(stopping_);
+  set(cancelled_);
+}
+
+void Worker::set(bool& flag) {
   {
     const std::lock_guard lock(mutex_);
-    cancelled_ = true;
+    flag = true;
   }
   ordered_.notify_one();
 }

@@ -17,7 +17,7 @@ class Worker {
   /// Returns when the backend stands; its Error is thrown here. `on_over` is called in the thread for every
   /// part that ends.
   Worker(const AioConfig& config, const BackendFactory& make_backend, std::function<void(Part)> on_over);
-  /// Cancels, and returns when nothing is in flight any more.
+  /// stop(), and returns when nothing is in flight any more.
   ~Worker();
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
@@ -25,8 +25,12 @@ class Worker {
   void add(Part part);
   /// What has not been started ends as cancelled.
   void cancel();
+  /// The same, and the thread ends. Several workers that are stopped before they are destroyed end side by
+  /// side.
+  void stop();
 
  private:
+  void set(bool& flag);
   void run(std::promise<void>& ready, const BackendFactory& make_backend);
   void loop(Pump& pump);
   bool take_orders(Pump& pump);

@@ -157,6 +157,7 @@ TEST_F(FaultsTest, TheHandleIsNotGoneBeforeTheLastTransferIsOver) {
   faulty([](const Transfer&, int64_t) { return std::nullopt; }).sync_pwrite(out, file);
   std::promise<void> started, let_go;
   auto gate = let_go.get_future().share();
+  auto begun = started.get_future().share();
   std::atomic<bool> gone{false};
   std::thread owner([&] {
     Handle handle = faulty([&, gate](const Transfer&, int64_t number) -> std::optional<Fault> {
@@ -165,12 +166,13 @@ TEST_F(FaultsTest, TheHandleIsNotGoneBeforeTheLastTransferIsOver) {
       return std::nullopt;
     });
     handle.async_pread(in, file);
+    begun.wait();  // otherwise it could be given up before it starts
   });
   std::thread watcher([&] {
     owner.join();
     gone = true;
   });
-  started.get_future().wait();
+  begun.wait();
   std::this_thread::sleep_for(std::chrono::milliseconds(50));
   EXPECT_FALSE(gone);
   let_go.set_value();
