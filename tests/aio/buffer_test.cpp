@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <utility>
 
@@ -12,7 +13,6 @@
 namespace deepspeed::aio {
 namespace {
 
-using ::testing::Each;
 using ::testing::HasSubstr;
 
 TEST(Buffer, BeginsAtAPageAndHoldsZeros) {
@@ -20,7 +20,7 @@ TEST(Buffer, BeginsAtAPageAndHoldsZeros) {
     const Buffer buffer(bytes);
     EXPECT_EQ(reinterpret_cast<uintptr_t>(buffer.data()) % 4096, 0u);
     ASSERT_EQ(buffer.size(), bytes);
-    EXPECT_THAT(buffer.bytes(), Each(std::byte{0}));
+    EXPECT_TRUE(std::ranges::all_of(buffer.bytes(), [](std::byte b) { return b == std::byte{0}; }));
   }
 }
 

@@ -66,7 +66,7 @@ TEST_P(SwapTest, RanksAsThreadsSwapTheirStatesWithoutMeeting) {
 TEST_P(SwapTest, WritesThatMeetWithinAPageKeepEachOther) {
   Handle handle({.block_size = 16384, .queue_depth = 8, .intra_op_parallelism = 2}, GetParam());
   const auto out = some_bytes(200'000);
-  for (int round = 0; round < 20; ++round) {
+  for (int round = 0; round < 8; ++round) {
     const File file = File::open(folder / std::to_string(round), Mode::kWrite);
     std::vector<Buffer> pieces;
     for (size_t begin = 0; begin < out.size(); begin += 9'999) {
