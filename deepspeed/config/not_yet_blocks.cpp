@@ -5,7 +5,6 @@ namespace {
 
 constexpr const char* kOffload = "optimizer offload (ZeRO-Offload)";
 constexpr const char* kPartition = "activations partitioned over model-parallel ranks";
-constexpr const char* kAio = "asynchronous file I/O for NVMe offload";
 constexpr const char* kWriter = "checkpoint writers other than the ordinary one";
 constexpr const char* kFlops = "the flops profiler";
 constexpr const char* kComms = "the log of collectives";
@@ -31,12 +30,6 @@ std::vector<NotYetRow> not_yet_block_rows() {
       {"activation_checkpointing.synchronize_checkpoint_boundary", "bool", "false", "=",
        "waiting for the device at every checkpoint"},
       {"activation_checkpointing.profile", "bool", "false", "=", "timing of recomputation"},
-      {"aio.block_size", "int>0", "1048576", "", kAio},
-      {"aio.queue_depth", "int>0", "8", "", kAio},
-      {"aio.intra_op_parallelism/thread_count", "int>0", "1", "", kAio},
-      {"aio.single_submit", "bool", "false", "", kAio},
-      {"aio.overlap_events", "bool", "true", "", kAio},
-      {"aio.use_gds", "bool", "false", "=", "GPUDirect Storage"},
       {"checkpoint.load_universal", "bool", "false", "=", "universal checkpoints"},
       {"checkpoint.use_node_local_storage", "bool", "false", "=", "checkpoints on node-local storage"},
       {"checkpoint.parallel_write.pipeline_stage", "bool", "false", "=",

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "deepspeed/aio/config.h"
 #include "deepspeed/checkpoint/config.h"
 #include "deepspeed/config/data_type.h"
 #include "deepspeed/observe/config.h"
@@ -62,6 +63,7 @@ struct DeepspeedConfig {
   optim::AutocastConfig torch_autocast;
   recompute::RecomputeConfig activation_checkpointing;
   checkpoint::CheckpointConfig checkpoint;
+  aio::AioConfig aio;
   observe::ObserveConfig observe;
   /// The file as read, for checkpoints ("ds_config").
   nlohmann::ordered_json raw;

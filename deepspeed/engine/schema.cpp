@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "deepspeed/aio/schema.h"
 #include "deepspeed/base/error.h"
 #include "deepspeed/checkpoint/schema.h"
 #include "deepspeed/config/not_yet.h"
@@ -190,6 +191,7 @@ config::Schema<ParseTarget> schema(const AutoFacts& facts) {
   add_block<checkpoint::CheckpointConfig>(
       s, "checkpoint", checkpoint::schema(),
       [](T& t) -> checkpoint::CheckpointConfig& { return t.config.checkpoint; });
+  add_block<aio::AioConfig>(s, "aio", aio::schema(), [](T& t) -> aio::AioConfig& { return t.config.aio; });
   inline_fields<observe::ObserveConfig>(s, observe::schema(),
                                         [](T& t) -> observe::ObserveConfig& { return t.config.observe; });
   config::add_not_yet_rows(*s.table(), config::not_yet_rows());

@@ -39,7 +39,8 @@ TEST_P(Answers, AnUnknownOptionIsOneLineAndNonZero) {
   EXPECT_THAT(result.err, HasSubstr(std::string(GetParam()) + " --help"));
 }
 
-INSTANTIATE_TEST_SUITE_P(Tools, Answers, ::testing::Values("deepspeed", "ds_report", "ds_tokenizer"),
+INSTANTIATE_TEST_SUITE_P(Tools, Answers,
+                         ::testing::Values("deepspeed", "ds_io", "ds_nvme_tune", "ds_report", "ds_tokenizer"),
                          [](const auto& info) { return std::string(info.param); });
 
 }  // namespace

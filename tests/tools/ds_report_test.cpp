@@ -37,7 +37,10 @@ TEST(DsReport, ShowsOpsAndTheMachineInDeepSpeedsLayout) {
   const auto result = run_command({kReport});
   EXPECT_EQ(result.exit_code, 0);
   EXPECT_THAT(result.out, ContainsRegex("\ncpu_adam \\.+ \\[YES\\] \\.+ \\[OKAY\\]"));
-  EXPECT_THAT(result.out, ContainsRegex("\nasync_io \\.+ \\[NO\\] \\.+ \\[NO\\]"));
+  EXPECT_THAT(
+      result.out,
+      ContainsRegex("\nasync_io \\.+ \\[YES\\] \\.+ \\[OKAY\\] \\.+ (io_uring|libaio|thread_pool)\n"));
+  EXPECT_THAT(result.out, ContainsRegex("\nquantizer \\.+ \\[NO\\] \\.+ \\[NO\\]"));
   EXPECT_THAT(result.out, HasSubstr("DeepSpeed general environment info:"));
   for (const char* row : {"torch install path", "torch version", "deepspeed info", "compiler",
                           "instruction sets", "shared memory (/dev/shm) size", "cuda kernels and NCCL"})

@@ -20,7 +20,8 @@ TEST_P(TorchFree, CommandDoesNotLinkLibtorch) {
     EXPECT_THAT(result.out, Not(HasSubstr(library)));
 }
 
-INSTANTIATE_TEST_SUITE_P(Tools, TorchFree, ::testing::Values("deepspeed", "ds_report", "ds_tokenizer"),
+INSTANTIATE_TEST_SUITE_P(Tools, TorchFree,
+                         ::testing::Values("deepspeed", "ds_io", "ds_nvme_tune", "ds_report", "ds_tokenizer"),
                          [](const auto& info) { return std::string(info.param); });
 
 }  // namespace

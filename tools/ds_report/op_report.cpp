@@ -6,6 +6,7 @@
 #include <array>
 #include <string_view>
 
+#include "deepspeed/aio/backend.h"
 #include "deepspeed/ops/isa_table.h"
 
 namespace deepspeed::report {
@@ -14,18 +15,29 @@ namespace {
 constexpr size_t kNameWidth = 23, kStatusWidth = 11;
 
 // DeepSpeed's op builders that have no kernel here yet.
-constexpr std::array kNotBuilt = {"async_io",           "ccl_comm",
-                                  "cpu_adagrad",        "cpu_lion",
-                                  "cutlass_ops",        "dc",
-                                  "evoformer_attn",     "fp_quantizer",
-                                  "fused_adam",         "fused_lamb",
-                                  "fused_lion",         "gds",
-                                  "inference_core_ops", "pin_memory",
-                                  "quantizer",          "ragged_device_ops",
-                                  "ragged_ops",         "random_ltd",
-                                  "shm_comm",           "sparse_attn",
-                                  "spatial_inference",  "stochastic_transformer",
-                                  "transformer",        "transformer_inference"};
+constexpr std::array kNotBuilt = {"ccl_comm",
+                                  "cpu_adagrad",
+                                  "cpu_lion",
+                                  "cutlass_ops",
+                                  "dc",
+                                  "evoformer_attn",
+                                  "fp_quantizer",
+                                  "fused_adam",
+                                  "fused_lamb",
+                                  "fused_lion",
+                                  "gds",
+                                  "inference_core_ops",
+                                  "pin_memory",
+                                  "quantizer",
+                                  "ragged_device_ops",
+                                  "ragged_ops",
+                                  "random_ltd",
+                                  "shm_comm",
+                                  "sparse_attn",
+                                  "spatial_inference",
+                                  "stochastic_transformer",
+                                  "transformer",
+                                  "transformer_inference"};
 
 std::string status(bool good, const char* yes, bool color) {
   const char* text = good ? yes : "[NO]";
@@ -56,6 +68,7 @@ std::string op_report(bool color) {
     const std::string name = op.op == "adam" ? "cpu_adam" : std::string(op.op);  // as DeepSpeed calls it
     out += row(name, true, base::isa_name(ops::chosen_isa(op.op)), color);
   }
+  out += row("async_io", true, aio::name_of(aio::choose_backend(aio::BackendKind::kAuto)), color);
   for (const char* name : kNotBuilt) out += row(name, false, "", color);
   return out + line + "\n";
 }

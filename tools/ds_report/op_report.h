@@ -1,4 +1,5 @@
-// The table of ops: DeepSpeed's names, and which instruction set each of our kernels takes on this processor.
+// The table of ops: DeepSpeed's names, and which instruction set each of our kernels takes on this processor,
+// or which of its ways an op takes on this kernel.
 #pragma once
 
 #include <string>
