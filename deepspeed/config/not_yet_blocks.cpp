@@ -23,7 +23,6 @@ std::vector<NotYetRow> not_yet_block_rows() {
       {"memory_breakdown", "bool", "false", "=", "memory reports"},
       {"dump_state", "bool", "false", "=", "printing the engine's state"},
       {"optimizer.legacy_fusion", "bool", "false", "", "flattening as in the fp16 wrapper of 2020"},
-      {"optimizer.params.fp32_optimizer_states", "bool", "true", "=", "moments in 16 bits"},
       {"optimizer.params.amsgrad", "bool", "false", "=", "AMSGrad"},
       {"optimizer.params.set_grad_none", "bool", "true", "", "gradients set to zero rather than freed"},
       {"fp16.fp16_master_weights_and_grads", "bool", "false", "=",
