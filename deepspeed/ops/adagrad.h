@@ -21,7 +21,8 @@ struct AdagradArgs {
 
 /// Duchi, Hazan & Singer 2011, diagonal form:
 ///   g = grad_scale*g + weight_decay*p;  sum += g*g;  clr = lr / (1 + (step-1)*lr_decay)
-/// order kFused (torch.optim.Adagrad, within two units in the last place):
+/// order kFused (torch.optim.Adagrad, bit for bit but for its square root, which MKL does not always round
+/// correctly):
 ///   p += (-clr*g) / (sqrt(sum) + eps)
 /// order kCpu (csrc/adagrad/cpu_adagrad.cpp, bit for bit):
 ///   p += (-clr) * (g / (sqrt(sum) + eps))
