@@ -19,7 +19,8 @@ target_include_directories(ds_torch SYSTEM INTERFACE
   "$<BUILD_INTERFACE:${GLOO_INCLUDE_DIR}>")
 target_compile_definitions(ds_torch INTERFACE USE_C10D_GLOO)
 target_link_libraries(ds_torch INTERFACE fmt::fmt
-  "$<BUILD_INTERFACE:${DEEPSPEED_TORCH_ROOT}/lib/libtorch_cpu.so>" "$<BUILD_INTERFACE:${DEEPSPEED_TORCH_ROOT}/lib/libc10.so>")
+  "$<BUILD_INTERFACE:${DEEPSPEED_TORCH_ROOT}/lib/libtorch_cpu.so>" "$<BUILD_INTERFACE:${DEEPSPEED_TORCH_ROOT}/lib/libc10.so>"
+  "$<BUILD_INTERFACE:${DEEPSPEED_TORCH_ROOT}/lib/libgomp.so.1>")
 if(DEEPSPEED_CUDA)
   enable_language(CUDA)
   find_package(CUDAToolkit REQUIRED)

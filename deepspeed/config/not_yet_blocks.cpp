@@ -19,7 +19,6 @@ std::vector<NotYetRow> not_yet_block_rows() {
       {"seq_parallel_communication_data_type", "fp16|fp32|bf16", "\"fp32\"", "", "sequence parallelism"},
       {"use_data_before_expert_parallelism", "bool", "false", "", "mixture-of-experts training"},
       {"optimizer.legacy_fusion", "bool", "false", "", "flattening as in the fp16 wrapper of 2020"},
-      {"optimizer.params.fp32_optimizer_states", "bool", "true", "=", "moments in 16 bits"},
       {"optimizer.params.amsgrad", "bool", "false", "=", "AMSGrad"},
       {"optimizer.params.set_grad_none", "bool", "true", "", "gradients set to zero rather than freed"},
       {"fp16.fp16_master_weights_and_grads", "bool", "false", "=",

@@ -1,7 +1,5 @@
 #include "deepspeed/ops/sum_squares.h"
 
-#include <ATen/Parallel.h>
-
 #include <algorithm>
 #include <numeric>
 #include <vector>
@@ -9,6 +7,7 @@
 #include "deepspeed/base/error.h"
 #include "deepspeed/ops/cpu/sum_squares_kernel.h"
 #include "deepspeed/ops/isa_table.h"
+#include "deepspeed/ops/parallel.h"
 
 namespace deepspeed::ops {
 namespace {
@@ -39,7 +38,7 @@ double sum_squares(const at::Tensor& x) {
   const auto* data = static_cast<const char*>(x.const_data_ptr());
   const int64_t n = x.numel(), size = x.element_size();
   std::vector<double> sums((n + kBlock - 1) / kBlock);
-  at::parallel_for(0, static_cast<int64_t>(sums.size()), kBlocksPerThread, [&](int64_t begin, int64_t end) {
+  parallel_ranges(static_cast<int64_t>(sums.size()), kBlocksPerThread, [&](int64_t begin, int64_t end) {
     for (int64_t b = begin; b < end; ++b)
       sums[b] = kernel(data + b * kBlock * size, std::min(kBlock, n - b * kBlock), format);
   });

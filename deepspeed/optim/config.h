@@ -13,10 +13,11 @@
 
 namespace deepspeed::optim {
 
-enum class OptimizerType { kAdam, kAdamW };
+enum class OptimizerType { kAdam, kAdamW, kAdagrad, kLion };
 
 /// `optimizer`: {type, params}. Adam is decoupled (AdamW) unless adam_w_mode is false; see
-/// decoupled_weight_decay().
+/// decoupled_weight_decay(). Defaults are Adam's and Lion's; parsing an Adagrad sets its own, lr 1e-2 and eps
+/// 1e-10.
 struct OptimizerConfig {
   /// Nothing: the caller brings an optimizer, or there is none.
   std::optional<OptimizerType> type;
@@ -30,6 +31,12 @@ struct OptimizerConfig {
   bool adam_w_mode = true;
   /// Asks for torch.optim's own Adam(W); here it changes the default weight_decay and nothing else.
   bool torch_adam = false;
+  /// Adagrad without offload: lr / (1 + (step-1)*lr_decay).
+  double lr_decay = 0;
+  /// Adagrad without offload: what the sums of squares start from.
+  double initial_accumulator_value = 0;
+  /// False, which needs optimizer offload, keeps the states of 16-bit masters in 16 bits.
+  bool fp32_optimizer_states = true;
 
   /// Whether the decay is decoupled from the moments (Loshchilov and Hutter 2019) rather than added to the
   /// gradient.

@@ -5,7 +5,9 @@
 #include <unordered_set>
 
 #include "deepspeed/base/error.h"
+#include "deepspeed/optim/adagrad.h"
 #include "deepspeed/optim/adam.h"
+#include "deepspeed/optim/lion.h"
 
 namespace deepspeed::optim {
 namespace {
@@ -18,6 +20,21 @@ void check_piece(const Piece& piece) {
     DS_CHECK(piece.low_precision_copy.numel() == piece.param.numel(),
              "optimizer: piece '{}' has {} elements, its low-precision copy has {}", piece.name,
              piece.param.numel(), piece.low_precision_copy.numel());
+}
+
+// Parameters that only one of the two classes of a type takes.
+void check_parameters(const OptimizerConfig& config, const OptimizerOptions& options) {
+  DS_CHECK(options.cpu_offload || config.fp32_optimizer_states,
+           "\"fp32_optimizer_states\": false in optimizer.params needs optimizer offload; without it states "
+           "have the format of what is updated");
+  DS_CHECK(!options.cpu_offload || (config.lr_decay == 0 && config.initial_accumulator_value == 0),
+           "optimizer.params: lr_decay and initial_accumulator_value cannot be had with optimizer offload");
+}
+
+ops::UpdateOrder order_of(OptimizerType type, const OptimizerOptions& options) {
+  if (options.order) return *options.order;
+  const bool adam = type == OptimizerType::kAdam || type == OptimizerType::kAdamW;
+  return options.cpu_offload || adam ? ops::UpdateOrder::kCpu : ops::UpdateOrder::kFused;
 }
 
 }  // namespace
@@ -78,16 +95,33 @@ ParamGroup default_group(const OptimizerConfig& config) {
   return group;
 }
 
-std::unique_ptr<Optimizer> make_optimizer(const OptimizerConfig& config, std::vector<ParamGroup> groups) {
+std::unique_ptr<Optimizer> make_optimizer(const OptimizerConfig& config, std::vector<ParamGroup> groups,
+                                          const OptimizerOptions& options) {
   DS_CHECK(config.type,
-           "no optimizer: set optimizer.type (Adam or AdamW), or give initialize an optimizer of your own");
+           "no optimizer: set optimizer.type (Adam, AdamW, Adagrad or Lion), or give initialize an optimizer "
+           "of your own");
+  check_parameters(config, options);
+  const bool fp32_states = options.cpu_offload && config.fp32_optimizer_states;
+  const ops::UpdateOrder order = order_of(*config.type, options);
   switch (*config.type) {
     case OptimizerType::kAdam:
-      return std::make_unique<Adam>(std::move(groups), config.decoupled_weight_decay(), "adam");
     case OptimizerType::kAdamW:
-      return std::make_unique<Adam>(std::move(groups), true, "adamw");
+      return std::make_unique<Adam>(
+          std::move(groups), Adam::Options{.decoupled_weight_decay = config.decoupled_weight_decay(),
+                                           .type = *config.type == OptimizerType::kAdam ? "adam" : "adamw",
+                                           .order = order,
+                                           .fp32_states = fp32_states});
+    case OptimizerType::kAdagrad:
+      return std::make_unique<Adagrad>(
+          std::move(groups), Adagrad::Options{.order = order,
+                                              .fp32_states = fp32_states,
+                                              .lr_decay = config.lr_decay,
+                                              .initial_accumulator_value = config.initial_accumulator_value});
+    case OptimizerType::kLion:
+      return std::make_unique<Lion>(std::move(groups),
+                                    Lion::Options{.order = order, .fp32_states = fp32_states});
   }
-  base::fail("optimizer.type: this build has Adam and AdamW only");
+  base::fail("optimizer.type: this build has Adam, AdamW, Adagrad and Lion only");
 }
 
 }  // namespace deepspeed::optim

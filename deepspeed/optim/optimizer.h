@@ -8,9 +8,11 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "deepspeed/ops/update.h"
 #include "deepspeed/optim/config.h"
 
 namespace deepspeed::optim {
@@ -90,8 +92,22 @@ using OptimizerFactory = std::function<std::unique_ptr<Optimizer>(std::vector<Pa
 /// its own.
 ParamGroup default_group(const OptimizerConfig& config);
 
-/// Adam and AdamW by `optimizer.type` (contract 1.6: "Adam" decouples the decay unless adam_w_mode is false);
-/// any other type is a base::Error. Groups are used as they are.
-std::unique_ptr<Optimizer> make_optimizer(const OptimizerConfig& config, std::vector<ParamGroup> groups);
+/// What decides on a rule beside the configuration's `optimizer`.
+struct OptimizerOptions {
+  /// Optimizer offload (ZeRO-Offload): DeepSpeedCPUAdam, DeepSpeedCPUAdagrad and DeepSpeedCPULion in place of
+  /// FusedAdam, torch.optim.Adagrad and FusedLion. Of 16-bit masters they keep fp32 states unless
+  /// fp32_optimizer_states is false; the others keep states in the format of what they update.
+  bool cpu_offload = false;
+  /// Whose order of operations. Nothing: what DeepSpeed has on a CPU. With offload, and for Adam, that is
+  /// kCpu, because its FusedAdam for CPUs calls the kernel of DeepSpeedCPUAdam
+  /// (csrc/cpu/adam/fused_adam.cpp); else kFused.
+  std::optional<ops::UpdateOrder> order;
+};
+
+/// Adam, AdamW, Adagrad and Lion by `optimizer.type` ("Adam" decouples the decay unless adam_w_mode is
+/// false); a base::Error where there is none, or for a parameter that the class DeepSpeed takes does not
+/// have. Groups are used as they are.
+std::unique_ptr<Optimizer> make_optimizer(const OptimizerConfig& config, std::vector<ParamGroup> groups,
+                                          const OptimizerOptions& options = {});
 
 }  // namespace deepspeed::optim

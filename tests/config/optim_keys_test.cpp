@@ -50,7 +50,32 @@ TEST(OptimizerKeys, OtherOptimizersAreKnownByName) {
   EXPECT_EQ(error_in(R"("optimizer": {"type": "AdmaW"})"),
             "optimizer.type = \"AdmaW\" at ds.json:2:15: no such optimizer; did you mean \"AdamW\"?");
   EXPECT_THAT(error_in(R"("optimizer": {"type": "quantum"})"),
-              HasSubstr("no such optimizer; Adam and AdamW"));
+              HasSubstr("no such optimizer; Adam, AdamW, Adagrad and Lion"));
+}
+
+TEST(OptimizerKeys, AdagradAndLionHaveTheirOwnDefaultsAndParameters) {
+  OptimizerConfig adagrad = optimizer(R"({"type": "adagrad"})");
+  EXPECT_EQ(adagrad.type, OptimizerType::kAdagrad);
+  EXPECT_EQ(adagrad.lr, 1e-2);
+  EXPECT_EQ(adagrad.eps, 1e-10);
+  adagrad = optimizer(
+      R"({"type": "Adagrad", "params": {"lr": 1, "eps": 2, "lr_decay": 3, "initial_accumulator_value": 4}})");
+  EXPECT_EQ(adagrad.lr, 1);
+  EXPECT_EQ(adagrad.eps, 2);
+  EXPECT_EQ(adagrad.lr_decay, 3);
+  EXPECT_EQ(adagrad.initial_accumulator_value, 4);
+  OptimizerConfig lion = optimizer(R"({"type": "LION", "params": {"fp32_optimizer_states": false}})");
+  EXPECT_EQ(lion.type, OptimizerType::kLion);
+  EXPECT_EQ(lion.lr, 1e-3);
+  EXPECT_THAT(lion.betas, ElementsAre(0.9, 0.999));
+  EXPECT_FALSE(lion.fp32_optimizer_states);
+  EXPECT_TRUE(optimizer(R"({"type": "Lion"})").fp32_optimizer_states);
+  EXPECT_THAT(error_in(R"("optimizer": {"type": "Lion", "params": {"eps": 1e-8}})"),
+              HasSubstr("Lion has no such parameter; it has betas, fp32_optimizer_states, lr,"));
+  EXPECT_THAT(error_in(R"("optimizer": {"type": "Adagrad", "params": {"betas": [0.9, 0.99]}})"),
+              HasSubstr("optimizer.params.betas = [0.9,0.99] at ds.json:2"));
+  EXPECT_THAT(error_in(R"("optimizer": {"type": "AdamW", "params": {"lr_decay": 0.1}})"),
+              HasSubstr("AdamW has no such parameter"));
 }
 
 TEST(OptimizerKeys, ParametersAreChecked) {

@@ -36,7 +36,8 @@ class ConfigFile {
 TEST(DsReport, ShowsOpsAndTheMachineInDeepSpeedsLayout) {
   const auto result = run_command({kReport});
   EXPECT_EQ(result.exit_code, 0);
-  EXPECT_THAT(result.out, ContainsRegex("\ncpu_adam \\.+ \\[YES\\] \\.+ \\[OKAY\\]"));
+  for (const char* op : {"cpu_adam", "cpu_adagrad", "cpu_lion"})
+    EXPECT_THAT(result.out, ContainsRegex("\n" + std::string(op) + " \\.+ \\[YES\\] \\.+ \\[OKAY\\]"));
   EXPECT_THAT(
       result.out,
       ContainsRegex("\nasync_io \\.+ \\[YES\\] \\.+ \\[OKAY\\] \\.+ (io_uring|libaio|thread_pool)\n"));

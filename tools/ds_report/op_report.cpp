@@ -16,8 +16,6 @@ constexpr size_t kNameWidth = 23, kStatusWidth = 11;
 
 // DeepSpeed's op builders that have no kernel here yet.
 constexpr std::array kNotBuilt = {"ccl_comm",
-                                  "cpu_adagrad",
-                                  "cpu_lion",
                                   "cutlass_ops",
                                   "dc",
                                   "evoformer_attn",
@@ -65,7 +63,8 @@ std::string op_report(bool color) {
       line);
   out += fmt::format("op name {} installed .. compatible . path\n{}\n", dots(kNameWidth, 7), line);
   for (const ops::OpIsas& op : ops::isa_table()) {
-    const std::string name = op.op == "adam" ? "cpu_adam" : std::string(op.op);  // as DeepSpeed calls it
+    const bool optimizer = op.op == "adam" || op.op == "adagrad" || op.op == "lion";
+    const std::string name = (optimizer ? "cpu_" : "") + std::string(op.op);  // as DeepSpeed calls it
     out += row(name, true, base::isa_name(ops::chosen_isa(op.op)), color);
   }
   out += row("async_io", true, aio::name_of(aio::choose_backend(aio::BackendKind::kAuto)), color);

@@ -16,6 +16,19 @@ struct LanesAvx2 : SimdAvx2 {
   static DS_INLINE void store(Fp16* p, F x) {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT));
   }
+  /// Stores past the caches, to addresses that are multiples of 16; fence() after the last.
+  static DS_INLINE void stream(uint16_t* p, F x) {
+    _mm_stream_si128(reinterpret_cast<__m128i*>(p), to_bf16(x));
+  }
+  static DS_INLINE void stream(Fp16* p, F x) {
+    _mm_stream_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT));
+  }
+  static DS_INLINE void fence() { _mm_sfence(); }
+  static DS_INLINE F sqrt(F x) { return _mm256_sqrt_ps(x); }
+  /// x, negated where `sign` has its sign bit set (also in zero and NaN).
+  static DS_INLINE F flip_sign(F x, F sign) {
+    return _mm256_xor_ps(x, _mm256_and_ps(sign, _mm256_set1_ps(-0.0f)));
+  }
   /// The second operand where either is NaN, as max.
   static DS_INLINE F min(F a, F b) { return _mm256_min_ps(a, b); }
   static DS_INLINE F abs(F x) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), x); }

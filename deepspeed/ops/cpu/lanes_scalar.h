@@ -19,6 +19,18 @@ struct LanesScalar : SimdScalar {
     const _Float16 half[4] = {_Float16(x[0]), _Float16(x[1]), _Float16(x[2]), _Float16(x[3])};
     __builtin_memcpy(p, half, 8);
   }
+  static DS_INLINE void stream(uint16_t* p, F x) { store(p, x); }
+  static DS_INLINE void stream(Fp16* p, F x) { store(p, x); }
+  static DS_INLINE void fence() {}
+  static DS_INLINE F sqrt(F x) {
+    for (int i = 0; i < 4; ++i) x[i] = __builtin_sqrtf(x[i]);
+    return x;
+  }
+  /// x, negated where `sign` has its sign bit set (also in zero and NaN).
+  static DS_INLINE F flip_sign(F x, F sign) {
+    for (int i = 0; i < 4; ++i) x[i] = __builtin_signbit(sign[i]) ? -x[i] : x[i];
+    return x;
+  }
   /// The second operand where either is NaN, as max.
   static DS_INLINE F min(F a, F b) { return a < b ? a : b; }
   static DS_INLINE F abs(F x) {

@@ -24,12 +24,16 @@ struct SimdAvx512 {
   }
   static DS_INLINE void store(float* p, F x) { _mm512_storeu_ps(p, x); }
   static DS_INLINE void store(uint16_t* p, F x) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), to_bf16(x));
+  }
+  // Not vcvtneps2bf16, which flushes denormals.
+  static DS_INLINE __m256i to_bf16(F x) {
     const __m512i bits = _mm512_castps_si512(x);
     const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
     const __m512i rounded = _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7FFF)), odd);
     const __mmask16 nan = _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q);
     const __m512i y = _mm512_mask_or_epi32(rounded, nan, bits, _mm512_set1_epi32(0x400000));
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(_mm512_srli_epi32(y, 16)));
+    return _mm512_cvtepi32_epi16(_mm512_srli_epi32(y, 16));
   }
   static DS_INLINE F fma(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }
   static DS_INLINE F add(F a, F b) { return _mm512_add_ps(a, b); }

@@ -1,0 +1,11 @@
+#include "deepspeed/ops/cpu/adagrad_rule.h"
+#include "deepspeed/ops/cpu/lanes_avx512.h"
+
+namespace deepspeed::ops::cpu {
+
+void adagrad_avx512(const UpdateBuffers& buffers, int64_t begin, int64_t end,
+                    const AdagradConstants& constants) {
+  update_loop<LanesAvx512, AdagradRule<LanesAvx512>>(buffers, begin, end, constants);
+}
+
+}  // namespace deepspeed::ops::cpu
