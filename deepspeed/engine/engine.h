@@ -184,6 +184,10 @@ class Engine {
   /// Restores what was saved, on any number of ranks and any stage. Nothing when no tag is given and there is
   /// no `latest`. An accumulation window that was under way when saving starts anew.
   std::optional<Loaded> load_checkpoint(const std::filesystem::path& folder, const LoadOptions& options = {});
+  /// Writes parameters and buffers, whole and in the model's format under the model's names, to
+  /// <folder>/<file> (safetensors; rank 0's memory holds them all). False, with a warning and nothing
+  /// written, at stage 3 unless stage3_gather_16bit_weights_on_model_save is set. Collective.
+  bool save_16bit_model(const std::filesystem::path& folder, const std::string& file = "model.safetensors");
 
  private:
   struct Decision {  // what the gradients' norm means for this step

@@ -7,6 +7,7 @@
 #include "deepspeed/checkpoint/reader.h"
 #include "deepspeed/checkpoint/writer.h"
 #include "deepspeed/engine/engine.h"
+#include "deepspeed/models/weights.h"
 
 namespace deepspeed::engine {
 namespace {
@@ -106,6 +107,48 @@ void Engine::save_checkpoint(const std::filesystem::path& folder, const SaveOpti
                     .save_latest = options.save_latest,
                     .tag_validation = config().checkpoint.tag_validation},
                    part, state_json(options, tag), *parts_.group);
+}
+
+bool Engine::save_16bit_model(const std::filesystem::path& folder, const std::string& file) {
+  at::NoGradGuard no_grad;
+  const bool first = parts_.group->rank() == 0;
+  if (states_->table().parameter.sharded && !config().zero.stage3.gather_16bit_weights_on_model_save) {
+    if (first)
+      base::log_warning(
+          "save_16bit_model wrote nothing: at stage 3 it needs "
+          "\"stage3_gather_16bit_weights_on_model_save\": "
+          "true");
+    return false;
+  }
+  std::vector<zero::NamedParameter> tensors;
+  for (const auto& states : states_->all())
+    tensors.insert(tensors.end(), states->parameters().begin(), states->parameters().end());
+  if (const auto* frozen = states_->frozen())
+    tensors.insert(tensors.end(), frozen->parameters().begin(), frozen->parameters().end());
+  tensors.insert(tensors.end(), states_->whole().begin(), states_->whole().end());
+  for (auto& [name, tensor] : tensors) {
+    const auto whole = gathered({tensor});
+    tensor = first ? tensor.detach().clone(at::MemoryFormat::Contiguous) : at::Tensor();
+  }
+  // Everyone learns whether rank 0 could write.
+  std::string failure;
+  if (first) {
+    try {
+      std::vector<formats::TensorView> views;
+      for (const auto& [name, t] : tensors)
+        views.push_back({.name = name,
+                         .dtype = models::file_dtype(t.scalar_type()),
+                         .shape = t.sizes().vec(),
+                         .data = {static_cast<const std::byte*>(t.const_data_ptr()), t.nbytes()}});
+      std::filesystem::create_directories(folder);
+      formats::write_safetensors(folder / file, views, {{"format", "pt"}});
+    } catch (const std::exception& error) {
+      failure = error.what();
+    }
+  }
+  failure = parts_.group->broadcast_object_list({failure}, /*root=*/0).front();
+  DS_CHECK(failure.empty(), "save_16bit_model: {}", failure);
+  return true;
 }
 
 // What load_parameters needs of the file and the caller's wishes.

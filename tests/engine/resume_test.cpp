@@ -1,10 +1,12 @@
 // Resuming equals never having stopped.
 #include <unistd.h>
 
+#include <cstring>
 #include <filesystem>
 
 #include "deepspeed/base/error.h"
 #include "deepspeed/base/file.h"
+#include "deepspeed/formats/safetensors.h"
 #include "tests/engine/tiny.h"
 
 namespace deepspeed::engine {
@@ -102,6 +104,35 @@ TEST_F(Resume, ContinuesOnAnotherNumberOfRanksAndAnotherStage) {
         run.steps(1);
       });
   }
+}
+
+TEST_F(Resume, SavesTheWholeModelInSafetensorsWhereItMayBeGathered) {
+  const std::string may = R"(, "bf16": {"enabled": true})";
+  comm::run_ranks(2, [&](comm::GroupPtr group) {
+    TinyRun run(group, config(3, may, 1));
+    EXPECT_FALSE(run.engine().save_16bit_model(folder));
+  });
+  EXPECT_FALSE(fs::exists(folder / "model.safetensors"));
+  for (const int stage : {1, 3})
+    comm::run_ranks(2, [&, stage](comm::GroupPtr group) {
+      std::string text = config(stage, may, 1);
+      const std::string key = R"("zero_optimization": {)";
+      text.insert(text.find(key) + key.size(), R"("stage3_gather_16bit_weights_on_model_save": true, )");
+      TinyRun run(group, text);
+      run.steps(1);
+      EXPECT_TRUE(run.engine().save_16bit_model(folder));
+      const auto weights = run.weights();
+      const formats::SafetensorsFile file(folder / "model.safetensors");
+      size_t i = 0;
+      for (const auto& p : run.model->named_parameters()) {
+        const auto* info = file.find(p.key());
+        ASSERT_NE(info, nullptr) << p.key();
+        const auto bytes = file.data(*info);
+        ASSERT_EQ(bytes.size(), weights[i].nbytes());
+        EXPECT_EQ(std::memcmp(bytes.data(), weights[i++].const_data_ptr(), bytes.size()), 0) << p.key();
+      }
+      EXPECT_THROW(run.engine().save_16bit_model("/proc/nowhere"), base::Error);
+    });
 }
 
 // A model whose token embeddings are not trained and all have one value.
