@@ -15,11 +15,12 @@ struct ReductionScale {
   bool operator==(const ReductionScale&) const = default;
 };
 
-/// As DeepSpeed's allreduce_bucket (runtime/engine.py) and average_tensor (runtime/zero/stage_1_and_2.py):
-/// without sharded states, and where `reduce_scatter` is off, gradients / f are summed and then multiplied by
-/// f / world_size (f is gradient_predivide_factor), or divided by world_size first with `prescale_gradients`;
-/// reductions to their owners always divide first, unless a factor asks otherwise. What `wire` overflows at
-/// decides whether the order matters: in fp32 it does not, and everything is divided first, where it costs
+/// As DeepSpeed's allreduce_bucket (runtime/engine.py), average_tensor (runtime/zero/stage_1_and_2.py) and
+/// __avg_scatter_contiguous_grads (runtime/zero/stage3.py): without sharded states, and where
+/// `reduce_scatter` is off, gradients / f are summed and then multiplied by f / world_size (f is
+/// gradient_predivide_factor), or divided by world_size first with `prescale_gradients`; reductions to their
+/// owners and all of sharded parameters divide first, unless a factor asks otherwise. What `wire` overflows
+/// at decides whether the order matters: in fp32 it does not, and everything is divided first, where it costs
 /// nothing.
 ReductionScale reduction_scale(const ZeroConfig& config, const StateTable& table, int world_size,
                                at::ScalarType wire);

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <set>
 #include <sstream>
 
@@ -68,6 +69,30 @@ TEST(ParityGoldens, EveryRunIsWhatItsFactorsSay) {
       EXPECT_EQ(model.value(key, 0.0), 0.0) << key;
     EXPECT_TRUE(fs::exists(kGoldens / run["data"].get<std::string>()));
   }
+}
+
+TEST(ParityGoldens, RunsOfStage3ShardMostParametersInEveryWay) {
+  std::set<std::string> seen;
+  for (const Json& run : manifest()["runs"]) {
+    const Json& factors = run["factors"];
+    if (factors["stage"] != 3) continue;
+    SCOPED_TRACE(run["name"]);
+    const Json zero = read_json(kGoldens / run["config"].get<std::string>())["zero_optimization"];
+    const formats::SafetensorsFile file(kGoldens / run["model"].get<std::string>() / "model.safetensors");
+    size_t sharded = 0;
+    for (const auto& info : file.tensors())
+      sharded += std::accumulate(info.shape.begin(), info.shape.end(), int64_t{1}, std::multiplies()) >=
+                 zero["stage3_param_persistence_threshold"].get<int64_t>();
+    EXPECT_GT(sharded, file.tensors().size() / 2);
+    const std::string kind = factors["precision"].get<std::string>() + " ";
+    seen.insert(kind + factors["arch"].get<std::string>());
+    seen.insert(kind + factors["ranks"].dump() + " ranks");
+    seen.insert(kind + (factors["accumulation"] > 1 ? "accumulated" : "at once"));
+    seen.insert(kind + (zero.contains("reduce_bucket_size") ? "buckets" : "one bucket"));
+    seen.insert(kind + (zero.contains("stage3_max_live_parameters") ? "few live" : "all live"));
+    if (!zero.value("reduce_scatter", true)) seen.insert("all-reduced");
+  }
+  EXPECT_EQ(seen.size(), 2 * 10 + 1);
 }
 
 TEST(ParityGoldens, EveryLossFallsByANatInFiftySteps) {

@@ -37,6 +37,22 @@ AUTOCAST_RUNS = [
     dict(arch="llama", stage=1, ranks=2, accumulation=2, schedule="WarmupDecayLR", precision=AUTOCAST),
     dict(arch="gpt2", stage=2, ranks=2, accumulation=2, schedule="OneCycle", precision=AUTOCAST),
 ]
+# Sharded parameters; beside the covering runs as well. `live` "few": released at once and gathered again for backward, little of
+# it ahead; "all": DeepSpeed's defaults, by which everything is gathered ahead and kept until backward is over.
+STAGE_3_RUNS = [
+    dict(arch="gpt2", stage=3, ranks=2, accumulation=2, schedule="OneCycle", precision="bf16", live="all"),
+    dict(arch="gpt2", stage=3, ranks=3, accumulation=1, schedule="WarmupDecayLR", precision="fp32", live="few"),
+    dict(arch="llama", stage=3, ranks=2, accumulation=2, schedule="WarmupCosineLR", precision="fp32", live="few"),
+    dict(arch="llama", stage=3, ranks=3, accumulation=1, schedule="WarmupLR", precision="bf16", live="all",
+         reduce_scatter=False),
+    dict(arch="gpt2", stage=3, ranks=3, accumulation=3, schedule="WarmupLR", precision="fp32", live="all"),
+    dict(arch="llama", stage=3, ranks=2, accumulation=1, schedule="WarmupCosineLR", precision="bf16", live="few"),
+]
+STAGE_3 = {  # most parameters of these models are smaller than the default threshold and would stay whole
+    "all": {"stage3_param_persistence_threshold": 30},
+    "few": {"stage3_param_persistence_threshold": 30, "stage3_max_live_parameters": 9000, "stage3_max_reuse_distance": 0,
+            "stage3_prefetch_bucket_size": 5000},
+}
 VERSIONS = {name: importlib.metadata.version(name) for name in ("deepspeed", "torch", "transformers", "safetensors", "numpy")}
 
 
@@ -94,6 +110,10 @@ def ds_config(run, number):
         config["gradient_clipping"] = clipping
     if number % 2 and run["stage"]:
         config["zero_optimization"]["reduce_bucket_size"] = 7000  # several buckets a step
+    if run["stage"] == 3:
+        config["zero_optimization"] |= STAGE_3[run["live"]]
+    if "reduce_scatter" in run:
+        config["zero_optimization"]["reduce_scatter"] = run["reduce_scatter"]
     if run["precision"] == "bf16":
         config["bf16"] = {"enabled": True}
     if run["precision"] == AUTOCAST:
@@ -232,7 +252,8 @@ def main():
     if not options.keep_inputs:
         make_inputs()
         make_families()
-    runs = [(n, run) for n, run in enumerate([*covering_array(), *AUTOCAST_RUNS], 1) if not options.only or n in options.only]
+    numbered = enumerate([*covering_array(), *AUTOCAST_RUNS, *STAGE_3_RUNS], 1)
+    runs = [(n, run) for n, run in numbered if not options.only or n in options.only]
     with tempfile.TemporaryDirectory() as work:
         work = pathlib.Path(work)
         for arch in make_models.ARCHS:

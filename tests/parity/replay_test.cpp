@@ -2,6 +2,7 @@
 // rates and gradient norms of every golden run, and that the comparison has teeth.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
@@ -32,29 +33,48 @@ std::vector<Json> rows_of(const Json& run) {
   return parity::json_lines(kGoldens / run["expected"].get<std::string>());
 }
 
-std::shared_ptr<models::Decoder> load(const fs::path& folder, at::ScalarType dtype) {
+struct Model {
+  std::shared_ptr<models::Decoder> decoder;  // without memory: the engine fills it, whole or sharded
+  std::shared_ptr<const models::WeightSource> weights;
+};
+
+Model open(const fs::path& folder) {
   const auto spec = models::read_arch_spec(folder / "config.json");
-  auto model = std::make_shared<models::Decoder>(spec, nullptr);
-  auto specs = nn::list_parameters(*model);
-  for (auto& s : specs) s.dtype = dtype;
-  const models::WeightSource weights(formats::SafetensorsModel::open(folder), spec);
-  weights.check(specs);
-  nn::DenseMaterializer().materialize(specs, weights);
+  Model model{
+      .decoder = std::make_shared<models::Decoder>(spec, nullptr),
+      .weights = std::make_shared<models::WeightSource>(formats::SafetensorsModel::open(folder), spec)};
+  model.weights->check(nn::list_parameters(*model.decoder));
   return model;
+}
+
+double share_without_memory(models::Decoder& model) {
+  const auto parameters = model.parameters();
+  const auto empty = std::count_if(parameters.begin(), parameters.end(),
+                                   [](const at::Tensor& p) { return !nn::is_materialized(p); });
+  return static_cast<double>(empty) / static_cast<double>(parameters.size());
 }
 
 std::vector<Row> replay(const Json& run, const std::string& config, int steps) {
   std::vector<Row> rows;
   comm::run_ranks(run["world_size"].get<int>(), [&](comm::GroupPtr group) {
-    const bool bf16 = run["factors"]["precision"] == "bf16";
-    auto model = load(kGoldens / run["model"].get<std::string>(), bf16 ? at::kBFloat16 : at::kFloat);
+    const auto [decoder, weights] = open(kGoldens / run["model"].get<std::string>());
     auto data = std::make_shared<data::TokenDataset>(
         data::map_token_file(kGoldens / run["data"].get<std::string>(), 2),
-        data::SampleOptions{.sequence_length = run["seq_length"], .vocab = model->spec().vocab});
-    auto ready = initialize(
-        {.model = model, .config = config, .group = group, .training_data = data, .shuffle = false});
-    const auto mine = parity::train_curve(
-        ready, *group, steps, [&](const auto& batch) { return model->forward(batch[0], batch[0]); });
+        data::SampleOptions{.sequence_length = run["seq_length"], .vocab = decoder->spec().vocab});
+    auto ready = initialize({.model = decoder,
+                             .config = config,
+                             .group = group,
+                             .training_data = data,
+                             .shuffle = false,
+                             .values = weights,
+                             .same_on_all_ranks = true});
+    const auto mine = parity::train_curve(ready, *group, steps, [&, model = decoder](const auto& batch) {
+      return model->forward(batch[0], batch[0]);
+    });
+    if (run["factors"]["stage"] == 3)
+      EXPECT_GT(share_without_memory(*decoder), 0.5);
+    else
+      EXPECT_EQ(share_without_memory(*decoder), 0);
     if (group->rank() == 0) rows = mine;
   });
   return rows;

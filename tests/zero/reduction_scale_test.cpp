@@ -28,7 +28,11 @@ TEST(ReductionScale, DividesAfterTheSumOfSixteenBitGradientsOfWholeStates) {
 }
 
 TEST(ReductionScale, DividesBeforeReductionsToTheirOwners) {
-  for (int stage : {1, 2}) EXPECT_EQ(scale(config(stage), at::kHalf), (ReductionScale{0.25, 1}));
+  for (int stage : {1, 2, 3}) EXPECT_EQ(scale(config(stage), at::kHalf), (ReductionScale{0.25, 1}));
+}
+
+TEST(ReductionScale, DividesBeforeEveryReductionOfShardedParameters) {
+  EXPECT_EQ(scale(config(3, {}, /*scatter=*/false), at::kHalf), (ReductionScale{0.25, 1}));
 }
 
 TEST(ReductionScale, FollowsTheKeys) {
@@ -60,7 +64,7 @@ at::Tensor reduced(const ZeroConfig& zero, at::ScalarType dtype, double value) {
 }
 
 TEST(ReductionScale, GivesTheSameMeanUnderEveryKey) {
-  for (int stage : {0, 1, 2})
+  for (int stage : {0, 1, 2, 3})
     for (bool scatter : {true, false})
       for (const ReductionConfig& keys : {ReductionConfig{}, ReductionConfig{.prescale_gradients = true},
                                           ReductionConfig{.gradient_predivide_factor = 4},
@@ -74,7 +78,7 @@ TEST(ReductionScale, GivesTheSameMeanUnderEveryKey) {
 }
 
 TEST(ReductionScale, SumsWithoutAveragingWhenAsked) {
-  for (int stage : {0, 1, 2})
+  for (int stage : {0, 1, 2, 3})
     EXPECT_TRUE(at::equal(reduced(config(stage, {.gradient_allreduce_op = GradientOp::kSum}), at::kFloat, 4),
                           at::full({10}, 24.0, at::kDouble)));
 }
@@ -82,7 +86,7 @@ TEST(ReductionScale, SumsWithoutAveragingWhenAsked) {
 TEST(ReductionScale, RoundsWhatTravelsToTheTypeOfTheWire) {
   // 257 needs nine bits of mantissa; bf16 has eight.
   const ReductionConfig bf16{.communication_data_type = config::DataType::kBf16};
-  for (int stage : {0, 1, 2}) {
+  for (int stage : {0, 1, 2, 3}) {
     EXPECT_NE(reduced(config(stage, bf16), at::kFloat, 257)[0].item<double>(), 771);
     EXPECT_EQ(reduced(config(stage), at::kFloat, 257)[0].item<double>(), 771);
   }
