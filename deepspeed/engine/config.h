@@ -72,7 +72,7 @@ struct DeepspeedConfig {
 
   /// The format of what the optimizer updates.
   config::DataType master_dtype() const {
-    return bf16.bf16_master_weights_and_grads ? config::DataType::kBf16 : config::DataType::kFp32;
+    return bf16.enabled && bf16.bf16_master_weights_and_grads ? config::DataType::kBf16 : config::DataType::kFp32;
   }
   /// The format of parameters and activations: fp16, bf16, else fp32.
   config::DataType model_dtype() const {

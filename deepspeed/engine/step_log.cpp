@@ -35,6 +35,7 @@ StepLog::StepLog(const std::filesystem::path& jsonl, int64_t last_step, bool qui
   terminal_ =
       ::isatty(STDERR_FILENO) != 0 && !base::env("NO_COLOR") && base::env("TERM").value_or("dumb") != "dumb";
   if (jsonl.empty()) return;
+  DS_CHECK(!std::filesystem::is_fifo(jsonl), "the log '{}' is a pipe: give a file", jsonl.string());
   file_.open(jsonl, append ? std::ios::app : std::ios::trunc);
   DS_CHECK(file_.good(), "cannot write the log '{}'", jsonl.string());
 }

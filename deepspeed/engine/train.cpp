@@ -72,9 +72,9 @@ Training::Training(const TrainOptions& options) : options_(options) {
   accel::set_compute_threads(rendezvous.local_world_size);
   group_ = comm::init_world(rendezvous);
   in_ = std::make_unique<TrainInputs>(options, *group_);
+  in_->open_model();
   if (options.dry_run) return;
   check_destinations();
-  in_->open_model();
   start_engine();
 }
 
@@ -287,7 +287,6 @@ void Training::run() {
 
 void Training::say_plan() {
   if (!first()) return;
-  models::Decoder model(in_->spec(), nullptr);  // lists its parameters and allocates none
   const DeepspeedConfig config = parse_config(in_->document(), group_->size(), in_->auto_facts());
   const int64_t per_epoch = data::Sampler({.samples = in_->training_data().dataset->size(),
                                            .micro_batch = config.engine.train_micro_batch_size_per_gpu,
@@ -296,7 +295,7 @@ void Training::say_plan() {
                                 .steps_per_epoch(config.engine.gradient_accumulation_steps);
   const std::string text =
       plan_text(config, {.model_type = in_->spec().model_type,
-                         .parameters = nn::sizes_of(nn::list_parameters(model)),
+                         .parameters = nn::sizes_of(nn::list_parameters(*in_->model())),
                          .world_size = group_->size(),
                          .samples = in_->training_data().dataset->size(),
                          .seq_length = options_.seq_length,

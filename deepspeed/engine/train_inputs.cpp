@@ -8,12 +8,36 @@
 #include "deepspeed/models/weights.h"
 
 namespace deepspeed::engine {
+namespace {
+
+// Weights that would be left aside without a word: of other formats, links to what is gone, parts of a set.
+void refuse_other_weights(const std::filesystem::path& folder) {
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    const std::string name = entry.path().filename().string(), kind = entry.path().extension().string();
+    if (kind != ".safetensors" && kind != ".gguf" && !name.starts_with("pytorch_model")) continue;
+    base::fail(
+        "'{}' cannot be read as weights: a model folder holds model.safetensors, or parts with their "
+        "model.safetensors.index.json; move it away to start from random weights",
+        (folder / name).string());
+  }
+}
+
+// Flags that would have no effect.
+void check_flags(const TrainOptions& options) {
+  DS_CHECK(options.save_every == 0 || !options.save.empty(), "--save-every needs --save");
+  DS_CHECK(options.eval_every == 0 || !options.eval_data.empty(), "--eval-every needs --eval-data");
+  DS_CHECK(!options.eval_baselines || !options.eval_data.empty(), "--eval-baselines needs --eval-data");
+  DS_CHECK(options.load_tag.empty() || !options.load.empty(), "--load-tag needs --load");
+}
+
+}  // namespace
 
 TrainInputs::TrainInputs(const TrainOptions& options, comm::Group& group)
     : options_(options),
       document_(config::with_overrides(config::load(options.config), options.overrides)),
       auto_facts_(facts_of_model(options.model / "config.json")),
       spec_(models::read_arch_spec(options.model / "config.json")) {
+  check_flags(options);
   if (options.steps > 0) auto_facts_.total_steps = options.steps;
   const DeepspeedConfig config = parse_config(document_, group.size(), auto_facts_);
   dtype_ = accel::scalar_type(config.model_dtype());
@@ -59,7 +83,9 @@ void TrainInputs::open_model() {
   model_ = objective_->model();
   const auto specs = nn::list_parameters(*model_);
   if (!formats::SafetensorsModel::present(options_.model)) {
+    refuse_other_weights(options_.model);
     values_ = std::make_shared<nn::InitSource>(options_.seed);
+    weight_notes_.push_back("the model folder holds no weights: initialised from --seed");
     return;
   }
   auto weights = std::make_shared<models::WeightSource>(formats::SafetensorsModel::open(options_.model),

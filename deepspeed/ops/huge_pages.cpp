@@ -1,6 +1,7 @@
 #include "deepspeed/ops/huge_pages.h"
 
 #include <ATen/ATen.h>
+#include <c10/core/CPUAllocator.h>
 #include <sys/mman.h>
 
 #include <cstdlib>
@@ -18,8 +19,15 @@ at::Tensor empty_huge(at::IntArrayRef sizes, at::ScalarType type) {
   void* memory = std::aligned_alloc(kHugePage, whole);
   DS_CHECK(memory, "out of memory: a buffer of {} MB could not be had; use a smaller batch", bytes >> 20);
   ::madvise(memory, whole, MADV_HUGEPAGE);  // a hint: small pages are slower, not wrong
+  // Counted where libtorch's own allocations are (accel/tensor_memory.h).
+  c10::profiledCPUMemoryReporter().New(memory, whole);
   return at::from_blob(
-      memory, sizes, [](void* p) { std::free(p); }, options);
+      memory, sizes,
+      [](void* p) {
+        c10::profiledCPUMemoryReporter().Delete(p);
+        std::free(p);
+      },
+      options);
 }
 
 }  // namespace deepspeed::ops

@@ -4,14 +4,25 @@
 
 #include <cmath>
 
+#include "deepspeed/accel/tensor_memory.h"
 #include "deepspeed/base/error.h"
 #include "deepspeed/ops/cross_entropy_tiles.h"
+#include "deepspeed/ops/huge_pages.h"
 #include "deepspeed/ops/kernels.h"
 #include "deepspeed/ops/reference/linear_cross_entropy.h"
 #include "fused_support.h"
 
 namespace deepspeed::ops {
 namespace {
+
+TEST(EmptyHuge, IsCountedAsTensorMemory) {
+  const accel::TensorMemory memory;
+  {
+    const at::Tensor buffer = empty_huge({int64_t{4} << 20}, at::kFloat);
+    EXPECT_GE(memory.bytes(), int64_t{16} << 20);
+  }
+  EXPECT_EQ(memory.bytes(), 0);
+}
 
 using namespace testing_support;
 

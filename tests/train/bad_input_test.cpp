@@ -1,6 +1,9 @@
 // Bad input: one clear line and a non-zero exit, never a crash or a hang.
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <cstring>
+#include <filesystem>
 
 #include "deepspeed/base/file.h"
 #include "tests/train/folder.h"
@@ -8,6 +11,7 @@
 namespace deepspeed {
 namespace {
 
+namespace fs = std::filesystem;
 using testing_support::Finished;
 using testing_support::run;
 
@@ -45,6 +49,26 @@ TEST_F(BadInput, MissingConfig) {
                  {"none.json"});
 }
 
+TEST_F(BadInput, WeightsThatCannotBeReadAreNotPassedOver) {
+  fs::rename(path("model/model.safetensors"), path("model/pytorch_model.bin"));
+  expect_refusal(train(), {"pytorch_model.bin", "cannot be read as weights"});
+  fs::remove(path("model/pytorch_model.bin"));
+  fs::create_symlink("../gone", path("model/model.safetensors"));
+  expect_refusal(train(), {"model.safetensors", "cannot be read as weights"});
+}
+
+TEST_F(BadInput, FlagsWithoutEffect) {
+  expect_refusal(train({"--save-every", "2"}), {"--save-every needs --save"});
+  expect_refusal(train({"--eval-every", "2"}), {"--eval-every needs --eval-data"});
+  expect_refusal(train({"--eval-baselines"}), {"--eval-baselines needs --eval-data"});
+  expect_refusal(train({"--load-tag", "x"}), {"--load-tag needs --load"});
+}
+
+TEST_F(BadInput, APipeForALog) {
+  ASSERT_EQ(::mkfifo(path("log").c_str(), 0600), 0);
+  expect_refusal(train({"--log-jsonl", path("log")}), {"log", "is a pipe"});
+}
+
 TEST_F(BadInput, MalformedConfig) {
   write("ds.json", "{\n  \"train_batch_size\": 2,\n  \"optimizer\": {\"type\" \"Adam\"}\n}");
   expect_refusal(train(), {"ds.json:3:"});
@@ -71,8 +95,9 @@ TEST_F(BadInput, WrongEnum) {
 TEST_F(BadInput, NotYetAvailable) {
   expect_refusal(train({"--objective", "question-answering"}), {"question-answering", "not available yet"});
   expect_refusal(train({"--objective", "mlm"}), {"mlm", "encoder", "gpt2"});
-  write("ds.json",
-        R"({"train_batch_size": 2, "optimizer": {"type": "Adam"}, "zero_optimization": {"stage": 3, "zero_quantized_weights": true}})");
+  write(
+      "ds.json",
+      R"({"train_batch_size": 2, "optimizer": {"type": "Adam"}, "zero_optimization": {"stage": 3, "zero_quantized_weights": true}})");
   expect_refusal(train(), {"not available yet", "zero_quantized_weights"});
 }
 

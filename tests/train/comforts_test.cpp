@@ -3,6 +3,7 @@
 #include <signal.h>
 
 #include <chrono>
+#include <nlohmann/json.hpp>
 #include <thread>
 
 #include "deepspeed/base/file.h"
@@ -74,6 +75,15 @@ TEST_F(DsTrainComforts, PlansWithoutTrainingOrWriting) {
               AllOf(HasSubstr("dry run"), HasSubstr("2, ZeRO stage 2: gradients and optimizer"),
                     HasSubstr("a rank: parameters ")));
   for (const char* made : {"ckpt", "log.jsonl", "run.html"}) EXPECT_FALSE(fs::exists(path(made))) << made;
+}
+
+TEST_F(DsTrainComforts, PlansModelsWithDropout) {
+  auto config = nlohmann::json::parse(base::read_text_file(path("model/config.json")));
+  for (const char* key : {"embd_pdrop", "attn_pdrop", "resid_pdrop"}) config[key] = 0.1;
+  write("model/config.json", config.dump());
+  const Finished finished = run(train({"--dry-run"}));
+  EXPECT_EQ(finished.code, 0) << finished.output;
+  EXPECT_THAT(finished.output, HasSubstr("dry run"));
 }
 
 }  // namespace

@@ -56,6 +56,9 @@ void encode(const Options& options) {
   const std::string corpus = base::read_text_file(options.input);
   text::check_utf8(corpus, options.input);
   const std::vector<int32_t> ids = tokenizer.encode_ids(corpus);
+  std::error_code error;
+  DS_CHECK(!std::filesystem::equivalent(options.input, options.output, error),
+           "--output '{}' is the input: it would be replaced", options.output);
   make_folder_of(options.output);
   text::write_token_file(options.output, ids, width);
   fmt::print("{}: {} tokens from {} bytes\n", options.output, ids.size(), corpus.size());
