@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "deepspeed/accel/dtype.h"
+#include "deepspeed/accel/gradient_place.h"
 #include "deepspeed/base/error.h"
 #include "deepspeed/base/log.h"
 
@@ -90,10 +91,15 @@ void Engine::take_first_step() {
 void Engine::listen_to_gradients() {
   const auto& all = states_->all();
   for (size_t g = 0; g < all.size(); ++g) {
-    for (size_t i = 0; i < all[g]->parameters().size(); ++i)
+    for (size_t i = 0; i < all[g]->parameters().size(); ++i) {
+      const at::Tensor& leaf = all[g]->parameters()[i].tensor;
       subscriptions_.push_back(
-          nn::on_gradient(all[g]->parameters()[i].tensor,
-                          [this, g, i](const at::Tensor& parameter) { on_gradient(g, i, parameter); }));
+          nn::on_gradient(leaf, [this, g, i](const at::Tensor& parameter) { on_gradient(g, i, parameter); }));
+      auto& gradients = all[g]->gradients();
+      if (leaf.scalar_type() == gradients.dtype())
+        subscriptions_.push_back(
+            accel::offer_gradient_place(leaf, [&gradients, i] { return gradients.place(i); }));
+    }
     if (states_->table().parameter.sharded)
       all[g]->gradients().set_before_issue(
           [this](size_t bucket) { states_->fetcher().agree_on_reduction(bucket); });

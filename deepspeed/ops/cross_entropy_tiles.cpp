@@ -39,7 +39,9 @@ class Batch {
         plan_(plan_cross_entropy(n_, vocabulary_, want_hidden || want_weight)),
         gradients_(want_hidden || want_weight) {
     if (want_hidden) result_.hidden = empty_huge(hidden_.sizes(), at::kFloat);
-    if (want_weight) result_.weight = empty_huge(weight_.sizes(), at::kFloat);
+    if (want_weight)
+      result_.weight =
+          in.weight_gradient.defined() ? in.weight_gradient : empty_huge(weight_.sizes(), at::kFloat);
     if (want_weight && bias_.defined()) result_.bias = at::zeros({vocabulary_}, at::kFloat);
     logits_ = empty_huge({plan_.rows * (gradients_ ? vocabulary_ : plan_.words)}, at::kFloat);
     if (gradients_ && rounds_) rounded_ = empty_huge({plan_.rows * plan_.words}, at::kBFloat16);

@@ -25,6 +25,7 @@ struct CrossEntropyInputs {
   at::Tensor labels;  // [N] int64 in [0, V), contiguous
   at::Tensor bias;    // [V], added to the logits; undefined: none
   double factor = 1;  // what the loss is to be multiplied by: the gradients are those of factor x loss / N
+  at::Tensor weight_gradient{};  // [V, C] fp32, contiguous: where to leave it; undefined: anywhere
 };
 
 struct CrossEntropyResult {

@@ -3,6 +3,8 @@
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "deepspeed/accel/autocast.h"
+#include "deepspeed/accel/gradient_place.h"
 #include "deepspeed/base/cpu_features.h"
 #include "deepspeed/ops/kernels.h"
 
@@ -12,21 +14,24 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-at::Tensor wide(const at::Tensor& t) { return t.to(at::kFloat); }
-at::Tensor rounded(const at::Tensor& t) { return t.to(at::kBFloat16); }
 at::Tensor as_rows(const at::Tensor& t) { return t.reshape({-1, t.size(-1)}); }
 
-// bf16 tensors multiplied in fp32: weight [in, out], or its transpose.
-struct WidenedLinear : torch::autograd::Function<WidenedLinear> {
+// weight [in, out], or its transpose; kWiden multiplies bf16 tensors in fp32. The weight's gradient goes
+// where it is collected.
+template <bool kWiden>
+struct Linear : torch::autograd::Function<Linear<kWiden>> {
+  static at::Tensor factor(const at::Tensor& t) { return kWiden ? t.to(at::kFloat) : t; }
+  static at::Tensor result(const at::Tensor& t) { return kWiden ? t.to(at::kBFloat16) : t; }
+
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& weight,
                             const std::optional<at::Tensor>& bias, bool out_in) {
     ctx->save_for_backward({x, weight});
     ctx->saved_data["out_in"] = out_in;
     ctx->saved_data["has_bias"] = bias.has_value();
-    const at::Tensor rows = wide(as_rows(x)), factor = out_in ? wide(weight).t() : wide(weight);
+    const at::Tensor rows = factor(as_rows(x)), in_out = out_in ? factor(weight).t() : factor(weight);
     auto shape = x.sizes().vec();
-    shape.back() = factor.size(1);
-    return rounded(bias ? at::addmm(wide(*bias), rows, factor) : at::mm(rows, factor)).view(shape);
+    shape.back() = in_out.size(1);
+    return result(bias ? at::addmm(factor(*bias), rows, in_out) : at::mm(rows, in_out)).view(shape);
   }
 
   static variable_list backward(AutogradContext* ctx, const variable_list& upstream) {
@@ -34,17 +39,23 @@ struct WidenedLinear : torch::autograd::Function<WidenedLinear> {
     const variable_list saved = ctx->get_saved_variables();
     const at::Tensor &x = saved[0], &weight = saved[1];
     const bool out_in = ctx->saved_data["out_in"].toBool();
-    const at::Tensor dy = wide(as_rows(upstream[0]));
+    const at::Tensor dy = factor(as_rows(upstream[0]));
     variable_list gradients(4);
     if (ctx->needs_input_grad(0))
-      gradients[0] = rounded(at::mm(dy, out_in ? wide(weight) : wide(weight).t())).view(x.sizes());
+      gradients[0] = result(at::mm(dy, out_in ? factor(weight) : factor(weight).t())).view(x.sizes());
     if (ctx->needs_input_grad(1)) {
-      const at::Tensor rows = wide(as_rows(x));
-      gradients[1] = rounded(out_in ? at::mm(dy.t(), rows) : at::mm(rows.t(), dy));
+      const at::Tensor rows = factor(as_rows(x));
+      gradients[1] = out_in ? product(dy.t(), rows, weight) : product(rows.t(), dy, weight);
     }
     // Inputs are counted among the tensors that were given.
-    if (ctx->saved_data["has_bias"].toBool() && ctx->needs_input_grad(2)) gradients[2] = rounded(dy.sum(0));
+    if (ctx->saved_data["has_bias"].toBool() && ctx->needs_input_grad(2)) gradients[2] = result(dy.sum(0));
     return gradients;
+  }
+
+  static at::Tensor product(const at::Tensor& a, const at::Tensor& b, const at::Tensor& weight) {
+    at::Tensor place = accel::gradient_place(weight);
+    if (!place.defined()) return result(at::mm(a, b));
+    return kWiden ? place.copy_(at::mm(a, b)) : at::mm_out(place, a, b);
   }
 };
 
@@ -57,7 +68,7 @@ bool all_bf16(const at::Tensor& x, const at::Tensor& weight, const std::optional
 
 at::Tensor linear_by_fp32_products(const at::Tensor& x, const at::Tensor& weight,
                                    const std::optional<at::Tensor>& bias, WeightOrder order) {
-  return WidenedLinear::apply(x, weight, bias, order == WeightOrder::kOutIn);
+  return Linear<true>::apply(x, weight, bias, order == WeightOrder::kOutIn);
 }
 
 at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const std::optional<at::Tensor>& bias,
@@ -65,6 +76,9 @@ at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const std::opti
   const bool out_in = order == WeightOrder::kOutIn;
   if (x.device().is_cpu() && !base::cpu_features().fast_bf16 && all_bf16(x, weight, bias))
     return linear_by_fp32_products(x, weight, bias, order);
+  if (x.device().is_cpu() && accel::has_gradient_place(weight) && wants_grad({weight}) &&
+      !accel::Autocast::current())
+    return Linear<false>::apply(x, weight, bias, out_in);
   if (out_in) return at::linear(x, weight, bias);
   auto shape = x.sizes().vec();
   shape.back() = weight.size(1);

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "deepspeed/accel/autocast.h"
+#include "deepspeed/accel/gradient_place.h"
 #include "deepspeed/base/error.h"
 #include "deepspeed/ops/cross_entropy_tiles.h"
 #include "deepspeed/ops/isa_table.h"
@@ -65,9 +66,11 @@ struct Outcome {
   at::Tensor loss, hidden, weight, bias;  // the gradients are undefined where not wanted
 };
 
-// A gradient as backward keeps it: fp16 waits for the loss scale in fp32, which it would not survive in fp16.
-at::Tensor kept(const at::Tensor& gradient, at::ScalarType type) {
-  return gradient.defined() && type == at::kBFloat16 ? gradient.to(type) : gradient;
+// A gradient as backward keeps it, in `place` if it can be: fp16 waits for the loss scale in fp32, which it
+// would not survive in fp16.
+at::Tensor kept(const at::Tensor& gradient, at::ScalarType type, const at::Tensor& place = {}) {
+  if (!gradient.defined() || type != at::kBFloat16) return gradient;
+  return place.defined() ? at::Tensor(place).copy_(gradient) : gradient.to(type);
 }
 
 Outcome compute(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& labels,
@@ -86,14 +89,19 @@ Outcome compute(const at::Tensor& hidden, const at::Tensor& weight, const at::Te
   }
   const bool some = n < hidden.size(0);
   const at::Tensor index = some ? at::tensor(rows) : at::Tensor();
-  const CrossEntropyInputs in{some ? hidden.index_select(0, index) : hidden, weight,
-                              some ? all.index_select(0, index) : all, bias, LossFactor::current()};
+  const at::Tensor place = want_weight ? accel::gradient_place(weight) : at::Tensor();
+  const CrossEntropyInputs in{.hidden = some ? hidden.index_select(0, index) : hidden,
+                              .weight = weight,
+                              .labels = some ? all.index_select(0, index) : all,
+                              .bias = bias,
+                              .factor = LossFactor::current(),
+                              .weight_gradient = weight.scalar_type() == at::kFloat ? place : at::Tensor()};
   CrossEntropyResult result = cross_entropy(kernels(), in, want_hidden, want_weight);
   out.loss = at::full({}, static_cast<float>(result.loss / static_cast<double>(n)), options);
   if (some && want_hidden)
     result.hidden = at::zeros(hidden.sizes(), options).index_copy_(0, index, result.hidden);
   out.hidden = kept(result.hidden, hidden.scalar_type());
-  out.weight = kept(result.weight, weight.scalar_type());
+  out.weight = kept(result.weight, weight.scalar_type(), place);
   if (result.bias.defined()) out.bias = kept(result.bias, bias.scalar_type());
   return out;
 }

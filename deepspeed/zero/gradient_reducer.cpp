@@ -1,14 +1,14 @@
 #include "deepspeed/zero/gradient_reducer.h"
 
 #include <ATen/ScalarOps.h>
-#include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
 #include <ATen/ops/mul.h>
-#include <ATen/ops/zeros.h>
 
 #include <algorithm>
 
 #include "deepspeed/accel/dtype.h"
 #include "deepspeed/base/error.h"
+#include "deepspeed/ops/huge_pages.h"
 
 namespace deepspeed::zero {
 namespace {
@@ -32,14 +32,17 @@ GradientReducer::GradientReducer(partition::Layout layout, const StateTable& tab
       buckets_(plan_buckets(layout_, config.reduce_bucket_size)),
       bucket_of_(layout_.params().size()),
       arrived_(layout_.params().size(), 0),
-      open_(buckets_.size()) {
+      open_(buckets_.size()),
+      lent_(layout_.params().size()) {
   for (size_t b = 0; b < buckets_.size(); ++b) {
     missing_.push_back(static_cast<int64_t>(buckets_[b].last_param - buckets_[b].first_param));
     for (size_t p = buckets_[b].first_param; p < buckets_[b].last_param; ++p) bucket_of_[p] = b;
   }
   DS_CHECK(table.gradient.sharded || layout_.is_concatenated(),
            "whole gradients are kept in the order of a concatenated layout");
-  accumulated_ = at::zeros({table.gradient.sharded ? layout_.shard_numel() : layout_.padded_numel()}, dtype);
+  accumulated_ =
+      ops::empty_huge({table.gradient.sharded ? layout_.shard_numel() : layout_.padded_numel()}, dtype);
+  accumulated_.zero_();
   has_sum_.assign(table.gradient.sharded ? buckets_.size() : layout_.params().size(), 0);
 }
 
@@ -50,7 +53,7 @@ at::Tensor GradientReducer::buffer_of(size_t index) {
     return accumulated_.narrow(0, layout_.flat_offset(bucket.first_param), bucket.numel);
   at::Tensor& buffer = open_[index];
   if (!buffer.defined()) {
-    buffer = at::empty({bucket.numel}, dtype_);
+    buffer = ops::empty_huge({bucket.numel}, dtype_);
     for (const BucketRun& gap : bucket.padding) buffer.narrow(0, gap.place, gap.count).zero_();
   }
   return buffer;
@@ -65,6 +68,14 @@ void GradientReducer::each_run(size_t param, const std::function<void(const Buck
 
 // What gradients are multiplied by on their way into a bucket: whole sums once, as their window closes.
 double GradientReducer::factor_now() const { return reduces_now() && wire_ == dtype_ ? scale_.before : 1.0; }
+
+at::Tensor GradientReducer::place(size_t param) {
+  const Bucket& bucket = buckets_[bucket_of_[param]];
+  const auto& runs = bucket.runs[param - bucket.first_param];
+  const bool in_one_place = runs.size() == 1 && runs[0].count == layout_.params()[param].numel;
+  if (!in_one_place || arrived_[param] || holds_whole_sum(param) || lent_[param].is_lent()) return {};
+  return lent_[param].lend(buffer_of(bucket_of_[param]).narrow(0, runs[0].place, runs[0].count));
+}
 
 void GradientReducer::add(size_t param, const at::Tensor& gradient) {
   const at::Tensor grad = gradient.is_sparse() ? gradient.to_dense() : gradient;
@@ -92,9 +103,13 @@ void GradientReducer::deposit(size_t param, at::Tensor target, const at::Tensor&
   // A wrapped number keeps its precision: in 16 bits, as a tensor or as the alpha of add_, 1/3 would be off
   // by 0.2 %.
   const at::Tensor share = at::native::wrapped_scalar_tensor(factor);
-  if (arrived_[param]) {
+  const bool in_place = grad.data_ptr() == target.data_ptr();  // computed there
+  if (!in_place) lent_[param].recall();
+  if (in_place) {
+    if (factor != 1) target.mul_(share);
+  } else if (arrived_[param]) {
     target.add_(factor == 1 ? grad : grad.mul(share));
-  } else if (!table_.gradient.sharded && has_sum_[param]) {
+  } else if (holds_whole_sum(param)) {
     target.add_(grad);
     if (factor != 1) target.mul_(share);
   } else if (grad.scalar_type() == dtype_ && factor != 1) {
@@ -132,14 +147,14 @@ void GradientReducer::issue(size_t index) {
   const at::Tensor own = pending.input.narrow(0, slice.place, slice.count);
   pending.result = table_.optimizer.sharded ? own : pending.input;
   if (!table_.optimizer.sharded || !config_.reduce_scatter) {
-    pending.work = group_->all_reduce(pending.input, comm::ReduceOp::kSum, /*async=*/true);
+    pending.work = group_->all_reduce(pending.input, scale_.op, /*async=*/true);
   } else {
     if (table_.gradient.sharded) {
       const bool in_place = !has_sum_[index] && own.numel() > 0 && wire_ == dtype_;
       pending.result = in_place ? place_in_shard(index) : at::empty_like(own);
     }
-    pending.work = group_->reduce_scatter_v(pending.result, pending.input, bucket.splits(),
-                                            comm::ReduceOp::kSum, /*async=*/true);
+    pending.work = group_->reduce_scatter_v(pending.result, pending.input, bucket.splits(), scale_.op,
+                                            /*async=*/true);
   }
   pending_.push_back(std::move(pending));
   const bool must_wait = config_.overlap_comm == false;
@@ -180,12 +195,14 @@ void GradientReducer::finish(const std::function<void(size_t)>& on_unused) {
     if (arrived_[p]) continue;
     if (on_unused) on_unused(p);
     const double factor = factor_now();
+    lent_[p].recall();
     each_run(p, [&](const BucketRun&, at::Tensor target) {
-      if (table_.gradient.sharded || !has_sum_[p])
+      if (!holds_whole_sum(p))
         target.zero_();
       else if (factor != 1)
         target.mul_(at::native::wrapped_scalar_tensor(factor));
     });
+    if (!table_.gradient.sharded) has_sum_[p] = 1;
     --missing_[bucket_of_[p]];
   }
   if (reduces_now()) issue_ready();

@@ -16,6 +16,7 @@
 #include "deepspeed/comm/group.h"
 #include "deepspeed/partition/layout.h"
 #include "deepspeed/zero/bucket_plan.h"
+#include "deepspeed/zero/lent_memory.h"
 #include "deepspeed/zero/reduction_scale.h"
 #include "deepspeed/zero/state_table.h"
 
@@ -29,12 +30,20 @@ class GradientReducer {
   GradientReducer(partition::Layout layout, const StateTable& table, const ZeroConfig& config,
                   comm::GroupPtr group, at::ScalarType dtype);
 
+  /// What gradients are accumulated in.
+  at::ScalarType dtype() const { return dtype_; }
+
   /// Whether the backward that comes next ends an accumulation window. Collective decisions follow from it,
   /// so all ranks must say the same.
   void set_boundary(bool boundary) { boundary_ = boundary; }
 
   /// Called with a bucket's number just before its reduction is issued.
   void set_before_issue(std::function<void(size_t bucket)> call) { before_issue_ = std::move(call); }
+
+  /// Where the next gradient of a parameter may be computed ([its elements]), for add() to find it in place;
+  /// no tensor where that cannot be, now or ever. Who holds it past add() sees the reduction in it, as with
+  /// gradient_as_bucket_view of PyTorch's DDP.
+  at::Tensor place(size_t param);
 
   /// Takes the gradient of one parameter, dense or sparse; it may be freed afterwards. Issues every bucket
   /// that is now complete and next in the plan's order.
@@ -69,6 +78,7 @@ class GradientReducer {
   at::Tensor buffer_of(size_t bucket);
   void each_run(size_t param, const std::function<void(const BucketRun&, at::Tensor)>& visit);
   void deposit(size_t param, at::Tensor target, const at::Tensor& gradient);
+  bool holds_whole_sum(size_t param) const { return !table_.gradient.sharded && has_sum_[param]; }
   void issue_ready();
   void issue(size_t bucket);
   void complete_oldest();
@@ -97,6 +107,7 @@ class GradientReducer {
   at::Tensor accumulated_;        // whole [padded_numel] or shard [shard_numel], see the table
   std::vector<char> has_sum_;     // by parameter (whole) or bucket (shard): earlier micro-batches left a sum
   std::vector<at::Tensor> open_;  // sharded only: buffers of buckets being filled
+  std::vector<LentMemory> lent_;  // by parameter: where its gradient is being computed
 };
 
 }  // namespace deepspeed::zero

@@ -1,9 +1,9 @@
 #include "deepspeed/zero/group_states.h"
 
-#include <ATen/ops/zeros.h>
 #include <torch/csrc/autograd/grad_mode.h>
 
 #include "deepspeed/base/error.h"
+#include "deepspeed/ops/huge_pages.h"
 
 namespace deepspeed::zero {
 namespace {
@@ -57,7 +57,9 @@ GroupStates::GroupStates(std::vector<NamedParameter> parameters, const ZeroConfi
   const auto owned = owner_layout.pieces(sharded ? group_->rank() : 0);
   owned_.assign(owned.begin(), owned.end());
   first_ = sharded && !shards_ ? group_->rank() * layout_.shard_numel() : 0;
-  master_ = own_values().to(formats.masters);
+  master_ = own_values();
+  if (master_.scalar_type() != formats.masters)
+    master_ = ops::empty_huge(master_.sizes(), formats.masters).copy_(master_);
 }
 
 // What this rank's optimizer updates, in the parameters' own format.
@@ -67,8 +69,8 @@ at::Tensor GroupStates::own_values() const {
 
 void GroupStates::flatten() {
   at::NoGradGuard no_grad;
-  const auto options = parameters_.front().tensor.options();
-  flat_ = at::zeros({layout_.padded_numel()}, options.requires_grad(false));
+  flat_ = ops::empty_huge({layout_.padded_numel()}, parameters_.front().tensor.scalar_type());
+  flat_.zero_();
   for (size_t i = 0; i < parameters_.size(); ++i) {
     at::Tensor& parameter = parameters_[i].tensor;
     at::Tensor view = flat_.narrow(0, layout_.flat_offset(i), parameter.numel()).view(parameter.sizes());

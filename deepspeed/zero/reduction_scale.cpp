@@ -8,8 +8,9 @@ ReductionScale reduction_scale(const ZeroConfig& config, const StateTable& table
   if (reduction.gradient_allreduce_op == GradientOp::kSum) return {};
   const double factor = reduction.gradient_predivide_factor;
   const bool to_owner = table.optimizer.sharded && config.reduce_scatter;
-  const bool divides_first = reduction.prescale_gradients ||
-                             (factor == 1 && (to_owner || table.parameter.sharded || wire == at::kFloat));
+  if (wire == at::kFloat && factor == 1 && !reduction.prescale_gradients) return {.op = comm::ReduceOp::kAvg};
+  const bool divides_first =
+      reduction.prescale_gradients || (factor == 1 && (to_owner || table.parameter.sharded));
   if (divides_first) return {.before = 1.0 / world_size, .after = 1};
   return {.before = 1.0 / factor, .after = factor / world_size};
 }

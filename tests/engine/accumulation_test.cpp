@@ -57,6 +57,28 @@ TEST(Accumulation, StepReducesWhatNoBackwardReduced) {
     });
 }
 
+// The head's gradient is computed in forward, where it is collected: a later forward must not cost an earlier
+// one its own.
+TEST(Accumulation, ForwardsMayComeBeforeTheBackwardsOfOthers) {
+  for (int stage : {0, 1, 2, 3})
+    comm::run_ranks(2, [&](comm::GroupPtr group) {
+      TinyRun in_turn(group, config(stage, 2)), together(group, config(stage, 2));
+      for (int window = 0; window < 2; ++window) {
+        in_turn.steps(1);
+        std::vector<at::Tensor> losses;
+        for (int i = 0; i < 2; ++i) {
+          const at::Tensor ids = together.ready.loader->next()[0];
+          losses.push_back(together.engine().forward([&] { return together.model->forward(ids, ids); }));
+        }
+        for (const size_t i : {1, 0}) {
+          together.engine().backward(losses[i]);
+          together.engine().step();
+        }
+      }
+      expect_same_weights(in_turn, together);
+    });
+}
+
 TEST(Accumulation, UnmanagedEveryStepUpdatesAndSamplesAreCounted) {
   for (int stage : {0, 1, 2})
     comm::run_ranks(2, [&](comm::GroupPtr group) {

@@ -84,6 +84,82 @@ INSTANTIATE_TEST_SUITE_P(StagesWorldsAndBuckets, Reducers,
                                          Case{3, 30, 8, true},
                                          Case{2, 30, 8, true}));  // more ranks than elements of any parameter
 
+// Writes a gradient where the reducer wants it, if it wants that.
+at::Tensor in_its_place(GradientReducer& reducer, size_t param, const at::Tensor& gradient) {
+  const at::Tensor place = reducer.place(param);
+  return place.defined() ? place.copy_(gradient) : gradient;
+}
+
+TEST_P(Reducers, FindGradientsThatWereComputedInTheirPlaces) {
+  const Case c = GetParam();
+  comm::run_ranks(c.world, [&](comm::GroupPtr group) {
+    const Layout layout =
+        c.stage == 3 ? Layout::per_parameter(kParams, c.world) : Layout::concatenated(kParams, c.world);
+    const ZeroConfig zero = config(c.stage, c.bucket, c.scatter);
+    GradientReducer reducer(layout, state_table(zero), zero, group, at::kFloat);
+    for (int micros : {1, 3}) {
+      reducer.clear();
+      for (int micro = 0; micro < micros; ++micro) {
+        reducer.set_boundary(micro + 1 == micros);
+        for (size_t p = kParams.size(); p-- > 0;)
+          reducer.add(p, in_its_place(reducer, p, gradient(p, group->rank(), micro)));
+        reducer.finish();
+      }
+      const at::Tensor want = expected_shard(layout, group->rank(), c.world, micros);
+      EXPECT_TRUE(at::allclose(reducer.shard(), want, 1e-6, 1e-6)) << reducer.shard() << want;
+    }
+  });
+}
+
+TEST(GradientReducer, GivesAPlaceOnceAWindowAndNeverOverASum) {
+  for (int stage : {0, 1, 2}) {
+    const Layout layout = Layout::concatenated({{"a", 4}, {"b", 4}}, 1);
+    const ZeroConfig zero = config(stage, 8);
+    GradientReducer reducer(layout, state_table(zero), zero, comm::single_group(), at::kFloat);
+    reducer.set_boundary(false);
+    at::Tensor place = reducer.place(1);
+    ASSERT_TRUE(place.defined());
+    EXPECT_FALSE(reducer.place(1).defined()) << "it is lent already";
+    reducer.add(1, place.fill_(2));
+    place.reset();
+    EXPECT_FALSE(reducer.place(1).defined()) << "its gradient has come";
+    reducer.finish();
+    EXPECT_EQ(reducer.place(1).defined(), stage == 2) << "a whole sum lies there";
+    reducer.clear();
+    EXPECT_TRUE(reducer.place(1).defined());
+  }
+}
+
+TEST(GradientReducer, LeavesAGradientThatIsStillWantedWithItsHolderWhenAnotherComes) {
+  for (int stage : {0, 1, 2}) {
+    const Layout layout = Layout::concatenated({{"a", 4}}, 1);
+    const ZeroConfig zero = config(stage, 8);
+    GradientReducer reducer(layout, state_table(zero), zero, comm::single_group(), at::kFloat);
+    const at::Tensor kept = reducer.place(0).fill_(3);  // computed in forward, its backward comes later
+    reducer.set_boundary(false);
+    reducer.add(0, at::full({4}, 5.0));
+    reducer.finish();
+    EXPECT_EQ(kept[0].item<double>(), 3);
+    reducer.set_boundary(true);
+    reducer.add(0, kept);
+    reducer.finish();
+    EXPECT_EQ(reducer.shard()[0].item<double>(), 8);
+  }
+}
+
+TEST(GradientReducer, ClearsThePlaceOfAParameterThatGotNoGradientAfterAll) {
+  for (int stage : {0, 1, 2}) {
+    const Layout layout = Layout::concatenated({{"a", 4}}, 1);
+    const ZeroConfig zero = config(stage, 8);
+    GradientReducer reducer(layout, state_table(zero), zero, comm::single_group(), at::kFloat);
+    const at::Tensor kept = reducer.place(0).fill_(3);  // a forward whose loss nobody wanted
+    reducer.finish();
+    EXPECT_EQ(reducer.shard().sum().item<double>(), 0);
+    EXPECT_EQ(kept[0].item<double>(), 3);
+    EXPECT_EQ(reducer.place(0).defined(), stage == 2) << "the optimizer has yet to read it";
+  }
+}
+
 TEST(GradientReducer, TreatsUnusedParametersAsZeroAndNamesThem) {
   comm::run_ranks(2, [&](comm::GroupPtr group) {
     const Layout layout = Layout::concatenated(kParams, 2);

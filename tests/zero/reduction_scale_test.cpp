@@ -24,7 +24,12 @@ ReductionScale scale(const ZeroConfig& c, at::ScalarType wire) {
 TEST(ReductionScale, DividesAfterTheSumOfSixteenBitGradientsOfWholeStates) {
   EXPECT_EQ(scale(config(0), at::kHalf), (ReductionScale{1, 0.25}));
   EXPECT_EQ(scale(config(1, {}, /*scatter=*/false), at::kHalf), (ReductionScale{1, 0.25}));
-  EXPECT_EQ(scale(config(0), at::kFloat), (ReductionScale{0.25, 1}));
+}
+
+TEST(ReductionScale, LeavesTheMeanOfFp32GradientsToTheReduction) {
+  for (int stage : {0, 1, 2, 3})
+    for (bool scatter : {true, false})
+      EXPECT_EQ(scale(config(stage, {}, scatter), at::kFloat), (ReductionScale{.op = comm::ReduceOp::kAvg}));
 }
 
 TEST(ReductionScale, DividesBeforeReductionsToTheirOwners) {
