@@ -10,6 +10,8 @@
 #include <algorithm>
 #include <chrono>
 #include <functional>
+#include <limits>
+#include <memory>
 #include <nlohmann/json.hpp>
 
 #include "deepspeed/accel/memory.h"
@@ -21,9 +23,11 @@
 #include "deepspeed/ops/embedding.h"
 #include "deepspeed/ops/gelu.h"
 #include "deepspeed/ops/layer_norm.h"
+#include "deepspeed/ops/linear.h"
 #include "deepspeed/ops/linear_cross_entropy.h"
 #include "deepspeed/ops/rms_norm.h"
 #include "deepspeed/ops/rotary.h"
+#include "deepspeed/ops/sum_squares.h"
 #include "deepspeed/ops/swiglu.h"
 
 namespace {
@@ -41,6 +45,8 @@ struct Op {
   std::string name;
   Make inputs;
   Compute ours, aten;
+  bool differentiates = true;  // else only what it computes is timed
+  bool fp32_only = false;
 };
 
 at::Tensor leaf(at::IntArrayRef sizes, at::ScalarType type) {
@@ -126,15 +132,104 @@ std::vector<Op> attention_and_losses() {
   return out;
 }
 
+// Who sees whom beyond causality, ours as options and ATen's as a mask of what is seen or a bias.
+struct Masking {
+  std::string name;
+  ops::AttentionOptions options;
+  at::Tensor mask;
+};
+
+std::vector<Masking> maskings() {
+  constexpr int64_t kWindow = 64, kDocument = 64, kEnd = 192;
+  const at::Tensor at = at::arange(kLength, at::kInt), query = at.unsqueeze(1), key = at.unsqueeze(0);
+  const at::Tensor causal = key <= query, slopes = ops::alibi_slopes(kHeads);
+  const at::Tensor first = at.div(kDocument, "floor") * kDocument;
+  const auto options = [](auto set) {
+    ops::AttentionOptions o;
+    set(o);
+    return o;
+  };
+  const at::Tensor bias = slopes.view({kHeads, 1, 1}) * (key - query).to(at::kFloat);
+  return {
+      {"attention_window", options([](auto& o) { o.window = kWindow; }), causal & (query - key < kWindow)},
+      {"attention_packed", options([&](auto& o) {
+         o.first_key = first.expand({kBatch, kLength}).contiguous();
+       }),
+       causal & (key >= first.unsqueeze(1))},
+      {"attention_padded", options([](auto& o) {
+         o.causal = false;
+         o.end_key = at::full({kBatch}, kEnd, at::kInt);
+       }),
+       (key < kEnd).expand({kLength, kLength}).contiguous()},
+      {"attention_alibi", options([&](auto& o) { o.alibi_slopes = slopes; }),
+       bias.masked_fill(causal.logical_not(), -std::numeric_limits<float>::infinity())}};
+}
+
+std::vector<Op> masked_attention() {
+  const std::vector<int64_t> heads{kBatch, kHeads, kLength, kHeadDim};
+  std::vector<Op> out;
+  for (const Masking& m : maskings())
+    out.push_back({m.name, leaves({heads, heads, heads}),
+                   [=](const Tensors& t) { return ops::attention(t[0], t[1], t[2], m.options); },
+                   [=](const Tensors& t) {
+                     const at::Tensor mask =
+                         m.mask.scalar_type() == at::kBool ? m.mask : m.mask.to(t[0].scalar_type());
+                     return at::scaled_dot_product_attention(t[0], t[1], t[2], mask);
+                   }});
+  return out;
+}
+
+// 4M parameters, as one rank's optimizer has them in fp32.
+std::vector<Op> linear_and_updates() {
+  constexpr int64_t kParameters = int64_t{4} << 20;
+  const auto plain = [](std::vector<std::vector<int64_t>> shapes) {
+    return [shapes](at::ScalarType type) {
+      Tensors out;
+      for (const auto& shape : shapes) out.push_back(at::rand(shape).to(type));
+      return out;
+    };
+  };
+  const auto step = std::make_shared<int64_t>(0);
+  const auto steps = at::zeros({});
+  const ops::AdamArgs args{.lr = 1e-4, .weight_decay = 0.1};
+  return {
+      {"linear", leaves({{kTokens, kWidth}, {kInner, kWidth}, {kInner}}),
+       [](const Tensors& t) { return ops::linear(t[0], t[1], t[2], ops::WeightOrder::kOutIn); },
+       [](const Tensors& t) { return at::linear(t[0], t[1], t[2]); }},
+      {"adam", plain({{kParameters}, {kParameters}, {kParameters}, {kParameters}}),
+       [=](const Tensors& t) {
+         ops::AdamArgs now = args;
+         now.step = ++*step;
+         ops::adam_step(t[0], t[1], t[2], t[3], now);
+         return t[0];
+       },
+       [=](const Tensors& t) {
+         steps.add_(1);
+         at::_fused_adamw_({t[0]}, {t[1]}, {t[2]}, {t[3]}, {}, {steps}, args.lr, args.beta1, args.beta2,
+                           args.weight_decay, args.eps, /*amsgrad=*/false, /*maximize=*/false);
+         return t[0];
+       },
+       /*differentiates=*/false, /*fp32_only=*/true},
+      {"sum_squares", plain({{kParameters}}),
+       [](const Tensors& t) { return at::full({}, ops::sum_squares(t[0]), at::kDouble); },
+       [](const Tensors& t) { return at::linalg_vector_norm(t[0], 2, {}, false, at::kFloat).square(); },
+       /*differentiates=*/false},
+  };
+}
+
 struct Cost {
   double seconds = 0;
   int64_t bytes = 0;
 };
 
-Cost forward_backward(const Compute& compute, const Tensors& inputs, const at::Tensor& upstream, int calls) {
+// Without an upstream gradient the result alone.
+Cost run(const Compute& compute, const Tensors& inputs, const at::Tensor& upstream, int calls) {
   const deepspeed::accel::TensorMemory memory;
   const auto start = std::chrono::steady_clock::now();
-  for (int i = 0; i < calls; ++i) torch::autograd::grad({compute(inputs)}, inputs, {upstream});
+  for (int i = 0; i < calls; ++i) {
+    const at::Tensor result = compute(inputs);
+    if (upstream.defined()) torch::autograd::grad({result}, inputs, {upstream});
+  }
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
   return {took.count() / calls, memory.peak_bytes()};
 }
@@ -152,15 +247,17 @@ struct Row {
 
 Row measure(const Op& op, at::ScalarType type, int pairs) {
   const Tensors inputs = op.inputs(type);
-  const at::Tensor a = at::ones_like(op.ours(inputs).detach()), b = at::ones_like(op.aten(inputs).detach());
-  const Cost once = forward_backward(op.aten, inputs, b, 1);
+  at::Tensor a, b;
+  if (op.differentiates)
+    a = at::ones_like(op.ours(inputs).detach()), b = at::ones_like(op.aten(inputs).detach());
+  const Cost once = run(op.aten, inputs, b, 1);
   const int calls = std::clamp(static_cast<int>(0.02 / once.seconds), 1, 200);
-  forward_backward(op.ours, inputs, a, calls), forward_backward(op.aten, inputs, b, calls);
+  run(op.ours, inputs, a, calls), run(op.aten, inputs, b, calls);
   std::vector<double> ours, aten, ratios;
   Cost mine, theirs;
   for (int i = 0; i < pairs; ++i) {
-    mine = forward_backward(op.ours, inputs, a, calls);
-    theirs = forward_backward(op.aten, inputs, b, calls);
+    mine = run(op.ours, inputs, a, calls);
+    theirs = run(op.aten, inputs, b, calls);
     ours.push_back(mine.seconds), aten.push_back(theirs.seconds);
     ratios.push_back(theirs.seconds / mine.seconds);
   }
@@ -204,16 +301,19 @@ int main(int argc, char** argv) {
   CLI11_PARSE(app, argc, argv);
   deepspeed::accel::keep_freed_memory();
   if (!json) {
-    fmt::print("forward + backward, {} threads, medians of {} pairs; {}\n", at::get_num_threads(), pairs,
-               deepspeed::base::cpu_summary());
+    fmt::print(
+        "forward + backward (adam, sum_squares: 4M elements once), {} threads, medians of {} pairs; {}\n",
+        at::get_num_threads(), pairs, deepspeed::base::cpu_summary());
     fmt::print("{:<24} {:<5} {:>10} {:>10} {:>7} {:>9} {:>9} {:>7}\n", "op", "type", "ours ms", "ATen ms",
                "ratio", "ours MB", "ATen MB", "ratio");
   }
   auto all = norms_and_activations();
-  for (auto& op : attention_and_losses()) all.push_back(std::move(op));
+  for (const auto& more : {attention_and_losses(), masked_attention(), linear_and_updates()})
+    all.insert(all.end(), more.begin(), more.end());
   for (const Op& op : all) {
     const auto wanted = [&](const std::string& part) { return op.name.find(part) != std::string::npos; };
     if (!names.empty() && std::none_of(names.begin(), names.end(), wanted)) continue;
-    for (const auto type : {at::kFloat, at::kBFloat16}) print(measure(op, type, pairs), json);
+    print(measure(op, at::kFloat, pairs), json);
+    if (!op.fp32_only) print(measure(op, at::kBFloat16, pairs), json);
   }
 }
