@@ -15,7 +15,7 @@
 namespace deepspeed::ops {
 namespace {
 
-constexpr int64_t kTileFloats = int64_t{64} << 18, kBlockFloats = int64_t{1} << 18;
+constexpr int64_t kTileFloats = int64_t{128} << 18, kBlockFloats = int64_t{1} << 18;
 // More rows than this gain nothing in the products, and fewer words a block lose.
 constexpr int64_t kMaxRows = 512, kMinWords = 512;
 // Rows that one thread takes of a block: whole cache lines.

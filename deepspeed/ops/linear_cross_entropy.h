@@ -14,7 +14,7 @@ namespace deepspeed::ops {
 /// where absent); labels [N] is int64. Returns a scalar fp32 loss; NaN when every label is ignored, as
 /// PyTorch has it. The softmax is fp32 whatever the inputs; two bf16 inputs are multiplied with fp32 sums to
 /// logits that are rounded to bf16, as are their gradients; anything else stays fp32. CPU only. Memory: logits exist for a tile of rows at a time,
-/// at most 64 MB of them (one row at least). Differentiable (once) in hidden, weight and bias. The gradients
+/// at most 128 MB of them (one row at least). Differentiable (once) in hidden, weight and bias. The gradients
 /// are formed while the logits are there, in forward, and kept until backward, which scales them by the
 /// incoming gradient: [N, C] and [V, C], each only when wanted. 16-bit gradients are rounded as if the
 /// incoming gradient (see LossFactor) had been applied before they were formed. Errors: base::Error on a

@@ -107,12 +107,14 @@ TEST(CrossEntropyPlan, BoundsTheTileAndKeepsTilesEven) {
   for (int64_t v : {1, 100, 32000, 50257, 128256, 1000000})
     for (int64_t n : {1, 17, 512, 4096}) {
       const CrossEntropyPlan with = plan_cross_entropy(n, v, true), without = plan_cross_entropy(n, v, false);
-      EXPECT_LE(with.rows * v * 4, int64_t{64} << 20) << n << " " << v;
+      EXPECT_LE(with.rows * v * 4, int64_t{128} << 20) << n << " " << v;
       EXPECT_LE(without.rows * without.words * 4, int64_t{4} << 20) << n << " " << v;
       EXPECT_GE(with.rows, 1);
       EXPECT_LE(with.words, v);
     }
-  EXPECT_EQ(plan_cross_entropy(512, 50257, true).rows, 256);
+  EXPECT_EQ(plan_cross_entropy(512, 50257, true).rows, 512);
+  EXPECT_EQ(plan_cross_entropy(1024, 50257, true).rows, 512);
+  EXPECT_EQ(plan_cross_entropy(1024, 100000, true).rows, 256);
 }
 
 TEST(LinearCrossEntropy, EqualsTheReferenceInForwardAndBackward) {
