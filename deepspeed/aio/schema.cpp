@@ -6,8 +6,7 @@ namespace deepspeed::aio {
 
 config::Schema<AioConfig> schema() {
   config::Schema<AioConfig> s(
-      "Asynchronous reads and writes of files, for model states on NVMe (not available yet) and programs "
-      "that make an "
+      "Asynchronous reads and writes of files, for optimizer states on NVMe and programs that make an "
       "aio::Handle; ds_nvme_tune finds the best values for a disk.");
   s.field("block_size", &AioConfig::block_size)
       .range(1, static_cast<double>(kMaxBlockSize))

@@ -98,6 +98,16 @@ at::Tensor Reader::tensor(size_t file, const formats::TensorInfo& info) const {
   return copy;
 }
 
+// A part of a run, so that a small part costs no memory for the whole.
+at::Tensor Reader::elements(const Run& run, int64_t first, int64_t count) const {
+  at::Tensor copy = at::empty({count}, dtype_of(run.info->dtype, files_[run.file].path().string()));
+  const size_t size = copy.element_size();
+  const auto bytes =
+      files_[run.file].data(*run.info).subspan(static_cast<size_t>(first) * size, copy.nbytes());
+  if (!bytes.empty()) std::memcpy(copy.data_ptr(), bytes.data(), bytes.size());
+  return copy;
+}
+
 bool Reader::has_state(const std::string& state, const std::string& parameter) const {
   return runs_.find(state + "/" + parameter) != runs_.end();
 }
@@ -116,8 +126,7 @@ void Reader::read(const std::string& state, const std::string& parameter, int64_
     if (run_end <= next || run.begin >= end) continue;
     if (run.begin > next) break;
     const int64_t stop = std::min(end, run_end);
-    out.narrow(0, next - begin, stop - next)
-        .copy_(tensor(run.file, *run.info).narrow(0, next - run.begin, stop - next));
+    out.narrow(0, next - begin, stop - next).copy_(elements(run, next - run.begin, stop - next));
     next = stop;
   }
   DS_CHECK(next == end, "'{}' lacks elements {} to {} of '{}' of parameter '{}'", path_.string(), next, end,

@@ -40,6 +40,7 @@ class Reader {
     const formats::TensorInfo* info;
   };
   at::Tensor tensor(size_t file, const formats::TensorInfo& info) const;
+  at::Tensor elements(const Run& run, int64_t first, int64_t count) const;
 
   std::filesystem::path path_;
   nlohmann::ordered_json state_;

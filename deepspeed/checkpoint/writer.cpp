@@ -14,8 +14,8 @@ namespace deepspeed::checkpoint {
 namespace {
 namespace fs = std::filesystem;
 
-formats::Dtype dtype_of(const at::Tensor& tensor) {
-  switch (tensor.scalar_type()) {
+formats::Dtype dtype_of(at::ScalarType type) {
+  switch (type) {
     case at::kFloat:
       return formats::Dtype::kF32;
     case at::kDouble:
@@ -37,7 +37,7 @@ formats::Dtype dtype_of(const at::Tensor& tensor) {
     case at::kBool:
       return formats::Dtype::kBool;
     default:
-      base::fail("a checkpoint cannot hold tensors of type {}", c10::toString(tensor.scalar_type()));
+      base::fail("a checkpoint cannot hold tensors of type {}", c10::toString(type));
   }
 }
 
@@ -45,7 +45,7 @@ formats::TensorView view_of(std::string name, const at::Tensor& tensor, std::vec
   kept.push_back(tensor.detach().cpu().contiguous());
   const at::Tensor& t = kept.back();
   return {.name = std::move(name),
-          .dtype = dtype_of(t),
+          .dtype = dtype_of(t.scalar_type()),
           .shape = t.sizes().vec(),
           .data = {static_cast<const std::byte*>(t.const_data_ptr()), static_cast<size_t>(t.nbytes())}};
 }
@@ -53,9 +53,18 @@ formats::TensorView view_of(std::string name, const at::Tensor& tensor, std::vec
 void write_rank_file(const fs::path& path, const RankPart& part) {
   std::vector<at::Tensor> kept;
   std::vector<formats::TensorView> views;
-  for (const auto& piece : part.pieces)
-    for (const auto& [state, tensor] : piece.states)
-      views.push_back(view_of(fmt::format("{}/{}@{}", state, piece.parameter, piece.begin), tensor, kept));
+  for (const auto& piece : part.pieces) {
+    const auto name = [&](const std::string& state) {
+      return fmt::format("{}/{}@{}", state, piece.parameter, piece.begin);
+    };
+    for (const auto& [state, tensor] : piece.states) views.push_back(view_of(name(state), tensor, kept));
+    for (const auto& [state, stored] : piece.stored)
+      views.push_back({.name = name(state),
+                       .dtype = dtype_of(stored.dtype),
+                       .shape = {stored.numel},
+                       .data = {},
+                       .read = stored.read});
+  }
   for (const auto& [name, tensor] : part.whole) views.push_back(view_of("whole/" + name, tensor, kept));
   formats::write_safetensors(path, views);
 }

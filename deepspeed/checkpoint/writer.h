@@ -9,8 +9,10 @@
 #include <ATen/core/Tensor.h>
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -22,9 +24,16 @@ namespace deepspeed::checkpoint {
 /// Elements [begin, begin + n) of a parameter and what the optimizer keeps of them: 1-D tensors of n elements
 /// by state name ("fp32" is the parameter's own value).
 struct PieceStates {
+  /// A state that is not in memory: `read` puts its bytes into the memory it is given, one state at a time.
+  struct Stored {
+    at::ScalarType dtype = at::kFloat;
+    int64_t numel = 0;
+    std::function<void(std::span<std::byte>)> read;
+  };
   std::string parameter;
   int64_t begin = 0;
   std::map<std::string, at::Tensor> states;
+  std::map<std::string, Stored> stored = {};
 };
 
 /// What one rank writes.

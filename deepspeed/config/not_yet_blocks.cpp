@@ -3,7 +3,6 @@
 namespace deepspeed::config {
 namespace {
 
-constexpr const char* kOffload = "optimizer offload (ZeRO-Offload)";
 constexpr const char* kPartition = "activations partitioned over model-parallel ranks";
 constexpr const char* kWriter = "checkpoint writers other than the ordinary one";
 constexpr const char* kFlops = "the flops profiler";
@@ -15,14 +14,11 @@ std::vector<NotYetRow> not_yet_block_rows() {
   return {
       {"sequence_parallel_size", "int>0|null", "null", "null|1", "sequence parallelism"},
       {"data_parallel_size", "int>0|null", "null", "", "sequence parallelism"},
-      {"zero_force_ds_cpu_optimizer", "bool", "true", "", kOffload},
       {"seq_parallel_communication_data_type", "fp16|fp32|bf16", "\"fp32\"", "", "sequence parallelism"},
       {"use_data_before_expert_parallelism", "bool", "false", "", "mixture-of-experts training"},
       {"optimizer.legacy_fusion", "bool", "false", "", "flattening as in the fp16 wrapper of 2020"},
       {"optimizer.params.amsgrad", "bool", "false", "=", "AMSGrad"},
       {"optimizer.params.set_grad_none", "bool", "true", "", "gradients set to zero rather than freed"},
-      {"fp16.fp16_master_weights_and_grads", "bool", "false", "=",
-       "fp16 master weights (DeepSpeed allows them with optimizer offload only)"},
       {"activation_checkpointing.partition_activations", "bool", "false", "=", kPartition},
       {"activation_checkpointing.contiguous_memory_optimization", "bool", "false", "=", kPartition},
       {"activation_checkpointing.number_checkpoints", "int>=0|null", "null", "", kPartition},

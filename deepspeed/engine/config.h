@@ -49,6 +49,8 @@ struct EngineConfig {
   bool dump_state = false;
   /// Lets ZeRO run with an optimizer of the caller's that it does not know.
   bool zero_allow_untested_optimizer = false;
+  /// With optimizer offload an optimizer of the caller's is an error.
+  bool zero_force_ds_cpu_optimizer = true;
   /// debug, info, warning, error or critical; nothing: as it is.
   std::optional<std::string> log_level;
 };
@@ -72,7 +74,9 @@ struct DeepspeedConfig {
 
   /// The format of what the optimizer updates.
   config::DataType master_dtype() const {
-    return bf16.enabled && bf16.bf16_master_weights_and_grads ? config::DataType::kBf16 : config::DataType::kFp32;
+    if (bf16.enabled && bf16.bf16_master_weights_and_grads) return config::DataType::kBf16;
+    return fp16.enabled && fp16.fp16_master_weights_and_grads ? config::DataType::kFp16
+                                                              : config::DataType::kFp32;
   }
   /// The format of parameters and activations: fp16, bf16, else fp32.
   config::DataType model_dtype() const {

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "deepspeed/zero/bucket_plan.h"
+#include "deepspeed/zero/offload_plan.h"
 #include "deepspeed/zero/state_table.h"
 
 namespace deepspeed::engine {
@@ -60,9 +61,18 @@ StateBytes state_bytes(const DeepspeedConfig& config, const partition::Layout& l
   const int64_t optimized = elements(table.optimizer);
   int64_t parameters = elements(table.parameter);
   if (table.parameter.sharded) parameters += persistent_elements(config.zero.stage3, layout);
-  return {.parameters = parameters * bytes_of(model),
-          .gradients = elements(table.gradient) * bytes_of(config.engine.grad_accum_dtype.value_or(model)),
-          .optimizer = optimized * (kMoments + (model == config::DataType::kFp32 ? 0 : kFp32))};
+  StateBytes bytes{
+      .parameters = parameters * bytes_of(model),
+      .gradients = elements(table.gradient) * bytes_of(config.engine.grad_accum_dtype.value_or(model))};
+  const int64_t each = kMoments + (model == config::DataType::kFp32 ? 0 : kFp32);
+  const auto& offload = config.zero.offload_optimizer;
+  const bool to_disk = table.optimizer.home == zero::Home::kNvme;
+  const int64_t swapped = to_disk ? optimized - zero::resident_elements(offload, optimized) : 0;
+  const int64_t tiles = 1 + offload.pipeline_read + offload.pipeline_write;
+  bytes.on_disk = swapped * each;
+  bytes.optimizer = (optimized - swapped) * each +
+                    std::min(swapped, tiles * std::min(swapped, zero::tile_elements(config.zero))) * each;
+  return bytes;
 }
 
 std::string plan_text(const DeepspeedConfig& config, const RunPlan& plan) {
@@ -93,6 +103,9 @@ std::string plan_text(const DeepspeedConfig& config, const RunPlan& plan) {
       "  memory      {} a rank: parameters {}, gradients {}, optimizer {}; activations come on top\n",
       size_text(bytes.parameters + bytes.gradients + bytes.optimizer), size_text(bytes.parameters),
       size_text(bytes.gradients), size_text(bytes.optimizer));
+  if (bytes.on_disk > 0)
+    out += fmt::format("  disk        {} of optimizer states a rank in '{}'\n", size_text(bytes.on_disk),
+                       *config.zero.offload_optimizer.nvme_path);
   return out;
 }
 

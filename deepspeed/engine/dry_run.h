@@ -19,9 +19,10 @@ struct RunPlan {
 };
 
 /// Bytes of the model states on the rank that has the most, all from `config` and the parameters' sizes.
-/// Activations, one bucket that travels and libraries come on top.
+/// Activations, one bucket that travels and libraries come on top. `optimizer` is what is in memory: with
+/// states on a disk, tiles of them.
 struct StateBytes {
-  int64_t parameters = 0, gradients = 0, optimizer = 0;
+  int64_t parameters = 0, gradients = 0, optimizer = 0, on_disk = 0;
 };
 StateBytes state_bytes(const DeepspeedConfig& config, const partition::Layout& layout);
 

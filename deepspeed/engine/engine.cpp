@@ -56,21 +56,40 @@ Engine::~Engine() = default;
 
 void Engine::make_optimizer() {
   auto groups = states_->optimizer_groups();
+  const bool offloads = config().zero.offload_optimizer.enabled();
   if (parts_.optimizer) {
     DS_CHECK(config().zero.stage == 0 || config().engine.zero_allow_untested_optimizer,
              "ZeRO with an optimizer of your own needs \"zero_allow_untested_optimizer\": true");
+    DS_CHECK(!config().zero.offload_optimizer.enabled() || !config().engine.zero_force_ds_cpu_optimizer,
+             "optimizer offload with an optimizer of your own needs \"zero_force_ds_cpu_optimizer\": false");
     optimizer_ = parts_.optimizer(std::move(groups));
   } else {
     DS_CHECK(config().optimizer.type.has_value(),
              "the configuration has no 'optimizer' and initialize was given none");
-    optimizer_ = optim::make_optimizer(config().optimizer, std::move(groups));
+    optim::OptimizerConfig rule = config().optimizer;
+    if (offloads && config().bf16.bf16_optimizer_states) rule.fp32_optimizer_states = false;
+    optimizer_ = optim::make_optimizer(rule, std::move(groups), {.cpu_offload = offloads});
   }
+  place_optimizer_states();
   if (config().model_dtype() != config::DataType::kFp32 && !states_->table().optimizer.sharded)
     take_first_step();
   if (parts_.scheduler)
     scheduler_ = parts_.scheduler(*optimizer_);
   else if (!std::holds_alternative<std::monostate>(config().scheduler.schedule))
     scheduler_ = optim::make_scheduler(config().scheduler, *optimizer_);
+}
+
+void Engine::place_optimizer_states() {
+  home_ = zero::make_optimizer_home(*optimizer_, config().zero, config().aio,
+                                    [this](size_t group, size_t piece, at::Tensor master) {
+                                      const auto [states, i] = states_->owner(group, piece);
+                                      master.copy_(states->values_of(i));
+                                    });
+  for (size_t s = 0; s < states_->all().size(); ++s)
+    states_->all()[s]->set_write_master(
+        [this, place = states_->place(s)](size_t piece, int64_t begin, const at::Tensor& values) {
+          home_->write_master(place.group, place.first_piece + piece, begin, values);
+        });
 }
 
 // DeepSpeed's wrapper of 16-bit training without ZeRO makes its optimizer's states by a step on zero
@@ -82,7 +101,7 @@ void Engine::take_first_step() {
   std::vector<at::Tensor> values;
   for (const auto& states : states_->all())
     for (const auto& p : states->parameters()) values.push_back(p.tensor.detach().clone());
-  optimizer_->step();
+  home_->step(1);
   auto value = values.begin();
   for (const auto& states : states_->all())
     for (const auto& p : states->parameters()) p.tensor.detach().copy_(*value++);
@@ -288,7 +307,7 @@ void Engine::apply_step(const Decision& decision) {
       base::log_info("step {}: gradients overflowed at loss scale {}, the step is skipped", global_steps_ + 1,
                      scaler_.scale());
   } else {
-    optimizer_->step(decision.grad_scale);
+    home_->step(decision.grad_scale);
     for (auto& states : states_->all()) states->publish();
     step_applied_ = true;
   }

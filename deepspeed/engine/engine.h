@@ -31,10 +31,12 @@
 #include "deepspeed/optim/loss_scaler.h"
 #include "deepspeed/optim/norm.h"
 #include "deepspeed/optim/scheduler.h"
+#include "deepspeed/zero/optimizer_home.h"
 
 namespace deepspeed::checkpoint {
 class Reader;
-}
+struct PieceStates;
+}  // namespace deepspeed::checkpoint
 
 namespace deepspeed::engine {
 
@@ -212,12 +214,15 @@ class Engine {
   void end_backward();
   void finish_reductions();
   Decision judge_gradients();
+  void place_optimizer_states();
   void apply_step(const Decision& decision);
   void update();  // the optimizer step that ends a window of accumulation
   StepState step_state() const;
   std::vector<std::pair<std::string, std::string>> attributes() const;  // for dump_state
   nlohmann::ordered_json state_json(const SaveOptions& options, const std::string& tag) const;
+  checkpoint::PieceStates saved_piece(size_t states, size_t piece) const;
   void load_parameters(const class LoadContext& context);
+  void load_pieces(const class LoadContext& context);
   void load_frozen(const checkpoint::Reader& reader);
   void load_counters(const nlohmann::ordered_json& state, const LoadOptions& options);
 
@@ -225,6 +230,7 @@ class Engine {
   EngineReport report_;
   std::unique_ptr<ModelStates> states_;
   std::unique_ptr<optim::Optimizer> optimizer_;
+  std::unique_ptr<zero::OptimizerHome> home_;  // of its states
   std::unique_ptr<optim::LrScheduler> scheduler_;
   optim::LossScaler scaler_;
   std::vector<nn::GradSubscription> subscriptions_;

@@ -15,6 +15,7 @@ namespace {
 using nlohmann::ordered_json;
 
 constexpr int kFormat = 1;                     // of state.json
+constexpr const char* kMaster = "fp32";        // the state of a piece that is its parameter
 constexpr const char* kFrozenState = "value";  // of parameters that are sharded and not trained
 
 ordered_json groups_json(const optim::Optimizer& optimizer) {
@@ -86,14 +87,7 @@ void Engine::save_checkpoint(const std::filesystem::path& folder, const SaveOpti
   for (size_t g = 0; g < states_->all().size(); ++g) {
     // Whole states are the same everywhere: rank 0 alone writes them.
     if (!first && config().zero.stage == 0) break;
-    const auto& owned = states_->all()[g]->owned();
-    const auto [group, first_piece] = states_->place(g);
-    for (size_t i = 0; i < owned.size(); ++i) {
-      checkpoint::PieceStates piece{states_->all()[g]->parameters()[owned[i].param].name, owned[i].begin,
-                                    optimizer_->piece_state(group, first_piece + i)};
-      piece.states["fp32"] = optimizer_->groups()[group].pieces[first_piece + i].param;
-      part.pieces.push_back(std::move(piece));
-    }
+    for (size_t i = 0; i < states_->all()[g]->owned().size(); ++i) part.pieces.push_back(saved_piece(g, i));
   }
   if (const auto* frozen = states_->frozen())
     for (const auto& piece : frozen->layout().pieces(parts_.group->rank()))
@@ -107,6 +101,32 @@ void Engine::save_checkpoint(const std::filesystem::path& folder, const SaveOpti
                     .save_latest = options.save_latest,
                     .tag_validation = config().checkpoint.tag_validation},
                    part, state_json(options, tag), *parts_.group);
+}
+
+// One piece's states; those on a disk are read when they are written.
+checkpoint::PieceStates Engine::saved_piece(size_t states, size_t piece) const {
+  const auto& owner = *states_->all()[states];
+  const auto& owned = owner.owned()[piece];
+  const auto [group, first_piece] = states_->place(states);
+  const size_t number = first_piece + piece;
+  checkpoint::PieceStates saved{owner.parameters()[owned.param].name, owned.begin, {}};
+  const at::Tensor& param = optimizer_->groups()[group].pieces[number].param;
+  if (home_->is_in_memory(group, number)) {
+    saved.states = optimizer_->piece_state(group, number);
+    saved.states[kMaster] = param;
+    return saved;
+  }
+  const auto store = [&](const std::string& name, at::ScalarType dtype, const std::string& state) {
+    saved.stored[name] = {dtype, owned.count, [this, group, number, state](std::span<std::byte> out) {
+                            home_->read(group, number, state, out);
+                          }};
+  };
+  for (const auto& spec : optimizer_->state_specs(group, number)) store(spec.name, spec.dtype, spec.name);
+  if (home_->has_stored_master(group, number))
+    store(kMaster, param.scalar_type(), "");
+  else
+    saved.states[kMaster] = param;
+  return saved;
 }
 
 bool Engine::save_16bit_model(const std::filesystem::path& folder, const std::string& file) {
@@ -161,7 +181,6 @@ class LoadContext {
 void Engine::load_parameters(const LoadContext& context) {
   for (size_t g = 0; g < states_->all().size(); ++g) {
     auto& states = *states_->all()[g];
-    const auto [group, first_piece] = states_->place(g);
     // Module weights first, all that a rank keeps of them; a 16-bit parameter is its fp32 value rounded.
     for (const auto& p : states.parameters()) {
       const auto& shapes = context.reader.state().at("parameters");
@@ -172,22 +191,27 @@ void Engine::load_parameters(const LoadContext& context) {
                nlohmann::json(p.tensor.sizes().vec()).dump());
     }
     for (const auto& run : states.kept_runs())
-      context.reader.read("fp32", states.parameters()[run.param].name, run.begin, run.values);
+      context.reader.read(kMaster, states.parameters()[run.param].name, run.begin, run.values);
     states.publish_values();
-    const bool exact = context.optimizer_states && config().zero.load_from_fp32_weights;
-    if (!exact) states.adopt_parameters();
-    for (size_t i = 0; i < states.owned().size(); ++i) {
-      const auto& place = states.owned()[i];
-      const std::string& name = states.parameters()[place.param].name;
-      if (exact)
-        context.reader.read("fp32", name, place.begin,
-                            optimizer_->groups()[group].pieces[first_piece + i].param);
-      if (context.optimizer_states)
-        for (auto& [state, tensor] : optimizer_->piece_state(group, first_piece + i))
-          context.reader.read(state, name, place.begin, tensor);
-    }
   }
+  load_pieces(context);
   load_frozen(context.reader);
+}
+
+// Masters are read, or made of the parameters that were.
+void Engine::load_pieces(const LoadContext& context) {
+  const bool exact = context.optimizer_states && config().zero.load_from_fp32_weights;
+  home_->change([&](const zero::PieceInMemory& piece) {
+    const auto [states, i] = states_->owner(piece.group, piece.piece);
+    const auto& place = states->owned()[i];
+    const std::string& name = states->parameters()[place.param].name;
+    if (exact)
+      context.reader.read(kMaster, name, place.begin, piece.param);
+    else if (const at::Tensor values = states->values_of(i); !piece.param.is_alias_of(values))
+      piece.param.copy_(values);
+    if (!context.optimizer_states) return;
+    for (const auto& [state, tensor] : piece.states) context.reader.read(state, name, place.begin, tensor);
+  });
 }
 
 // What is not trained was saved whole or, where parameters were sharded, in parts.

@@ -20,7 +20,12 @@ int64_t elements(const std::vector<zero::NamedParameter>& parameters) {
   return sum;
 }
 
-const char* placed(const zero::Placement& placement) { return placement.sharded ? "sharded" : "whole"; }
+std::string placed(const zero::Placement& placement) {
+  const char* home = placement.home == zero::Home::kNvme  ? " on NVMe"
+                     : placement.home == zero::Home::kCpu ? " on the CPU"
+                                                          : "";
+  return std::string(placement.sharded ? "sharded" : "whole") + home;
+}
 
 }  // namespace
 

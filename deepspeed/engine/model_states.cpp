@@ -189,6 +189,15 @@ zero::ParameterShards::Fill ModelStates::fill_of(const std::vector<zero::NamedPa
   };
 }
 
+std::pair<zero::GroupStates*, size_t> ModelStates::owner(size_t group, size_t piece) const {
+  for (size_t s = 0; s < states_.size(); ++s) {
+    const auto& [its_group, first] = places_[s];
+    if (its_group == group && piece >= first && piece - first < states_[s]->owned().size())
+      return {states_[s].get(), piece - first};
+  }
+  base::fail("the optimizer's group {} has no piece {}", group, piece);
+}
+
 std::vector<optim::ParamGroup> ModelStates::optimizer_groups() const {
   std::vector<optim::ParamGroup> groups;
   for (size_t s = 0; s < states_.size(); ++s) {

@@ -47,6 +47,8 @@ class ModelStates {
     size_t group, first_piece;
   };
   const OptimizerPlace& place(size_t i) const { return places_[i]; }
+  /// Which of all() has a piece of the optimizer's, and where in its owned().
+  std::pair<zero::GroupStates*, size_t> owner(size_t group, size_t piece) const;
   /// Every group's pieces with its hyperparameters.
   std::vector<optim::ParamGroup> optimizer_groups() const;
 

@@ -29,7 +29,23 @@ void check_together(const config::Node& root, const DeepspeedConfig& config) {
                config.engine.gradient_clipping, root.find("gradient_clipping") ? "" : " by default");
 }
 
-// As DeepSpeed has it: bf16 masters with fp32 moments exist under optimizer offload alone.
+// 16-bit masters with fp32 moments exist under optimizer offload alone, and only for Adam, as in DeepSpeed's
+// runtime/base_optimizer.py, _configure_master_weights.
+void check_offloaded_masters(const config::Node& key, const DeepspeedConfig& config) {
+  using optim::OptimizerType;
+  const auto type = config.optimizer.type;
+  const bool adam = !type || *type == OptimizerType::kAdam || *type == OptimizerType::kAdamW;
+  if (!config.zero.offload_optimizer.enabled() || !adam)
+    base::fail("{} needs zero_optimization.offload_optimizer and Adam", key.describe());
+}
+
+void check_fp16_masters(const config::Node& root, const DeepspeedConfig& config) {
+  if (!config.fp16.fp16_master_weights_and_grads) return;
+  const auto masters = *find_path(root, {"fp16", "fp16_master_weights_and_grads"});
+  if (config.zero.stage == 0) base::fail("{} needs zero_optimization.stage 1, 2 or 3", masters.describe());
+  if (config.fp16.enabled) check_offloaded_masters(masters, config);
+}
+
 void check_bf16_states(const config::Node& root, const DeepspeedConfig& config) {
   if (!config.bf16.bf16_master_weights_and_grads && !config.bf16.bf16_optimizer_states) return;
   if (!config.bf16.enabled && config.bf16.bf16_master_weights_and_grads) return;  // as DeepSpeed has it: idle
@@ -38,12 +54,12 @@ void check_bf16_states(const config::Node& root, const DeepspeedConfig& config) 
   if (!config.bf16.bf16_master_weights_and_grads)
     base::fail("{} needs bf16.bf16_master_weights_and_grads",
                block->find("bf16_optimizer_states")->describe());
-  if (config.zero.stage == 0) base::fail("{} needs zero_optimization.stage 1 or 2", masters->describe());
-  if (!config.bf16.bf16_optimizer_states)
-    config::refuse_not_yet(
-        "bf16 master weights with fp32 moments (ZeRO-Offload); without offload set "
-        "bf16.bf16_optimizer_states, too",
-        *masters);
+  if (config.zero.stage == 0) base::fail("{} needs zero_optimization.stage 1, 2 or 3", masters->describe());
+  if (!config.bf16.bf16_optimizer_states && !config.zero.offload_optimizer.enabled())
+    base::fail("{} needs bf16.bf16_optimizer_states or zero_optimization.offload_optimizer",
+               masters->describe());
+  if (!config.bf16.bf16_optimizer_states || config.zero.offload_optimizer.enabled())
+    check_offloaded_masters(*masters, config);
 }
 
 void check_param_dtype(const config::Node& root, const DeepspeedConfig& config) {
@@ -63,6 +79,9 @@ void warn_of_idle_keys(const config::Node& root, DeepspeedConfig& config) {
         config.warnings.push_back(node->describe() + " has no effect without fp16 or bf16");
     }
   }
+  if (config.zero.offload_param.device != zero::Home::kDevice && config.zero.stage < 3)
+    config.warnings.push_back(
+        "zero_optimization.offload_param has no effect below stage 3, where parameters are not sharded");
   if (config.torch_autocast.enabled && !config.torch_autocast.cast_type())
     config.warnings.push_back(find_path(root, {"torch_autocast", "dtype"})->describe() +
                               ": autocast to fp32 casts nothing");
@@ -90,6 +109,7 @@ void parse_into(ParseTarget& target, const config::Table& table, const config::D
   table.parse(root, &target, out.warnings);
   check_together(root, out);
   check_bf16_states(root, out);
+  check_fp16_masters(root, out);
   check_param_dtype(root, out);
   check_autocast(root, out);
   warn_of_idle_keys(root, out);

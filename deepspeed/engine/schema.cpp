@@ -54,6 +54,8 @@ config::Schema<EngineConfig> engine_schema() {
   s.field("dump_state", &EngineConfig::dump_state).doc("Rank 0 prints the engine's state once it is ready.");
   s.field("zero_allow_untested_optimizer", &EngineConfig::zero_allow_untested_optimizer)
       .doc("Let ZeRO run with an optimizer of the program's own that it does not know.");
+  s.field("zero_force_ds_cpu_optimizer", &EngineConfig::zero_force_ds_cpu_optimizer)
+      .doc("With optimizer offload: refuse an optimizer of the program's own.");
   s.custom("log_level", "debug | info | warning | error | critical | null", nullptr,
            [](const Node& node, EngineConfig& engine, const Rules&, Warnings&) {
              static const std::vector<std::string> kLevels{"debug", "info", "warning", "error", "critical"};

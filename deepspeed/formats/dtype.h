@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -40,12 +41,15 @@ struct TensorInfo {
   size_t end = 0;
 };
 
-/// One tensor to be written: contiguous little-endian elements that the caller keeps alive.
+/// One tensor to be written: contiguous little-endian elements that the caller keeps alive, or gives when
+/// they are written.
 struct TensorView {
   std::string name;
   Dtype dtype = Dtype::kF32;
   std::vector<int64_t> shape;
   std::span<const std::byte> data;
+  /// In place of `data`: puts all of the tensor's bytes into the memory it is given.
+  std::function<void(std::span<std::byte>)> read = {};
 };
 
 }  // namespace deepspeed::formats

@@ -20,7 +20,7 @@ void Adagrad::update(size_t group, size_t piece, double grad_scale) {
                      .weight_decay = g.weight_decay,
                      .step = step_count(),
                      .grad_scale = grad_scale,
-                     .order = options_.order},
+                     .order = p.on_device ? ops::UpdateOrder::kFused : options_.order},
                     p.low_precision_copy);
 }
 

@@ -129,6 +129,8 @@ struct Fp16Config {
   int64_t min_loss_scale = 1;
   /// Cast the floating-point inputs that Engine::forward is given to fp16.
   bool auto_cast = false;
+  /// No fp32 copy of the weights. Needs ZeRO and optimizer offload with Adam.
+  bool fp16_master_weights_and_grads = false;
 
   bool dynamic() const { return loss_scale == 0; }
 };
@@ -138,8 +140,8 @@ struct Bf16Config {
   bool enabled = false;
   /// Skip the step when a gradient is infinite or NaN.
   bool check_grad_overflow = true;
-  /// No fp32 copy of the weights: the optimizer rounds its result to bf16. Needs ZeRO stage 1 or 2 and
-  /// bf16_optimizer_states.
+  /// No fp32 copy of the weights: the optimizer rounds its result to bf16. Needs ZeRO, and
+  /// bf16_optimizer_states or optimizer offload with Adam.
   bool bf16_master_weights_and_grads = false;
   /// Moments in bf16, too.
   bool bf16_optimizer_states = false;

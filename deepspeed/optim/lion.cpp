@@ -17,7 +17,7 @@ void Lion::update(size_t group, size_t piece, double grad_scale) {
                   .beta2 = g.betas[1],
                   .weight_decay = g.weight_decay,
                   .grad_scale = grad_scale,
-                  .order = options_.order},
+                  .order = p.on_device ? ops::UpdateOrder::kFused : options_.order},
                  p.low_precision_copy);
 }
 

@@ -79,6 +79,14 @@ void Optimizer::load_piece_state(size_t group, size_t piece, const PieceState& s
   for (auto& [key, tensor] : own) tensor.copy_(state.at(key).view_as(tensor));
 }
 
+std::vector<StateSpec> Optimizer::state_specs(size_t, size_t) const {
+  base::fail("optimizer {} keeps its states itself, so they cannot be kept on NVMe", type());
+}
+
+void Optimizer::lend_states(size_t group, size_t piece, std::vector<at::Tensor>) {
+  state_specs(group, piece);
+}
+
 const Piece& Optimizer::piece_at(size_t group, size_t piece) const {
   DS_CHECK(group < groups_.size() && piece < groups_[group].pieces.size(),
            "optimizer: there is no piece {} in group {}", piece, group);

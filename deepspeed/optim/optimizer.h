@@ -25,6 +25,7 @@ struct Piece {
   at::Tensor param;  // the master copy where the model's own is of another format; fp32, bf16 or fp16
   at::Tensor grad;   // fp32, bf16 or fp16; undefined: the piece is skipped in this step
   at::Tensor low_precision_copy;  // undefined, or bf16/fp16: receives the rounded new parameter
+  bool on_device = false;  // under optimizer offload: not offloaded, so stepped as without it (Twin-Flow)
 };
 
 /// Pieces that share hyperparameters, and the hyperparameters, which schedulers rewrite. Defaults are
@@ -41,6 +42,13 @@ struct ParamGroup {
 
 /// The state of one piece by name ("exp_avg", "exp_avg_sq"): tensors as long as the piece.
 using PieceState = std::map<std::string, at::Tensor>;
+
+/// What a rule keeps beside a piece.
+struct StateSpec {
+  std::string name;
+  at::ScalarType dtype = at::kFloat;
+  double initial = 0;
+};
 
 /// An update rule that works element by element, so that it may be given any pieces of a parameter.
 /// Not thread-safe; a rank owns one. No call communicates.
@@ -71,6 +79,12 @@ class Optimizer {
   /// Copies into the state. Names and lengths must be exactly those of piece_state(); base::Error otherwise.
   virtual void load_piece_state(size_t group, size_t piece, const PieceState& state);
 
+  /// Names, formats and first values of a piece's states. base::Error for a rule that keeps them to itself.
+  virtual std::vector<StateSpec> state_specs(size_t group, size_t piece) const;
+  /// From now on the piece's states are the caller's memory, in the order of state_specs(), as long as the
+  /// piece; with an empty list they are nowhere, and using them is an error, until they are lent again.
+  virtual void lend_states(size_t group, size_t piece, std::vector<at::Tensor> states);
+
   /// The type as get_type() reports it: "adam", "adamw", ...
   virtual std::string type() const = 0;
   /// Whether betas[0] means something to the rule: schedulers cycle momentum only then.
@@ -96,7 +110,8 @@ ParamGroup default_group(const OptimizerConfig& config);
 struct OptimizerOptions {
   /// Optimizer offload (ZeRO-Offload): DeepSpeedCPUAdam, DeepSpeedCPUAdagrad and DeepSpeedCPULion in place of
   /// FusedAdam, torch.optim.Adagrad and FusedLion. Of 16-bit masters they keep fp32 states unless
-  /// fp32_optimizer_states is false; the others keep states in the format of what they update.
+  /// fp32_optimizer_states is false; the others keep states in the format of what they update. Pieces that
+  /// are on_device are stepped in the others' order.
   bool cpu_offload = false;
   /// Whose order of operations. Nothing: what DeepSpeed has on a CPU. With offload, and for Adam, that is
   /// kCpu, because its FusedAdam for CPUs calls the kernel of DeepSpeedCPUAdam

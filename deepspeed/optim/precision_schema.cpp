@@ -48,6 +48,8 @@ config::Schema<Fp16Config> fp16_schema() {
       .no_bool()
       .doc("Floor of the dynamic scale.");
   s.field("auto_cast", &Fp16Config::auto_cast).doc("Cast floating-point inputs of the forward to fp16.");
+  s.field("fp16_master_weights_and_grads", &Fp16Config::fp16_master_weights_and_grads)
+      .doc("No fp32 copy of the weights (ZeRO with optimizer offload and Adam).");
   s.finish(check_dynamic);
   return s;
 }
@@ -59,7 +61,7 @@ config::Schema<Bf16Config> bf16_schema() {
   s.field("check_grad_overflow", &Bf16Config::check_grad_overflow)
       .doc("Skip a step whose gradients hold an infinity or NaN.");
   s.field("bf16_master_weights_and_grads", &Bf16Config::bf16_master_weights_and_grads)
-      .doc("No fp32 copy of the weights (ZeRO stage 1 or 2, with bf16_optimizer_states).");
+      .doc("No fp32 copy of the weights (ZeRO, with bf16_optimizer_states or optimizer offload of Adam).");
   s.field("bf16_optimizer_states", &Bf16Config::bf16_optimizer_states)
       .doc("Optimizer moments in bf16 (with bf16_master_weights_and_grads).");
   s.custom("immediate_grad_update", "bool", false,

@@ -1,5 +1,6 @@
 #include "deepspeed/optim/stateful_optimizer.h"
 
+#include "deepspeed/base/error.h"
 #include "deepspeed/ops/huge_pages.h"
 
 namespace deepspeed::optim {
@@ -11,11 +12,35 @@ StatefulOptimizer::StatefulOptimizer(std::vector<ParamGroup> groups, StateRule r
 
 const std::vector<at::Tensor>& StatefulOptimizer::states(size_t group, size_t piece) {
   const at::Tensor& param = piece_at(group, piece).param;
-  std::vector<at::Tensor>& states = states_[group][piece];
-  while (states.size() < rule_.names.size())
-    states.push_back(ops::empty_huge(param.sizes(), rule_.always_fp32 ? at::kFloat : param.scalar_type())
-                         .fill_(rule_.initial));
-  return states;
+  auto& [tensors, lent] = states_[group][piece];
+  DS_CHECK(!lent || !tensors.empty(), "optimizer {}: the states of piece '{}' are not in memory", type(),
+           piece_at(group, piece).name);
+  while (tensors.size() < rule_.names.size())
+    tensors.push_back(ops::empty_huge(param.sizes(), format(param)).fill_(rule_.initial));
+  return tensors;
+}
+
+at::ScalarType StatefulOptimizer::format(const at::Tensor& param) const {
+  return rule_.always_fp32 ? at::kFloat : param.scalar_type();
+}
+
+std::vector<StateSpec> StatefulOptimizer::state_specs(size_t group, size_t piece) const {
+  std::vector<StateSpec> specs;
+  for (const auto& name : rule_.names)
+    specs.push_back({name, format(piece_at(group, piece).param), rule_.initial});
+  return specs;
+}
+
+void StatefulOptimizer::lend_states(size_t group, size_t piece, std::vector<at::Tensor> states) {
+  const Piece& lent_to = piece_at(group, piece);
+  DS_CHECK(states.empty() || states.size() == rule_.names.size(),
+           "optimizer {}: piece '{}' has {} states, {} were lent", type(), lent_to.name, rule_.names.size(),
+           states.size());
+  for (const auto& state : states)
+    DS_CHECK(state.scalar_type() == format(lent_to.param) && state.numel() == lent_to.param.numel(),
+             "optimizer {}: a state of {} elements in {} was lent to piece '{}' of {}", type(), state.numel(),
+             c10::toString(state.scalar_type()), lent_to.name, lent_to.param.numel());
+  states_[group][piece] = {.tensors = std::move(states), .lent = true};
 }
 
 PieceState StatefulOptimizer::piece_state(size_t group, size_t piece) {

@@ -17,6 +17,8 @@ struct StateRule {
 class StatefulOptimizer : public Optimizer {
  public:
   PieceState piece_state(size_t group, size_t piece) override;
+  std::vector<StateSpec> state_specs(size_t group, size_t piece) const override;
+  void lend_states(size_t group, size_t piece, std::vector<at::Tensor> states) override;
 
  protected:
   StatefulOptimizer(std::vector<ParamGroup> groups, StateRule rule);
@@ -24,8 +26,14 @@ class StatefulOptimizer : public Optimizer {
   const std::vector<at::Tensor>& states(size_t group, size_t piece);
 
  private:
+  at::ScalarType format(const at::Tensor& param) const;
+  struct States {
+    std::vector<at::Tensor> tensors;  // by name
+    bool lent = false;                // by somebody else, who may have taken them back
+  };
+
   StateRule rule_;
-  std::vector<std::vector<std::vector<at::Tensor>>> states_;  // [group][piece][name]
+  std::vector<std::vector<States>> states_;  // [group][piece]
 };
 
 }  // namespace deepspeed::optim

@@ -12,6 +12,9 @@ namespace deepspeed::zero {
 
 enum class GradientOp { kMean, kSum };
 
+/// Where a model state lives.
+enum class Home { kDevice, kCpu, kNvme };
+
 /// The top-level keys on how gradients are summed over the data-parallel ranks (see reduction_scale.h).
 struct ReductionConfig {
   /// Divide by the world size before the sum rather than after it.
@@ -57,8 +60,36 @@ struct Stage3Config {
   LeafModules leaf_module;
 };
 
+/// `offload_optimizer`: where optimizer states live, master weights among them. On a CPU the device and kCpu
+/// are one memory: what changes is the arithmetic, which is that of DeepSpeed's CPU optimizers.
+struct OffloadOptimizerConfig {
+  Home device = Home::kDevice;
+  /// A folder on the disk that kNvme uses; needed by it.
+  std::optional<std::string> nvme_path;
+  /// Tiles that may be in memory at once, > 0 with kNvme.
+  int64_t buffer_count = 4;
+  /// Keep tiles in RAM (mlock) as far as the limits allow.
+  bool pin_memory = true;
+  /// Read the next tile, write the previous one, while a tile is being stepped.
+  bool pipeline_read = false, pipeline_write = false;
+  /// The part of the elements that is offloaded, the last ones (Twin-Flow); below 1 only at stage 3.
+  double ratio = 1;
+
+  bool enabled() const { return device != Home::kDevice; }
+};
+
+/// `offload_param`: where the parts of sharded parameters live. Stage 3.
+struct OffloadParamConfig {
+  Home device = Home::kDevice;
+  std::optional<std::string> nvme_path;
+  int64_t buffer_count = 5;
+  int64_t buffer_size = 100'000'000;
+  int64_t max_in_cpu = 1'000'000'000;
+  bool pin_memory = true;
+};
+
 /// Keys, defaults and ranges as DeepSpeed 0.19.8's runtime/zero/config.py. Sizes are in elements, not bytes.
-/// Keys of offloading and ZeRO++ are in config/not_yet.
+/// Keys of ZeRO++ are in config/not_yet.
 struct ZeroConfig {
   /// 0: plain data parallelism; 1: optimizer states sharded; 2: gradients as well; 3: parameters as well.
   int stage = 0;
@@ -83,7 +114,11 @@ struct ZeroConfig {
   bool compute_grad_norm = true;
   /// On load, master weights come from the saved fp32 copy; false: from the model's weights.
   bool load_from_fp32_weights = true;
+  /// Optimizer states on a disk are stepped in tiles of at most so many elements, > 0.
+  int64_t sub_group_size = 1'000'000'000;
 
+  OffloadOptimizerConfig offload_optimizer;
+  OffloadParamConfig offload_param;
   Stage3Config stage3;
   ReductionConfig reduction;
 };

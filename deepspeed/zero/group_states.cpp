@@ -1,9 +1,13 @@
 #include "deepspeed/zero/group_states.h"
 
+#include <ATen/ops/empty.h>
 #include <torch/csrc/autograd/grad_mode.h>
+
+#include <algorithm>
 
 #include "deepspeed/base/error.h"
 #include "deepspeed/ops/huge_pages.h"
+#include "deepspeed/zero/offload_plan.h"
 
 namespace deepspeed::zero {
 namespace {
@@ -24,7 +28,13 @@ void check_one_type(const std::vector<NamedParameter>& parameters) {
              c10::toString(p.tensor.scalar_type()), c10::toString(type));
 }
 
-ParameterShards::Fill values_of(const std::vector<NamedParameter>& parameters) {
+at::Tensor without_memory(int64_t numel, at::ScalarType dtype) {
+  at::Tensor empty = at::empty({0}, dtype);
+  empty.unsafeGetTensorImpl()->set_sizes_contiguous({numel});
+  return empty;
+}
+
+ParameterShards::Fill fill_from(const std::vector<NamedParameter>& parameters) {
   return [parameters](size_t param, int64_t begin, at::Tensor slice) {
     slice.copy_(parameters[param].tensor.detach().reshape({-1}).narrow(0, begin, slice.numel()));
   };
@@ -43,7 +53,7 @@ GroupStates::GroupStates(std::vector<NamedParameter> parameters, const ZeroConfi
   check_one_type(parameters_);
   if (table_.parameter.sharded) {
     shards_ = std::make_unique<ParameterShards>(
-        parameters_, fill ? fill : values_of(parameters_), group_,
+        parameters_, fill ? fill : fill_from(parameters_), group_,
         ParameterShards::Options{.dtype = parameters_.front().tensor.scalar_type(),
                                  .persistence_threshold = config.stage3.param_persistence_threshold,
                                  .model_persistence_threshold = config.stage3.model_persistence_threshold});
@@ -54,12 +64,23 @@ GroupStates::GroupStates(std::vector<NamedParameter> parameters, const ZeroConfi
   }
   const bool sharded = table_.optimizer.sharded;
   const partition::Layout owner_layout = sharded ? layout_ : layout_of(parameters_, 1, false);
-  const auto owned = owner_layout.pieces(sharded ? group_->rank() : 0);
-  owned_.assign(owned.begin(), owned.end());
+  const bool on_disk = table_.optimizer.home == Home::kNvme;
+  resident_ = resident_elements(config.offload_optimizer, owner_layout.shard_numel());
+  owned_ = cut_pieces(owner_layout.pieces(sharded ? group_->rank() : 0), resident_,
+                      on_disk ? tile_elements(config) : owner_layout.shard_numel());
   first_ = sharded && !shards_ ? group_->rank() * layout_.shard_numel() : 0;
-  master_ = own_values();
+  const at::Tensor own = own_values();
+  const bool keeps_all = !on_disk || formats.masters == own.scalar_type();
+  master_ = keeps_all ? own : own.narrow(0, 0, resident_);
   if (master_.scalar_type() != formats.masters)
     master_ = ops::empty_huge(master_.sizes(), formats.masters).copy_(master_);
+}
+
+// Masters of a format of their own.
+bool GroupStates::has_masters() const { return master_.scalar_type() != flat_.scalar_type(); }
+
+at::Tensor GroupStates::values_of(size_t i) const {
+  return flat_.narrow(0, first_ + owned_[i].shard_offset, owned_[i].count);
 }
 
 // What this rank's optimizer updates, in the parameters' own format.
@@ -83,15 +104,17 @@ void GroupStates::flatten() {
 
 std::vector<optim::Piece> GroupStates::pieces() const {
   const at::Tensor gradient = table_.optimizer.sharded ? gradients_.shard() : gradients_.whole();
-  const bool has_copy = !master_.is_alias_of(flat_);
   std::vector<optim::Piece> pieces;
-  for (const auto& owned : owned_) {
+  for (size_t i = 0; i < owned_.size(); ++i) {
+    const partition::Piece& owned = owned_[i];
     optim::Piece piece;
     // The name carries the place, so that two runs of one parameter never share a name.
     piece.name = parameters_[owned.param].name + "@" + std::to_string(owned.begin);
-    piece.param = master_.narrow(0, owned.shard_offset, owned.count);
+    piece.param = owned.shard_offset < master_.numel() ? master_.narrow(0, owned.shard_offset, owned.count)
+                                                       : without_memory(owned.count, master_.scalar_type());
     piece.grad = gradient.narrow(0, owned.shard_offset, owned.count);
-    if (has_copy) piece.low_precision_copy = flat_.narrow(0, first_ + owned.shard_offset, owned.count);
+    if (has_masters()) piece.low_precision_copy = values_of(i);
+    piece.on_device = config_.offload_optimizer.enabled() && owned.shard_offset < resident_;
     pieces.push_back(std::move(piece));
   }
   return pieces;
@@ -137,13 +160,19 @@ void GroupStates::publish_values() {
   if (shards_) shards_->refresh();
 }
 
-void GroupStates::adopt_parameters() {
-  if (!master_.is_alias_of(flat_)) master_.copy_(own_values());
-}
-
 void GroupStates::adopt_part(const partition::Piece& part) {
-  if (master_.is_alias_of(flat_)) return;
-  master_.narrow(0, part.shard_offset, part.count).copy_(flat_.narrow(0, part.shard_offset, part.count));
+  if (!has_masters()) return;
+  const auto end = [](const partition::Piece& piece) { return piece.shard_offset + piece.count; };
+  for (size_t i = 0; i < owned_.size(); ++i) {
+    const int64_t from = std::max(part.shard_offset, owned_[i].shard_offset),
+                  to = std::min(end(part), end(owned_[i]));
+    if (from >= to) continue;
+    const at::Tensor values = flat_.narrow(0, from, to - from);
+    if (from < master_.numel())
+      master_.narrow(0, from, to - from).copy_(values);
+    else if (write_master_)
+      write_master_(i, from - owned_[i].shard_offset, values);
+  }
 }
 
 }  // namespace deepspeed::zero

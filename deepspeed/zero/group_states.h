@@ -4,6 +4,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -38,17 +39,20 @@ class GroupStates {
   /// Where parameters are sharded; else null.
   ParameterShards* shards() { return shards_.get(); }
 
-  /// What this rank's optimizer updates, in shard order: one piece a parameter it owns (part of). Views stay
-  /// valid.
+  /// What this rank's optimizer updates, in shard order: one piece a parameter it owns (part of), or several
+  /// where offload cuts it. Views stay valid. Masters that live on NVMe have sizes, but no memory
+  /// (optimizer_home.h).
   std::vector<optim::Piece> pieces() const;
   /// The same as places within parameters: pieces()[i] covers owned()[i].
   const std::vector<partition::Piece>& owned() const { return owned_; }
+  /// The parameters' own values at owned()[i], in their format.
+  at::Tensor values_of(size_t i) const;
 
   /// After the optimizer stepped: every rank gets every parameter's new value, or what of it it keeps.
   /// Collective.
   void publish();
   /// Where this rank keeps the parameters' values: runs of elements and the memory they lie in (all of them,
-  /// or its shard). Who writes there calls publish_values() or adopt_parameters() thereafter.
+  /// or its shard). Who writes there calls publish_values() thereafter.
   struct KeptRun {
     size_t param;
     int64_t begin;
@@ -57,11 +61,14 @@ class GroupStates {
   std::vector<KeptRun> kept_runs() const;
   /// kept_runs() were written on every rank: what is derived from them follows. Collective.
   void publish_values();
-  /// Master pieces take the parameters' values (a load of module weights alone).
-  void adopt_parameters();
+  /// Elements of owned()[piece] from `begin` on have been given new values (GatheredParameters): masters
+  /// follow, those that live elsewhere through the call.
+  using WriteMaster = std::function<void(size_t piece, int64_t begin, const at::Tensor& values)>;
+  void set_write_master(WriteMaster call) { write_master_ = std::move(call); }
 
  private:
   void flatten();
+  bool has_masters() const;
   void adopt_part(const partition::Piece& part);
   at::Tensor own_values() const;
 
@@ -73,8 +80,11 @@ class GroupStates {
   std::vector<partition::Piece> owned_;
   int64_t first_ = 0;  // flat offset of shard_offset 0 of owned_
   std::unique_ptr<ParameterShards> shards_;
-  at::Tensor flat_;    // [padded_numel], the parameters' dtype, or this rank's [shard_numel] of sharded ones
-  at::Tensor master_;  // as long as what the optimizer owns; in the parameters' own format a view of flat_
+  at::Tensor flat_;  // [padded_numel], the parameters' dtype, or this rank's [shard_numel] of sharded ones
+  int64_t resident_ = 0;  // of the shard's elements, those that are not offloaded
+  at::Tensor master_;  // what the optimizer owns, as far as it is in memory; in the parameters' own format a
+                       // view of flat_
+  WriteMaster write_master_;
   GradientReducer gradients_;
 };
 

@@ -49,6 +49,7 @@ void ParameterFetcher::number_parameters(const std::vector<ParameterShards*>& sh
   for (ParameterShards* owner : shards) {
     for (size_t i = 0; i < owner->parameters().size(); ++i) {
       const at::Tensor& tensor = owner->parameters()[i].tensor;
+      place_of_[tensor.unsafeGetTensorImpl()] = {owner, i};
       if (owner->is_persistent(i) || tensor.numel() == 0) continue;
       number_of_[tensor.unsafeGetTensorImpl()] = parameters_.size();
       parameters_.push_back({owner, i, tensor.numel()});
@@ -217,9 +218,8 @@ void ParameterFetcher::agree_on_reduction(size_t bucket) {
 }
 
 std::optional<std::pair<ParameterShards*, size_t>> ParameterFetcher::find(const at::Tensor& tensor) const {
-  const auto number = number_of_.find(tensor.unsafeGetTensorImpl());
-  if (number == number_of_.end()) return std::nullopt;
-  return std::pair{parameters_[number->second].shards, parameters_[number->second].index};
+  const auto place = place_of_.find(tensor.unsafeGetTensorImpl());
+  return place == place_of_.end() ? std::nullopt : std::optional(place->second);
 }
 
 void ParameterFetcher::hold(const at::Tensor& tensor) {

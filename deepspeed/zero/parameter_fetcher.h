@@ -44,7 +44,8 @@ class ParameterFetcher {
   /// Gathers one parameter for as long as it is held; for code that runs outside any Block. Collective.
   void hold(const at::Tensor& parameter);
   void let_go(const at::Tensor& parameter);
-  /// Where the parameter's parts are kept, and its number there; nothing for one that is not sharded.
+  /// Where the parameter's parts are kept, persistent or not, and its number there; nothing for one that is
+  /// not sharded.
   std::optional<std::pair<ParameterShards*, size_t>> find(const at::Tensor& parameter) const;
 
   /// Elements that were gathered at once at most, of those that are not persistent.
@@ -79,6 +80,7 @@ class ParameterFetcher {
   std::vector<Parameter> parameters_;                  // all that are not persistent
   std::vector<int64_t> numel_;                         // of the same
   std::unordered_map<const void*, size_t> number_of_;  // by tensor
+  std::unordered_map<const void*, std::pair<ParameterShards*, size_t>> place_of_;  // persistent ones, too
   FetchUnits units_;
   std::vector<std::string> unit_names_;
   std::optional<size_t> rest_;  // the unit of what no Block holds

@@ -1,6 +1,7 @@
 #include "deepspeed/zero/schema.h"
 
 #include "deepspeed/base/error.h"
+#include "deepspeed/config/not_yet.h"
 
 namespace deepspeed::zero {
 namespace {
@@ -40,6 +41,23 @@ void add_parameter_fields(config::Schema<ZeroConfig>& s) {
       .doc("On load, restore master weights from their fp32 copy rather than from the model's weights.");
 }
 
+void nullable(config::Field& field) {
+  field.type = "object or null";
+  field.initial = nullptr;
+  field.nullable = true;
+}
+
+void add_offload_fields(config::Schema<ZeroConfig>& s) {
+  s.field("sub_group_size", &ZeroConfig::sub_group_size)
+      .at_least(0)
+      .no_bool()
+      .doc("Optimizer states on a disk are stepped in tiles of at most so many elements.");
+  nullable(s.object("offload_optimizer", &ZeroConfig::offload_optimizer, offload_optimizer_schema())
+               .doc("Where optimizer states live."));
+  nullable(s.object("offload_param", &ZeroConfig::offload_param, offload_param_schema())
+               .doc("Where sharded parameters live. Stage 3."));
+}
+
 std::optional<Json> when_true(const Json& value, Json replacement) {
   bool on = value.is_boolean() ? value.get<bool>() : value == 1 || value == "true";
   return on ? std::optional<Json>(std::move(replacement)) : std::nullopt;
@@ -63,12 +81,34 @@ void add_deprecated_fields(config::Schema<ZeroConfig>& s) {
                                  "stage3_gather_16bit_weights_on_model_save", "Its name before 2022."));
 }
 
+void check_offload(const Node& block, const ZeroConfig& zero) {
+  const OffloadOptimizerConfig& offload = zero.offload_optimizer;
+  const auto key = [&](const char* name) { return block.find("offload_optimizer")->find(name)->describe(); };
+  if (zero.stage == 3 && zero.offload_param.device == Home::kNvme)
+    config::refuse_not_yet("parameters on NVMe (ZeRO-Infinity)",
+                           *block.find("offload_param")->find("device"));
+  if (offload.ratio < 1 && zero.stage != 3)
+    base::fail("{} needs zero_optimization.stage 3; the stage is {}", key("ratio"), zero.stage);
+  if (!offload.enabled()) return;
+  DS_CHECK(zero.compute_grad_norm, "{} needs offload_optimizer.device none",
+           block.find("compute_grad_norm")->describe());
+  if (offload.device != Home::kNvme) return;
+  DS_CHECK(offload.nvme_path && !offload.nvme_path->empty(), "{} needs \"nvme_path\": a folder on the disk",
+           key("device"));
+  DS_CHECK(zero.sub_group_size > 0, "{} needs to be > 0 for optimizer states on NVMe",
+           block.find("sub_group_size")->describe());
+  const int tiles = 1 + offload.pipeline_read + offload.pipeline_write;
+  DS_CHECK(offload.buffer_count >= tiles, "{} needs to be at least {}: 1 and one more for either pipeline",
+           key("buffer_count"), tiles);
+}
+
 void check(const Node& block, ZeroConfig& zero, Warnings&) {
   if (zero.allgather_bucket_size % 2 != 0)
     config::fail_value(*block.find("allgather_bucket_size"), "a multiple of 2");
   DS_CHECK(zero.compute_grad_norm || zero.stage == 1 || zero.stage == 2,
            "{} needs zero_optimization.stage 1 or 2; the stage is {}",
            block.find("compute_grad_norm")->describe(), zero.stage);
+  check_offload(block, zero);
 }
 
 }  // namespace
@@ -100,6 +140,7 @@ config::Schema<ZeroConfig> schema() {
   s.include(&ZeroConfig::stage3, stage3_schema());
   add_gradient_fields(s);
   add_parameter_fields(s);
+  add_offload_fields(s);
   add_deprecated_fields(s);
   s.finish(check);
   return s;

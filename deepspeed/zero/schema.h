@@ -12,6 +12,10 @@ config::Schema<ZeroConfig> schema();
 /// The keys of Stage3Config, which lie in the block `zero_optimization`.
 config::Schema<Stage3Config> stage3_schema();
 
+/// The blocks `offload_optimizer` and `offload_param` in `zero_optimization`.
+config::Schema<OffloadOptimizerConfig> offload_optimizer_schema();
+config::Schema<OffloadParamConfig> offload_param_schema();
+
 /// The top-level keys of ReductionConfig.
 config::Schema<ReductionConfig> reduction_schema();
 

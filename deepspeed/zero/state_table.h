@@ -7,10 +7,9 @@
 
 namespace deepspeed::zero {
 
-enum class Home { kDevice, kCpu, kNvme };
-
 struct Placement {
   bool sharded = false;
+  /// On a CPU kDevice and kCpu are one memory.
   Home home = Home::kDevice;
   bool operator==(const Placement&) const = default;
 };

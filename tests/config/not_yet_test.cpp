@@ -36,10 +36,11 @@ TEST_P(FeatureSwitch, IsRefusedWhenOn) {
 INSTANTIATE_TEST_SUITE_P(
     Zero, FeatureSwitch,
     ::testing::Values(
-        Switch{R"("zero_optimization": {"offload_optimizer": {"device": "none", "pin_memory": true}})",
-               R"("zero_optimization": {"offload_optimizer": {"device": "cpu"}})"},
-        Switch{R"("zero_optimization": {"offload_optimizer": null, "offload_param": null, "zenflow": null})",
-               R"("zero_optimization": {"offload_param": {"device": "nvme"}})"},
+        Switch{R"("zero_optimization": {"offload_optimizer": {"device": "none", "super_offload": false}})",
+               R"("zero_optimization": {"offload_optimizer": {"device": "cpu", "super_offload": true}})"},
+        Switch{
+            R"("zero_optimization": {"offload_optimizer": null, "offload_param": null, "zenflow": null})",
+            R"("zero_optimization": {"stage": 3, "offload_param": {"device": "nvme", "nvme_path": "/nvme"}})"},
         Switch{R"("zero_optimization": {"elastic_checkpoint": false})",
                R"("zero_optimization": {"elastic_checkpoint": true})"},
         Switch{R"("zero_optimization": {"zero_hpz_partition_size": 1})",
@@ -56,8 +57,6 @@ INSTANTIATE_TEST_SUITE_P(
 INSTANTIATE_TEST_SUITE_P(
     Blocks, FeatureSwitch,
     ::testing::Values(
-        Switch{R"("fp16": {"fp16_master_weights_and_grads": false})",
-               R"("fp16": {"fp16_master_weights_and_grads": true})"},
         Switch{R"("sequence_parallel_size": 1)", R"("sequence_parallel_size": 2)"},
         Switch{R"("optimizer": {"type": "Adam", "params": {"amsgrad": false}})",
                R"("optimizer": {"type": "Adam", "params": {"amsgrad": true}})"},

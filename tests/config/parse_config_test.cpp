@@ -122,18 +122,55 @@ TEST(ParseConfig, ZeroTakesOtherSpellingsOf2020) {
                                "cpu_offload_use_pin_memory": true})");
   EXPECT_EQ(c.zero.reduce_bucket_size, 1'000'000);
   EXPECT_EQ(c.warnings.size(), 3u);
-  EXPECT_EQ(error_in(R"("zero_optimization": {"stage": 2, "cpu_offload": true})"),
-            "not available yet: optimizer offload (ZeRO-Offload, ZeRO-Infinity) "
-            "(zero_optimization.offload_optimizer.device "
-            "= \"cpu\" at ds.json:2:35)");
-  EXPECT_THAT(error_in(R"("zero_optimization": {"stage": 2, "cpu_offload_params": true})"),
-              HasSubstr("not available yet: parameter offload"));
+  EXPECT_EQ(parse(R"("zero_optimization": {"stage": 2, "cpu_offload": true})").zero.offload_optimizer.device,
+            zero::Home::kCpu);
+  EXPECT_FALSE(parse(R"("zero_optimization": {"cpu_offload": false})").zero.offload_optimizer.enabled());
+  EXPECT_EQ(
+      parse(R"("zero_optimization": {"stage": 3, "cpu_offload_params": true})").zero.offload_param.device,
+      zero::Home::kCpu);
   EXPECT_THAT(
       error_in(R"("zero_optimization": {"cpu_offload": true, "offload_optimizer": {"device": "cpu"}})"),
       HasSubstr("both are given, keep 'offload_optimizer'"));
   EXPECT_EQ(parse(R"("fp32_allreduce": true)").zero.reduction.communication_data_type,
             config::DataType::kFp32);
   EXPECT_EQ(parse(R"("fp32_allreduce": false)").zero.reduction.communication_data_type, std::nullopt);
+}
+
+TEST(ParseConfig, ZeroTakesWhereStatesLive) {
+  const DeepspeedConfig c = parse(R"("zero_force_ds_cpu_optimizer": false, "zero_optimization": {"stage": 3,
+    "sub_group_size": 1e6, "offload_param": {"device": "cpu", "pin_memory": false},
+    "offload_optimizer": {"device": "nvme", "nvme_path": "/nvme", "buffer_count": 5, "pipeline_read": true,
+                          "ratio": 0.3, "fast_init": true, "cpuadam_cores_perc": 0.5}})");
+  EXPECT_FALSE(c.engine.zero_force_ds_cpu_optimizer);
+  EXPECT_EQ(c.zero.sub_group_size, 1'000'000);
+  const auto& offload = c.zero.offload_optimizer;
+  EXPECT_EQ(offload.device, zero::Home::kNvme);
+  EXPECT_EQ(offload.nvme_path, "/nvme");
+  EXPECT_EQ(offload.buffer_count, 5);
+  EXPECT_TRUE(offload.pipeline_read && !offload.pipeline_write && offload.pin_memory);
+  EXPECT_EQ(offload.ratio, 0.3);
+  EXPECT_EQ(c.zero.offload_param.device, zero::Home::kCpu);
+  EXPECT_FALSE(parse(R"("zero_optimization": {"offload_optimizer": null})").zero.offload_optimizer.enabled());
+}
+
+TEST(ParseConfig, SaysThatParametersAreOffloadedAtStage3Alone) {
+  EXPECT_THAT(parse(R"("zero_optimization": {"stage": 2, "offload_param": {"device": "cpu"}})").warnings,
+              ElementsAre(HasSubstr("offload_param has no effect below stage 3")));
+}
+
+TEST(ParseConfig, TakesSixteenBitMastersWithOffloadOfAdamAlone) {
+  const std::string offload =
+      R"(, "zero_optimization": {"stage": 2, "offload_optimizer": {"device": "cpu"}})";
+  const std::string adam = R"(, "optimizer": {"type": "Adam"})", lion = R"(, "optimizer": {"type": "Lion"})";
+  const std::string fp16 = R"("fp16": {"enabled": true, "fp16_master_weights_and_grads": true})";
+  const std::string bf16 = R"("bf16": {"enabled": true, "bf16_master_weights_and_grads": true})";
+  EXPECT_EQ(parse(fp16 + offload + adam).master_dtype(), config::DataType::kFp16);
+  EXPECT_EQ(parse(bf16 + offload + adam).master_dtype(), config::DataType::kBf16);
+  for (const auto& masters : {fp16, bf16}) {
+    EXPECT_THAT(error_in(masters + offload + lion), HasSubstr("and Adam"));
+    EXPECT_THAT(error_in(masters + adam + R"(, "zero_optimization": {"stage": 2})"),
+                HasSubstr("offload_optimizer"));
+  }
 }
 
 TEST(ParseConfig, RefusesStepsThatWouldNeverEnd) {
@@ -245,6 +282,19 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{R"("zero_optimization": {"offload_optimizer": {"device": "gpu"}})",
               "zero_optimization.offload_optimizer.device must be one of none, cpu, nvme"},
         Wrong{R"("zero_optimization": {"offload_optimizer": {"ratio": 1.5}})", ">= 0 and <= 1"},
+        Wrong{R"("zero_optimization": {"stage": 2, "offload_optimizer": {"device": "cpu", "ratio": 0.5}})",
+              "needs zero_optimization.stage 3; the stage is 2"},
+        Wrong{R"("zero_optimization": {"stage": 3, "offload_optimizer": {"device": "nvme"}})",
+              "needs \"nvme_path\": a folder on the disk"},
+        Wrong{
+            R"("zero_optimization": {"offload_optimizer": {"device": "nvme", "nvme_path": "/d", "buffer_count": 1, "pipeline_write": true}})",
+            "needs to be at least 2"},
+        Wrong{
+            R"("zero_optimization": {"sub_group_size": 0, "offload_optimizer": {"device": "nvme", "nvme_path": "/d"}})",
+            "needs to be > 0"},
+        Wrong{
+            R"("zero_optimization": {"stage": 1, "compute_grad_norm": false, "offload_optimizer": {"device": "cpu"}})",
+            "needs offload_optimizer.device none"},
         Wrong{R"("zero_optimization": {"offload_optimizer": {"devcie": "cpu"}})", "did you mean 'device'?"}));
 
 TEST(ParseConfig, AStaticScaleNeedsNoWindow) {

@@ -68,6 +68,13 @@ TEST(DryRun, TellsPartitionBatchStepsAndBuckets) {
   EXPECT_THAT(text, HasSubstr("24 samples of 128 tokens: 2 a rank and micro-batch, 3 accumulated, 4 ranks"));
   EXPECT_THAT(text, HasSubstr("1,200; 5,000 samples, 208 steps an epoch"));
   EXPECT_THAT(text, HasSubstr("3 buckets, the largest of 3,000 elements"));
+  EXPECT_THAT(
+      plan_text(
+          config_of(
+              R"("zero_optimization": {"stage": 1, "offload_optimizer": {"device": "nvme", "nvme_path": "/disk"}})",
+              4),
+          plan),
+      HasSubstr("of optimizer states a rank in '/disk'"));
   EXPECT_THAT(plan_text(config_of(R"("zero_optimization": {"stage": 0})", 4), plan),
               HasSubstr("every rank holds all states"));
 }

@@ -91,9 +91,9 @@ TEST(Bf16Masters, NeedWhatDeepSpeedNeeds) {
   const std::string on = R"("bf16": {"enabled": true, "bf16_master_weights_and_grads": true, )";
   EXPECT_EQ(error(on + R"("bf16_optimizer_states": true}, "zero_optimization": {"stage": 1})"), "none");
   EXPECT_THAT(error(on + R"("bf16_optimizer_states": true})"),
-              HasSubstr("needs zero_optimization.stage 1 or 2"));
+              HasSubstr("needs zero_optimization.stage 1, 2 or 3"));
   EXPECT_THAT(error(on + R"("bf16_optimizer_states": false}, "zero_optimization": {"stage": 1})"),
-              HasSubstr("not available yet: bf16 master weights with fp32 moments"));
+              HasSubstr("needs bf16.bf16_optimizer_states or zero_optimization.offload_optimizer"));
   EXPECT_THAT(
       error(R"("bf16": {"enabled": true, "bf16_optimizer_states": true}, "zero_optimization": {"stage": 1})"),
       HasSubstr("needs bf16.bf16_master_weights_and_grads"));

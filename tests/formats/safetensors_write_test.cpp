@@ -1,5 +1,6 @@
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <numeric>
 
@@ -28,6 +29,20 @@ TEST_F(WriteSafetensors, GivesTheVeryBytesOfTheReferenceWriter) {
     write_safetensors(folder.path() / name, views, golden.metadata());
     EXPECT_EQ(slurp(folder.path() / name), slurp(kGoldens / name)) << name;
   }
+}
+
+TEST_F(WriteSafetensors, TakesTensorsThatAreReadAsTheyAreWritten) {
+  SafetensorsFile golden(kGoldens / "every_dtype.safetensors");
+  std::vector<TensorView> views;
+  for (const TensorInfo& info : golden.tensors()) {
+    views.push_back({.name = info.name, .dtype = info.dtype, .shape = info.shape, .data = {}});
+    views.back().read = [bytes = golden.data(info)](std::span<std::byte> out) {
+      ASSERT_EQ(out.size(), bytes.size());
+      std::copy(bytes.begin(), bytes.end(), out.begin());
+    };
+  }
+  write_safetensors(folder.path() / "a.safetensors", views, golden.metadata());
+  EXPECT_EQ(slurp(folder.path() / "a.safetensors"), slurp(kGoldens / "every_dtype.safetensors"));
 }
 
 TEST_F(WriteSafetensors, TheDataSectionStartsAtAMultipleOfEightForEveryNameLength) {

@@ -24,6 +24,44 @@ at::Tensor made(int64_t n, double (*f)(double), double start, double divisor) {
   return t;
 }
 
+TEST(OptimizerTest, StatesMayLiveInLentMemoryAndBeNowhere) {
+  const auto group = [] {
+    ParamGroup one = default_group(adam_config());
+    one.pieces.push_back({.name = "w", .param = at::ones({5}), .grad = at::ones({5})});
+    return one;
+  };
+  auto own = make_optimizer(adam_config(), {group()}), lent = make_optimizer(adam_config(), {group()});
+  std::vector<at::Tensor> memory;
+  for (const auto& spec : lent->state_specs(0, 0)) memory.push_back(at::zeros({5}, spec.dtype));
+  for (int step = 0; step < 3; ++step) {
+    lent->lend_states(0, 0, memory);
+    own->step();
+    lent->step();
+    lent->lend_states(0, 0, {});
+  }
+  EXPECT_TRUE(at::equal(own->groups()[0].pieces[0].param, lent->groups()[0].pieces[0].param));
+  EXPECT_TRUE(at::equal(memory[1], own->piece_state(0, 0).at("exp_avg_sq")));
+  EXPECT_THROW(lent->step(), base::Error);
+  EXPECT_THROW(lent->lend_states(0, 0, {memory[0]}), base::Error);
+  EXPECT_THROW(lent->lend_states(0, 0, {at::zeros({4}), at::zeros({4})}), base::Error);
+}
+
+TEST(OptimizerTest, PiecesThatAreNotOffloadedAreSteppedAsWithoutOffload) {
+  OptimizerConfig lion;
+  lion.type = OptimizerType::kLion;
+  const auto stepped = [&](bool offload, bool on_device) {
+    ParamGroup group = default_group(lion);
+    group.pieces.push_back(
+        {.name = "w", .param = at::ones({5}), .grad = at::zeros({5}), .on_device = on_device});
+    auto optimizer = make_optimizer(lion, {group}, {.cpu_offload = offload});
+    optimizer->step();
+    return optimizer->groups()[0].pieces[0].param;
+  };
+  // An exact 0 moves up in the one, down in the other.
+  EXPECT_TRUE(at::equal(stepped(true, true), stepped(false, false)));
+  EXPECT_FALSE(at::equal(stepped(true, false), stepped(false, false)));
+}
+
 TEST(OptimizerTest, AdamFollowsDeepSpeedsFusedAdam) {
   for (const json& golden : goldens()["adam"]) {
     OptimizerConfig config = adam_config();

@@ -1,0 +1,229 @@
+#include "deepspeed/zero/nvme_states.h"
+
+#include <ATen/ops/from_blob.h>
+#include <torch/csrc/autograd/grad_mode.h>
+
+#include <algorithm>
+
+#include "deepspeed/base/error.h"
+
+namespace deepspeed::zero {
+namespace {
+
+constexpr const char* kMaster = "";
+
+bool has_no_memory(const at::Tensor& tensor) { return tensor.numel() > 0 && tensor.storage().nbytes() == 0; }
+
+aio::File open_file(const std::filesystem::path& folder) {
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  DS_CHECK(!error, "cannot make the folder '{}' of optimizer states: {}", folder.string(), error.message());
+  return aio::File::unnamed(folder);
+}
+
+aio::BackendFactory backend_of(const NvmeOptions& options) {
+  return options.backend ? options.backend
+                         : aio::factory_of(aio::BackendKind::kAuto, options.aio.queue_depth);
+}
+
+}  // namespace
+
+NvmeStates::NvmeStates(optim::Optimizer& optimizer, const NvmeOptions& options, const FirstMasters& masters)
+    : optimizer_(optimizer),
+      options_(options),
+      file_(open_file(options.folder)),
+      handle_(options.aio, backend_of(options)) {
+  plan(options.tile_elements);
+  int64_t largest = 0;
+  for (const Tile& tile : tiles_) largest = std::max(largest, tile.bytes);
+  const auto lock = options.pin_memory ? aio::Buffer::Lock::kWherePossible : aio::Buffer::Lock::kNo;
+  const size_t most = 1 + size_t{options.pipeline_read} + size_t{options.pipeline_write};
+  for (size_t i = 0; i < std::min(most, tiles_.size()); ++i)
+    slots_.push_back({.memory = aio::Buffer(static_cast<size_t>(largest), lock)});
+  file_.reserve(bytes_on_disk());
+  go_through(First::kMake, [&](const TilePiece& piece) { make(piece, masters); });
+}
+
+// Tensors of a piece: its master copy, if that is not the parameter itself, then its states.
+void NvmeStates::plan(int64_t tile_elements) {
+  std::vector<TilePiece> pieces;
+  for (size_t g = 0; g < optimizer_.groups().size(); ++g) {
+    const auto& group = optimizer_.groups()[g].pieces;
+    places_.emplace_back(group.size());
+    no_memory_.emplace_back(group.size());
+    for (size_t p = 0; p < group.size(); ++p) {
+      if (group[p].on_device) continue;
+      TilePiece piece{.group = g, .piece = p, .numel = group[p].param.numel()};
+      if (has_no_memory(group[p].param)) {
+        no_memory_[g][p] = group[p].param;
+        piece.element_bytes.push_back(static_cast<int64_t>(group[p].param.element_size()));
+      }
+      for (const auto& spec : optimizer_.state_specs(g, p))
+        piece.element_bytes.push_back(static_cast<int64_t>(c10::elementSize(spec.dtype)));
+      optimizer_.lend_states(g, p, {});
+      pieces.push_back(std::move(piece));
+    }
+  }
+  tiles_ = plan_tiles(std::move(pieces), tile_elements);
+  for (size_t t = 0; t < tiles_.size(); ++t)
+    for (size_t i = 0; i < tiles_[t].pieces.size(); ++i)
+      places_[tiles_[t].pieces[i].group][tiles_[t].pieces[i].piece] = Place{t, i};
+}
+
+void NvmeStates::make(const TilePiece& piece, const FirstMasters& masters) {
+  if (has_stored_master(piece.group, piece.piece))
+    masters(piece.group, piece.piece, optimizer_.groups()[piece.group].pieces[piece.piece].param);
+  auto states = optimizer_.piece_state(piece.group, piece.piece);
+  for (const auto& spec : optimizer_.state_specs(piece.group, piece.piece))
+    states.at(spec.name).fill_(spec.initial);
+}
+
+void NvmeStates::step(double grad_scale) {
+  DS_CHECK(!broken_, "a step failed half-way and left optimizer states of no step: load a checkpoint");
+  broken_ = true;
+  optimizer_.begin_step();
+  for (size_t g = 0; g < places_.size(); ++g)
+    for (size_t p = 0; p < places_[g].size(); ++p)
+      if (!places_[g][p]) optimizer_.step_piece(g, p, grad_scale);
+  go_through(First::kRead,
+             [&](const TilePiece& piece) { optimizer_.step_piece(piece.group, piece.piece, grad_scale); });
+  broken_ = false;
+}
+
+void NvmeStates::change(const std::function<void(const PieceInMemory&)>& visit) {
+  const auto show = [&](size_t g, size_t p) {
+    visit({g, p, optimizer_.groups()[g].pieces[p].param, optimizer_.piece_state(g, p)});
+  };
+  broken_ = true;
+  for (size_t g = 0; g < places_.size(); ++g)
+    for (size_t p = 0; p < places_[g].size(); ++p)
+      if (!places_[g][p]) show(g, p);
+  go_through(First::kRead, [&](const TilePiece& piece) { show(piece.group, piece.piece); });
+  broken_ = false;
+}
+
+// Tile t+1 takes the slot of tile t+1-slots, which must have been written by then.
+void NvmeStates::go_through(First first, const Visit& visit) {
+  at::NoGradGuard no_grad;
+  const bool reads = first == First::kRead;
+  const auto prepare = [&](size_t tile) {
+    if (tile >= tiles_.size()) return;
+    wait(slots_[tile % slots_.size()].writing);
+    if (reads) start_read(tile);
+  };
+  try {
+    prepare(0);
+    for (size_t t = 0; t < tiles_.size(); ++t) {
+      Slot& slot = slots_[t % slots_.size()];
+      wait(slot.reading);
+      if (options_.pipeline_read) prepare(t + 1);
+      lend(t);
+      for (const TilePiece& piece : tiles_[t].pieces) visit(piece);
+      take_back(t);
+      start_write(t);
+      if (!options_.pipeline_write) wait(slot.writing);
+      if (!options_.pipeline_read) prepare(t + 1);
+    }
+    for (Slot& slot : slots_) wait(slot.writing);
+  } catch (...) {
+    handle_.cancel();
+    for (Slot& slot : slots_) slot.reading.reset(), slot.writing.reset();
+    for (size_t t = 0; t < tiles_.size(); ++t) take_back(t);
+    throw;
+  }
+}
+
+std::span<std::byte> NvmeStates::memory_of(size_t tile) {
+  return slots_[tile % slots_.size()].memory.bytes().first(static_cast<size_t>(tiles_[tile].bytes));
+}
+
+void NvmeStates::start_read(size_t tile) {
+  slots_[tile % slots_.size()].reading = handle_.async_pread(memory_of(tile), file_, tiles_[tile].offset);
+}
+
+void NvmeStates::start_write(size_t tile) {
+  slots_[tile % slots_.size()].writing = handle_.async_pwrite(memory_of(tile), file_, tiles_[tile].offset);
+}
+
+void NvmeStates::wait(std::optional<aio::Ticket>& ticket) {
+  if (ticket) handle_.wait(*std::exchange(ticket, std::nullopt));
+}
+
+void NvmeStates::lend(size_t tile) {
+  std::byte* memory = memory_of(tile).data();
+  for (const TilePiece& p : tiles_[tile].pieces) {
+    optim::Piece& piece = optimizer_.groups()[p.group].pieces[p.piece];
+    const auto tensor = [&](size_t i, at::ScalarType dtype) {
+      return at::from_blob(memory + p.places[i], {p.numel}, at::TensorOptions(dtype));
+    };
+    size_t next = 0;
+    if (has_stored_master(p.group, p.piece)) piece.param = tensor(next++, piece.param.scalar_type());
+    std::vector<at::Tensor> states;
+    for (const auto& spec : optimizer_.state_specs(p.group, p.piece))
+      states.push_back(tensor(next++, spec.dtype));
+    optimizer_.lend_states(p.group, p.piece, std::move(states));
+  }
+}
+
+void NvmeStates::take_back(size_t tile) {
+  for (const TilePiece& p : tiles_[tile].pieces) {
+    if (has_stored_master(p.group, p.piece))
+      optimizer_.groups()[p.group].pieces[p.piece].param = no_memory_[p.group][p.piece];
+    optimizer_.lend_states(p.group, p.piece, {});
+  }
+}
+
+bool NvmeStates::is_in_memory(size_t group, size_t piece) const {
+  return !places_.at(group).at(piece).has_value();
+}
+
+bool NvmeStates::has_stored_master(size_t group, size_t piece) const {
+  return no_memory_.at(group).at(piece).defined();
+}
+
+const TilePiece& NvmeStates::stored(size_t group, size_t piece) const {
+  const auto& place = places_.at(group).at(piece);
+  DS_CHECK(place, "piece {} of group {} is in memory", piece, group);
+  return tiles_[place->tile].pieces[place->index];
+}
+
+int64_t NvmeStates::offset_of(size_t group, size_t piece, size_t tensor) const {
+  return tiles_[places_.at(group).at(piece)->tile].offset + stored(group, piece).places.at(tensor);
+}
+
+void NvmeStates::read(size_t group, size_t piece, const std::string& state, std::span<std::byte> out) const {
+  size_t tensor = 0;
+  if (state != kMaster) {
+    tensor = has_stored_master(group, piece) ? 1 : 0;
+    for (const auto& spec : optimizer_.state_specs(group, piece)) {
+      if (spec.name == state) break;
+      ++tensor;
+    }
+  }
+  const TilePiece& place = stored(group, piece);
+  DS_CHECK(tensor < place.places.size() &&
+               static_cast<int64_t>(out.size()) == place.numel * place.element_bytes[tensor],
+           "{} bytes are asked for of state '{}'", out.size(), state);
+  handle_.sync_pread(out, file_, offset_of(group, piece, tensor));
+}
+
+void NvmeStates::write_master(size_t group, size_t piece, int64_t begin, const at::Tensor& values) {
+  if (!has_stored_master(group, piece)) return;
+  const at::Tensor bytes = values.to(no_memory_[group][piece].scalar_type()).contiguous();
+  DS_CHECK(begin >= 0 && begin + bytes.numel() <= stored(group, piece).numel,
+           "elements {} to {} are not all in the piece", begin, begin + bytes.numel());
+  handle_.sync_pwrite({static_cast<const std::byte*>(bytes.const_data_ptr()), bytes.nbytes()}, file_,
+                      offset_of(group, piece, 0) + begin * static_cast<int64_t>(bytes.element_size()));
+}
+
+int64_t NvmeStates::bytes_on_disk() const {
+  return tiles_.empty() ? 0 : tiles_.back().offset + tiles_.back().bytes;
+}
+
+int64_t NvmeStates::bytes_in_memory() const {
+  int64_t sum = 0;
+  for (const Slot& slot : slots_) sum += static_cast<int64_t>(slot.memory.size());
+  return sum;
+}
+
+}  // namespace deepspeed::zero

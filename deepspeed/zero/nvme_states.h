@@ -1,0 +1,80 @@
+// Optimizer states on a disk (ZeRO-Infinity): one file without a name, which is stepped through in tiles, so
+// that memory holds a few tiles and never all states. Mirrors DeepSpeed's
+// runtime/swap_tensor/pipelined_optimizer_swapper.py.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <unordered_map>
+#include <vector>
+
+#include "deepspeed/aio/buffer.h"
+#include "deepspeed/aio/handle.h"
+#include "deepspeed/zero/offload_plan.h"
+#include "deepspeed/zero/optimizer_home.h"
+
+namespace deepspeed::zero {
+
+struct NvmeOptions {
+  std::filesystem::path folder;  // made where it does not exist
+  int64_t tile_elements = 1;
+  bool pipeline_read = false, pipeline_write = false;
+  bool pin_memory = true;
+  aio::AioConfig aio;
+  aio::BackendFactory backend;  // empty: the kernel's best
+};
+
+class NvmeStates : public OptimizerHome {
+ public:
+  /// Writes the first values of everything.
+  NvmeStates(optim::Optimizer& optimizer, const NvmeOptions& options, const FirstMasters& masters);
+
+  /// read(t+1) | step(t) | write(t-1), as far as the pipelines are on. After an Error the states are those of
+  /// no step: a further one is refused until change() has replaced them.
+  void step(double grad_scale) override;
+  void change(const std::function<void(const PieceInMemory&)>& visit) override;
+  bool is_in_memory(size_t group, size_t piece) const override;
+  bool has_stored_master(size_t group, size_t piece) const override;
+  void read(size_t group, size_t piece, const std::string& state, std::span<std::byte> out) const override;
+  void write_master(size_t group, size_t piece, int64_t begin, const at::Tensor& values) override;
+
+  int64_t bytes_on_disk() const;
+  int64_t bytes_in_memory() const;
+
+ private:
+  enum class First { kRead, kMake };
+  using Visit = std::function<void(const TilePiece&)>;
+
+  void plan(int64_t tile_elements);
+  void go_through(First first, const Visit& visit);
+  void start_read(size_t tile);
+  void start_write(size_t tile);
+  void wait(std::optional<aio::Ticket>& ticket);
+  std::span<std::byte> memory_of(size_t tile);
+  void lend(size_t tile);
+  void take_back(size_t tile);
+  void make(const TilePiece& piece, const FirstMasters& masters);
+  const TilePiece& stored(size_t group, size_t piece) const;
+  int64_t offset_of(size_t group, size_t piece, size_t tensor) const;
+
+  /// Where a tile is in memory.
+  struct Slot {
+    aio::Buffer memory;
+    std::optional<aio::Ticket> reading, writing;
+  };
+  struct Place {
+    size_t tile, index;
+  };
+
+  optim::Optimizer& optimizer_;
+  NvmeOptions options_;
+  std::vector<Tile> tiles_;
+  std::vector<std::vector<std::optional<Place>>> places_;  // [group][piece]: nothing for what is in memory
+  std::vector<std::vector<at::Tensor>> no_memory_;         // [group][piece]: params while they are elsewhere
+  std::vector<Slot> slots_;                                // tile t is in slot t % slots
+  aio::File file_;
+  mutable aio::Handle handle_;
+  bool broken_ = false;
+};
+
+}  // namespace deepspeed::zero

@@ -1,0 +1,50 @@
+#include "deepspeed/zero/optimizer_home.h"
+
+#include "deepspeed/base/error.h"
+#include "deepspeed/zero/nvme_states.h"
+#include "deepspeed/zero/offload_plan.h"
+
+namespace deepspeed::zero {
+namespace {
+
+// The optimizer keeps its states itself.
+class InMemory : public OptimizerHome {
+ public:
+  explicit InMemory(optim::Optimizer& optimizer) : optimizer_(optimizer) {}
+
+  void step(double grad_scale) override { optimizer_.step(grad_scale); }
+  void change(const std::function<void(const PieceInMemory&)>& visit) override {
+    for (size_t g = 0; g < optimizer_.groups().size(); ++g)
+      for (size_t p = 0; p < optimizer_.groups()[g].pieces.size(); ++p)
+        visit({g, p, optimizer_.groups()[g].pieces[p].param, optimizer_.piece_state(g, p)});
+  }
+  bool is_in_memory(size_t, size_t) const override { return true; }
+  bool has_stored_master(size_t, size_t) const override { return false; }
+  void read(size_t, size_t, const std::string& state, std::span<std::byte>) const override {
+    base::fail("optimizer state '{}' is in memory", state);
+  }
+  void write_master(size_t, size_t, int64_t, const at::Tensor&) override {}
+
+ private:
+  optim::Optimizer& optimizer_;
+};
+
+}  // namespace
+
+std::unique_ptr<OptimizerHome> make_optimizer_home(optim::Optimizer& optimizer, const ZeroConfig& config,
+                                                   const aio::AioConfig& aio, const FirstMasters& masters) {
+  const OffloadOptimizerConfig& offload = config.offload_optimizer;
+  if (offload.device != Home::kNvme) return std::make_unique<InMemory>(optimizer);
+  DS_CHECK(offload.nvme_path, "optimizer states on NVMe need offload_optimizer.nvme_path");
+  return std::make_unique<NvmeStates>(optimizer,
+                                      NvmeOptions{.folder = *offload.nvme_path,
+                                                  .tile_elements = tile_elements(config),
+                                                  .pipeline_read = offload.pipeline_read,
+                                                  .pipeline_write = offload.pipeline_write,
+                                                  .pin_memory = offload.pin_memory,
+                                                  .aio = aio,
+                                                  .backend = {}},
+                                      masters);
+}
+
+}  // namespace deepspeed::zero

@@ -1,0 +1,54 @@
+// Where the states of a rank's optimizer live, and how steps, checkpoints and loads get at them.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "deepspeed/aio/config.h"
+#include "deepspeed/optim/optimizer.h"
+#include "deepspeed/zero/config.h"
+
+namespace deepspeed::zero {
+
+/// A piece whose master copy and states are in memory for as long as it is shown; without a master copy
+/// `param` is the model's own.
+struct PieceInMemory {
+  size_t group, piece;
+  at::Tensor param;
+  optim::PieceState states;
+};
+
+/// Used by the thread that owns the optimizer. No call communicates.
+class OptimizerHome {
+ public:
+  virtual ~OptimizerHome() = default;
+
+  /// One update of every piece, as optim::Optimizer::step().
+  virtual void step(double grad_scale) = 0;
+  /// Shows every piece in order; what is written to its tensors stays.
+  virtual void change(const std::function<void(const PieceInMemory&)>& visit) = 0;
+
+  /// Whether the piece's states, and its master copy if it has one, can be had from the optimizer.
+  virtual bool is_in_memory(size_t group, size_t piece) const = 0;
+  /// Of a piece that is not: whether its master copy is elsewhere as well.
+  virtual bool has_stored_master(size_t group, size_t piece) const = 0;
+  /// Of a piece that is not: the bytes of one of its states; an empty name means the master copy.
+  virtual void read(size_t group, size_t piece, const std::string& state, std::span<std::byte> out) const = 0;
+  /// Elements of the master copy from `begin` on become `values`; where there is none, nothing happens.
+  virtual void write_master(size_t group, size_t piece, int64_t begin, const at::Tensor& values) = 0;
+};
+
+/// Initial values of a piece's master copy.
+using FirstMasters = std::function<void(size_t group, size_t piece, at::Tensor master)>;
+
+/// By offload_optimizer.device. With NVMe, pieces that are not Piece::on_device move to a file; their param
+/// has sizes, but no memory, where it is a master copy. Errors name folder or file.
+std::unique_ptr<OptimizerHome> make_optimizer_home(optim::Optimizer& optimizer, const ZeroConfig& config,
+                                                   const aio::AioConfig& aio, const FirstMasters& masters);
+
+}  // namespace deepspeed::zero
