@@ -43,8 +43,10 @@ bool has_gradient_place(const at::Tensor& leaf) { return offers().find(leaf) != 
 
 at::Tensor gradient_place(const at::Tensor& leaf) {
   const auto offer = offers().find(leaf);
-  const at::Tensor place = offer ? (*offer)() : at::Tensor();
-  return place.defined() ? place.view(leaf.sizes()) : place;
+  at::Tensor place = offer ? (*offer)() : at::Tensor();
+  // A view would hold the tensor that it is of, and autograd would then add to neither in place.
+  if (place.defined()) place.unsafeGetTensorImpl()->set_sizes_contiguous(leaf.sizes());
+  return place;
 }
 
 }  // namespace deepspeed::accel

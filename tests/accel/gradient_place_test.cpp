@@ -17,6 +17,14 @@ TEST(GradientPlace, IsWhatTheLeafsCollectorGivesInTheLeafsShape) {
   EXPECT_EQ(place.data_ptr(), memory.data_ptr());
 }
 
+TEST(GradientPlace, IsHeldByWhoAskedAlone) {
+  const at::Tensor leaf = at::zeros({2, 3});
+  const auto offer = offer_gradient_place(leaf, [] { return at::zeros({6}); });
+  const at::Tensor place = gradient_place(leaf);
+  EXPECT_EQ(place.use_count(), 1);
+  EXPECT_EQ(place.storage().use_count(), 1);
+}
+
 TEST(GradientPlace, EndsWithItsOfferUnlessAnotherReplacedIt) {
   const at::Tensor leaf = at::zeros({2});
   auto first = offer_gradient_place(leaf, [] { return at::ones({2}); });
