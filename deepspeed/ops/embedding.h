@@ -8,8 +8,8 @@
 namespace deepspeed::ops {
 
 /// How the gradient of a table is given. kDense: [V, C]. kRows: a sparse tensor of the rows that were looked
-/// up, each once, for tables whose dense gradient comes from another use (tied output weights): autograd adds
-/// it to that without making a second [V, C].
+/// up, each once, for tables whose dense gradient comes from another use (tied output weights). Where that is
+/// linear_cross_entropy, the rows are added to its gradient in place and autograd gets none.
 enum class TableGradient { kDense, kRows };
 
 /// weight [V, C] (fp32, bf16 or fp16, CPU), ids int64 of any shape, each in [0, V) -> [..., C]. The row

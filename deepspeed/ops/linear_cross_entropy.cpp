@@ -15,6 +15,7 @@
 #include "deepspeed/ops/cross_entropy_tiles.h"
 #include "deepspeed/ops/isa_table.h"
 #include "deepspeed/ops/kernels.h"
+#include "deepspeed/ops/pending_gradient.h"
 
 namespace deepspeed::ops {
 namespace {
@@ -128,6 +129,7 @@ struct LinearCrossEntropy : torch::autograd::Function<LinearCrossEntropy> {
     ctx->saved_data["weight_type"] = weight.scalar_type();
     if (added.defined()) ctx->saved_data["bias_type"] = added.scalar_type();
     ctx->saved_data["factor"] = LossFactor::current();
+    if (weight.is_leaf()) ctx->saved_data["leaf"] = reinterpret_cast<int64_t>(weight.unsafeGetTensorImpl());
     return out.loss;
   }
 
@@ -152,6 +154,8 @@ struct LinearCrossEntropy : torch::autograd::Function<LinearCrossEntropy> {
     gradients[0] = gradient(saved.hidden, 0, "hidden_type");
     gradients[1] = gradient(saved.weight, 1, "weight_type");
     gradients[4] = gradient(saved.bias, 3, "bias_type");
+    if (gradients[1].defined() && ctx->saved_data.contains("leaf"))
+      announce_gradient(reinterpret_cast<const void*>(ctx->saved_data["leaf"].toInt()), gradients[1]);
     return gradients;
   }
 };

@@ -4,7 +4,9 @@
 #include <gmock/gmock.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include "deepspeed/accel/gradient_place.h"
 #include "deepspeed/base/error.h"
+#include "deepspeed/ops/linear_cross_entropy.h"
 
 namespace deepspeed::ops {
 namespace {
@@ -45,6 +47,47 @@ TEST(Embedding, ATiedTablesGradientIsTheSumOfBothUses) {
   const at::Tensor got = gradient(TableGradient::kRows);
   EXPECT_FALSE(got.is_sparse());
   EXPECT_TRUE(at::equal(got, gradient(TableGradient::kDense)));
+}
+
+at::Tensor tied_loss(const at::Tensor& weight, TableGradient kind, int heads = 1) {
+  const at::Tensor ids = at::tensor({1, 49, 1, 7}, at::kLong);
+  const at::Tensor x = ops::embedding(weight, ids, -1, kind);
+  at::Tensor loss = ops::linear_cross_entropy(x, weight, ids);
+  for (int i = 1; i < heads; ++i) loss = loss + ops::linear_cross_entropy(x.cos(), weight, ids);
+  return loss;
+}
+
+TEST(Embedding, ATiedHeadsGradientTakesTheRowsWhereItIs) {
+  for (at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+    const at::Tensor weight = table(50, 4, type), dense = table(50, 4, type), memory = at::zeros({200}, type);
+    const auto offer = accel::offer_gradient_place(
+        weight, [&] { return at::from_blob(memory.data_ptr(), {200}, memory.options()); });
+    tied_loss(weight, TableGradient::kRows).backward();
+    tied_loss(dense, TableGradient::kDense).backward();
+    EXPECT_EQ(weight.grad().data_ptr(), memory.data_ptr());
+    EXPECT_TRUE(at::allclose(weight.grad(), dense.grad(), type == at::kFloat ? 1e-6 : 1e-2, 1e-6));
+  }
+}
+
+TEST(Embedding, RowsAreAddedOnceHoweverManyHeadsAndBackwardsThereAre) {
+  for (int heads : {1, 2, 3}) {
+    const at::Tensor weight = table(50, 4, at::kFloat), dense = table(50, 4, at::kFloat);
+    const at::Tensor a = tied_loss(weight, TableGradient::kRows, heads),
+                     b = tied_loss(dense, TableGradient::kDense, heads);
+    a.backward({}, /*retain_graph=*/true), a.backward();
+    b.backward({}, /*retain_graph=*/true), b.backward();
+    EXPECT_TRUE(at::allclose(weight.grad(), dense.grad(), 1e-5, 1e-6)) << heads;
+  }
+}
+
+TEST(Embedding, RowsStayOutOfGradientsThatNobodyAskedThemFor) {
+  const at::Tensor weight = table(50, 4, at::kFloat), ids = at::tensor({1, 49, 1, 7}, at::kLong);
+  const at::Tensor x = ops::embedding(weight, ids, -1, TableGradient::kRows);
+  const at::Tensor loss = ops::linear_cross_entropy(x.detach(), weight, ids);
+  const at::Tensor head = torch::autograd::grad({loss}, {weight}, {}, /*retain_graph=*/true)[0];
+  const at::Tensor kept = head.clone();
+  torch::autograd::grad({x.sum()}, {weight});  // another backward: its rows are its own
+  EXPECT_TRUE(at::equal(head, kept));
 }
 
 TEST(Embedding, NoLookupOrOnlyPaddingGivesNoRow) {
