@@ -41,17 +41,16 @@ void Worker::add(Part part) {
   ordered_.notify_one();
 }
 
-void Worker::cancel() { set(cancelled_); }
+void Worker::cancel() { interrupt(/*stops=*/false); }
 
-void Worker::stop() {
-  set(stopping_);
-  set(cancelled_);
-}
+void Worker::stop() { interrupt(/*stops=*/true); }
 
-void Worker::set(bool& flag) {
+void Worker::interrupt(bool stops) {
   {
     const std::lock_guard lock(mutex_);
-    flag = true;
+    stopping_ = stopping_ || stops;
+    cancelled_ = true;
+    cancelled_orders_ = orders_.size();
   }
   ordered_.notify_one();
 }
@@ -83,8 +82,12 @@ void Worker::loop(Pump& pump) {
 bool Worker::take_orders(Pump& pump) {
   std::unique_lock lock(mutex_);
   if (pump.idle()) ordered_.wait(lock, [&] { return stopping_ || cancelled_ || !orders_.empty(); });
-  for (Part& part : std::exchange(orders_, {})) pump.add(std::move(part));
+  // What was ordered after a cancel() is none of its business.
+  std::vector<Part> orders = std::exchange(orders_, {});
+  const size_t before = cancelled_ ? std::exchange(cancelled_orders_, 0) : 0;
+  for (size_t i = 0; i < before; ++i) pump.add(std::move(orders[i]));
   if (std::exchange(cancelled_, false)) pump.cancel();
+  for (size_t i = before; i < orders.size(); ++i) pump.add(std::move(orders[i]));
   return !(stopping_ && pump.idle());
 }
 

@@ -23,14 +23,14 @@ class Worker {
   Worker& operator=(const Worker&) = delete;
 
   void add(Part part);
-  /// What has not been started ends as cancelled.
+  /// What was added before and has not been started ends as cancelled.
   void cancel();
   /// The same, and the thread ends. Several workers that are stopped before they are destroyed end side by
   /// side.
   void stop();
 
  private:
-  void set(bool& flag);
+  void interrupt(bool stops);
   void run(std::promise<void>& ready, const BackendFactory& make_backend);
   void loop(Pump& pump);
   bool take_orders(Pump& pump);
@@ -40,6 +40,7 @@ class Worker {
   std::mutex mutex_;
   std::condition_variable ordered_;
   std::vector<Part> orders_;
+  size_t cancelled_orders_ = 0;  // of orders_, the first ones
   bool cancelled_ = false, stopping_ = false;
   std::thread thread_;
 };

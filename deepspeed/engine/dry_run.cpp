@@ -59,7 +59,11 @@ StateBytes state_bytes(const DeepspeedConfig& config, const partition::Layout& l
     return state.sharded ? layout.shard_numel() : layout.padded_numel();
   };
   const int64_t optimized = elements(table.optimizer);
-  int64_t parameters = elements(table.parameter);
+  const int64_t kept = elements(table.parameter);
+  const int64_t stored_parameters = table.parameter.home == zero::Home::kNvme
+                                        ? std::max<int64_t>(0, kept - config.zero.offload_param.max_in_cpu)
+                                        : 0;
+  int64_t parameters = kept - stored_parameters;
   if (table.parameter.sharded) parameters += persistent_elements(config.zero.stage3, layout);
   StateBytes bytes{
       .parameters = parameters * bytes_of(model),
@@ -69,9 +73,11 @@ StateBytes state_bytes(const DeepspeedConfig& config, const partition::Layout& l
   const bool to_disk = table.optimizer.home == zero::Home::kNvme;
   const int64_t swapped = to_disk ? optimized - zero::resident_elements(offload, optimized) : 0;
   const int64_t tiles = 1 + offload.pipeline_read + offload.pipeline_write;
-  bytes.on_disk = swapped * each;
-  bytes.optimizer = (optimized - swapped) * each +
-                    std::min(swapped, tiles * std::min(swapped, zero::tile_elements(config.zero))) * each;
+  const int64_t in_tiles = std::min(swapped, tiles * std::min(swapped, zero::tile_elements(config.zero)));
+  bytes.optimizer = (optimized - swapped + in_tiles) * each;
+  // What is stored of fp32 parameters has a master copy as well.
+  const int64_t masters = model == config::DataType::kFp32 ? stored_parameters * kFp32 : 0;
+  bytes.on_disk = swapped * each + stored_parameters * bytes_of(model) + masters;
   return bytes;
 }
 
@@ -104,8 +110,7 @@ std::string plan_text(const DeepspeedConfig& config, const RunPlan& plan) {
       size_text(bytes.parameters + bytes.gradients + bytes.optimizer), size_text(bytes.parameters),
       size_text(bytes.gradients), size_text(bytes.optimizer));
   if (bytes.on_disk > 0)
-    out += fmt::format("  disk        {} of optimizer states a rank in '{}'\n", size_text(bytes.on_disk),
-                       *config.zero.offload_optimizer.nvme_path);
+    out += fmt::format("  disk        {} of model states a rank\n", size_text(bytes.on_disk));
   return out;
 }
 

@@ -81,10 +81,16 @@ void Engine::make_optimizer() {
 
 void Engine::place_optimizer_states() {
   home_ = zero::make_optimizer_home(*optimizer_, config().zero, config().aio,
-                                    [this](size_t group, size_t piece, at::Tensor master) {
-                                      const auto [states, i] = states_->owner(group, piece);
-                                      master.copy_(states->values_of(i));
-                                    });
+                                    {.first_master =
+                                         [this](size_t group, size_t piece, at::Tensor master) {
+                                           const auto [states, i] = states_->owner(group, piece);
+                                           master.copy_(states->values_of(i));
+                                         },
+                                     .publish =
+                                         [this](size_t group, size_t piece, const at::Tensor& values) {
+                                           const auto [states, i] = states_->owner(group, piece);
+                                           states->write_values(i, values);
+                                         }});
   for (size_t s = 0; s < states_->all().size(); ++s)
     states_->all()[s]->set_write_master(
         [this, place = states_->place(s)](size_t piece, int64_t begin, const at::Tensor& values) {

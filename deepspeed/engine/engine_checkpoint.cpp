@@ -190,9 +190,9 @@ void Engine::load_parameters(const LoadContext& context) {
                context.reader.path().string(), p.name, shapes[p.name].dump(),
                nlohmann::json(p.tensor.sizes().vec()).dump());
     }
-    for (const auto& run : states.kept_runs())
-      context.reader.read(kMaster, states.parameters()[run.param].name, run.begin, run.values);
-    states.publish_values();
+    states.load_values([&](size_t param, int64_t begin, const at::Tensor& values) {
+      context.reader.read(kMaster, states.parameters()[param].name, begin, values);
+    });
   }
   load_pieces(context);
   load_frozen(context.reader);

@@ -3,6 +3,7 @@
 #include <ATen/ops/empty.h>
 #include <torch/csrc/autograd/grad_mode.h>
 
+#include <algorithm>
 #include <unordered_map>
 
 #include "deepspeed/accel/dtype.h"
@@ -138,8 +139,12 @@ void ModelStates::add_group(std::vector<zero::NamedParameter> members, size_t gr
     zero::ZeroConfig zero = config.zero;
     if (i > 0) zero.reduction.communication_data_type = config.torch_autocast.cast_type();
     const auto fill = specs_.empty() ? zero::ParameterShards::Fill() : fill_of(parts[i]);
-    states_.push_back(
-        std::make_unique<zero::GroupStates>(std::move(parts[i]), zero, parts_.group, formats, fill));
+    for (const auto& others : states_)  // one bound for all
+      if (others->shards() != nullptr)
+        zero.offload_param.max_in_cpu =
+            std::max<int64_t>(0, zero.offload_param.max_in_cpu - others->shards()->shard().numel());
+    states_.push_back(std::make_unique<zero::GroupStates>(std::move(parts[i]), zero, parts_.group, formats,
+                                                          fill, config.aio));
     places_.push_back({group, pieces});
     pieces += states_.back()->owned().size();
   }

@@ -81,9 +81,12 @@ struct OffloadOptimizerConfig {
 /// `offload_param`: where the parts of sharded parameters live. Stage 3.
 struct OffloadParamConfig {
   Home device = Home::kDevice;
+  /// A folder on the disk that kNvme uses; needed by it.
   std::optional<std::string> nvme_path;
+  /// Parts that may be read ahead of their use at once.
   int64_t buffer_count = 5;
   int64_t buffer_size = 100'000'000;
+  /// Elements of a rank's parts that stay in memory with kNvme.
   int64_t max_in_cpu = 1'000'000'000;
   bool pin_memory = true;
 };

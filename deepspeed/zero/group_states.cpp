@@ -34,6 +34,15 @@ at::Tensor without_memory(int64_t numel, at::ScalarType dtype) {
   return empty;
 }
 
+std::optional<PartFileOptions> part_file(const OffloadParamConfig& config, const aio::AioConfig& aio) {
+  if (config.device != Home::kNvme) return std::nullopt;
+  DS_CHECK(config.nvme_path, "parameters on NVMe need offload_param.nvme_path");
+  return PartFileOptions{.folder = *config.nvme_path,
+                         .max_in_memory = config.max_in_cpu,
+                         .reads_ahead = config.buffer_count,
+                         .aio = aio};
+}
+
 ParameterShards::Fill fill_from(const std::vector<NamedParameter>& parameters) {
   return [parameters](size_t param, int64_t begin, at::Tensor slice) {
     slice.copy_(parameters[param].tensor.detach().reshape({-1}).narrow(0, begin, slice.numel()));
@@ -43,7 +52,8 @@ ParameterShards::Fill fill_from(const std::vector<NamedParameter>& parameters) {
 }  // namespace
 
 GroupStates::GroupStates(std::vector<NamedParameter> parameters, const ZeroConfig& config,
-                         comm::GroupPtr group, StateFormats formats, const ParameterShards::Fill& fill)
+                         comm::GroupPtr group, StateFormats formats, const ParameterShards::Fill& fill,
+                         const aio::AioConfig& aio)
     : parameters_(std::move(parameters)),
       config_(config),
       table_(state_table(config)),
@@ -56,7 +66,8 @@ GroupStates::GroupStates(std::vector<NamedParameter> parameters, const ZeroConfi
         parameters_, fill ? fill : fill_from(parameters_), group_,
         ParameterShards::Options{.dtype = parameters_.front().tensor.scalar_type(),
                                  .persistence_threshold = config.stage3.param_persistence_threshold,
-                                 .model_persistence_threshold = config.stage3.model_persistence_threshold});
+                                 .model_persistence_threshold = config.stage3.model_persistence_threshold,
+                                 .file = part_file(config.offload_param, aio)});
     shards_->set_listener([this](const partition::Piece& part) { adopt_part(part); });
     flat_ = shards_->shard();
   } else {
@@ -68,6 +79,8 @@ GroupStates::GroupStates(std::vector<NamedParameter> parameters, const ZeroConfi
   resident_ = resident_elements(config.offload_optimizer, owner_layout.shard_numel());
   owned_ = cut_pieces(owner_layout.pieces(sharded ? group_->rank() : 0), resident_,
                       on_disk ? tile_elements(config) : owner_layout.shard_numel());
+  // Whether values are in memory does not change within a piece either.
+  owned_ = cut_pieces(owned_, shards_ ? flat_.numel() : 0, owner_layout.shard_numel());
   first_ = sharded && !shards_ ? group_->rank() * layout_.shard_numel() : 0;
   const at::Tensor own = own_values();
   const bool keeps_all = !on_disk || formats.masters == own.scalar_type();
@@ -79,12 +92,21 @@ GroupStates::GroupStates(std::vector<NamedParameter> parameters, const ZeroConfi
 // Masters of a format of their own.
 bool GroupStates::has_masters() const { return master_.scalar_type() != flat_.scalar_type(); }
 
+bool GroupStates::is_stored(size_t i) const { return shards_ && owned_[i].shard_offset >= flat_.numel(); }
+
+void GroupStates::write_values(size_t i, const at::Tensor& values) {
+  DS_CHECK(is_stored(i), "the parameters' values are in memory");
+  shards_->write(owned_[i].shard_offset, values);
+}
+
 at::Tensor GroupStates::values_of(size_t i) const {
+  if (shards_) return shards_->read(owned_[i].shard_offset, owned_[i].count);
   return flat_.narrow(0, first_ + owned_[i].shard_offset, owned_[i].count);
 }
 
-// What this rank's optimizer updates, in the parameters' own format.
+// What this rank's optimizer updates, in the parameters' own format, as far as it is in memory.
 at::Tensor GroupStates::own_values() const {
+  if (shards_) return flat_;
   return flat_.narrow(0, first_, table_.optimizer.sharded ? layout_.shard_numel() : layout_.padded_numel());
 }
 
@@ -113,7 +135,9 @@ std::vector<optim::Piece> GroupStates::pieces() const {
     piece.param = owned.shard_offset < master_.numel() ? master_.narrow(0, owned.shard_offset, owned.count)
                                                        : without_memory(owned.count, master_.scalar_type());
     piece.grad = gradient.narrow(0, owned.shard_offset, owned.count);
-    if (has_masters()) piece.low_precision_copy = values_of(i);
+    if (has_masters())
+      piece.low_precision_copy =
+          is_stored(i) ? without_memory(owned.count, flat_.scalar_type()) : values_of(i);
     piece.on_device = config_.offload_optimizer.enabled() && owned.shard_offset < resident_;
     pieces.push_back(std::move(piece));
   }
@@ -144,30 +168,27 @@ void GroupStates::publish() {
   }
 }
 
-std::vector<GroupStates::KeptRun> GroupStates::kept_runs() const {
-  std::vector<KeptRun> runs;
-  if (shards_) {
-    for (const auto& piece : owned_)
-      runs.push_back({piece.param, piece.begin, flat_.narrow(0, piece.shard_offset, piece.count)});
-  } else {
+void GroupStates::load_values(const ParameterShards::Fill& fill) {
+  if (!shards_) {
     for (size_t p = 0; p < parameters_.size(); ++p)
-      runs.push_back({p, 0, flat_.narrow(0, layout_.flat_offset(p), parameters_[p].tensor.numel())});
+      fill(p, 0, flat_.narrow(0, layout_.flat_offset(p), parameters_[p].tensor.numel()));
+    return;
   }
-  return runs;
-}
-
-void GroupStates::publish_values() {
-  if (shards_) shards_->refresh();
+  for (size_t i = 0; i < owned_.size(); ++i) {
+    const at::Tensor values = values_of(i);
+    fill(owned_[i].param, owned_[i].begin, values);
+    if (is_stored(i)) write_values(i, values);
+  }
+  shards_->refresh();
 }
 
 void GroupStates::adopt_part(const partition::Piece& part) {
-  if (!has_masters()) return;
   const auto end = [](const partition::Piece& piece) { return piece.shard_offset + piece.count; };
   for (size_t i = 0; i < owned_.size(); ++i) {
     const int64_t from = std::max(part.shard_offset, owned_[i].shard_offset),
                   to = std::min(end(part), end(owned_[i]));
     if (from >= to) continue;
-    const at::Tensor values = flat_.narrow(0, from, to - from);
+    const at::Tensor values = shards_->read(from, to - from);
     if (from < master_.numel())
       master_.narrow(0, from, to - from).copy_(values);
     else if (write_master_)

@@ -30,7 +30,7 @@ class GroupStates {
   /// them, keeping their identity, and makes master pieces where those have another format. `fill` gives
   /// the values of sharded parameters; where it is empty the parameters hold them. Collective.
   GroupStates(std::vector<NamedParameter> parameters, const ZeroConfig& config, comm::GroupPtr group,
-              StateFormats formats, const ParameterShards::Fill& fill = {});
+              StateFormats formats, const ParameterShards::Fill& fill = {}, const aio::AioConfig& aio = {});
 
   const std::vector<NamedParameter>& parameters() const { return parameters_; }
   const partition::Layout& layout() const { return layout_; }
@@ -45,22 +45,18 @@ class GroupStates {
   std::vector<optim::Piece> pieces() const;
   /// The same as places within parameters: pieces()[i] covers owned()[i].
   const std::vector<partition::Piece>& owned() const { return owned_; }
-  /// The parameters' own values at owned()[i], in their format.
+  /// The parameters' own values at owned()[i], in their format; a copy where they are on a disk.
   at::Tensor values_of(size_t i) const;
+  /// New values of a piece whose parameters are on a disk, and whether owned()[i] is such a piece.
+  void write_values(size_t i, const at::Tensor& values);
+  bool is_stored(size_t i) const;
 
   /// After the optimizer stepped: every rank gets every parameter's new value, or what of it it keeps.
   /// Collective.
   void publish();
-  /// Where this rank keeps the parameters' values: runs of elements and the memory they lie in (all of them,
-  /// or its shard). Who writes there calls publish_values() thereafter.
-  struct KeptRun {
-    size_t param;
-    int64_t begin;
-    at::Tensor values;  // [count], the parameters' dtype
-  };
-  std::vector<KeptRun> kept_runs() const;
-  /// kept_runs() were written on every rank: what is derived from them follows. Collective.
-  void publish_values();
+  /// Gives the parameters new values: `fill` is called for every run of elements that this rank keeps (all of
+  /// them, or its shard), with memory for them in the parameters' format. Masters do not follow. Collective.
+  void load_values(const ParameterShards::Fill& fill);
   /// Elements of owned()[piece] from `begin` on have been given new values (GatheredParameters): masters
   /// follow, those that live elsewhere through the call.
   using WriteMaster = std::function<void(size_t piece, int64_t begin, const at::Tensor& values)>;

@@ -1,11 +1,13 @@
 #include "deepspeed/zero/nvme_states.h"
 
+#include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
 #include <torch/csrc/autograd/grad_mode.h>
 
 #include <algorithm>
 
 #include "deepspeed/base/error.h"
+#include "deepspeed/zero/state_file.h"
 
 namespace deepspeed::zero {
 namespace {
@@ -14,25 +16,14 @@ constexpr const char* kMaster = "";
 
 bool has_no_memory(const at::Tensor& tensor) { return tensor.numel() > 0 && tensor.storage().nbytes() == 0; }
 
-aio::File open_file(const std::filesystem::path& folder) {
-  std::error_code error;
-  std::filesystem::create_directories(folder, error);
-  DS_CHECK(!error, "cannot make the folder '{}' of optimizer states: {}", folder.string(), error.message());
-  return aio::File::unnamed(folder);
-}
-
-aio::BackendFactory backend_of(const NvmeOptions& options) {
-  return options.backend ? options.backend
-                         : aio::factory_of(aio::BackendKind::kAuto, options.aio.queue_depth);
-}
-
 }  // namespace
 
-NvmeStates::NvmeStates(optim::Optimizer& optimizer, const NvmeOptions& options, const FirstMasters& masters)
+NvmeStates::NvmeStates(optim::Optimizer& optimizer, const NvmeOptions& options, ModelValues values)
     : optimizer_(optimizer),
       options_(options),
-      file_(open_file(options.folder)),
-      handle_(options.aio, backend_of(options)) {
+      values_(std::move(values)),
+      file_(open_state_file(options.folder)),
+      handle_(options.aio, state_file_backend(options.aio, options.backend)) {
   plan(options.tile_elements);
   int64_t largest = 0;
   for (const Tile& tile : tiles_) largest = std::max(largest, tile.bytes);
@@ -41,7 +32,7 @@ NvmeStates::NvmeStates(optim::Optimizer& optimizer, const NvmeOptions& options, 
   for (size_t i = 0; i < std::min(most, tiles_.size()); ++i)
     slots_.push_back({.memory = aio::Buffer(static_cast<size_t>(largest), lock)});
   file_.reserve(bytes_on_disk());
-  go_through(First::kMake, [&](const TilePiece& piece) { make(piece, masters); });
+  go_through(First::kMake, [&](const TilePiece& piece) { make(piece); });
 }
 
 // Tensors of a piece: its master copy, if that is not the parameter itself, then its states.
@@ -70,9 +61,10 @@ void NvmeStates::plan(int64_t tile_elements) {
       places_[tiles_[t].pieces[i].group][tiles_[t].pieces[i].piece] = Place{t, i};
 }
 
-void NvmeStates::make(const TilePiece& piece, const FirstMasters& masters) {
+void NvmeStates::make(const TilePiece& piece) {
   if (has_stored_master(piece.group, piece.piece))
-    masters(piece.group, piece.piece, optimizer_.groups()[piece.group].pieces[piece.piece].param);
+    values_.first_master(piece.group, piece.piece,
+                         optimizer_.groups()[piece.group].pieces[piece.piece].param);
   auto states = optimizer_.piece_state(piece.group, piece.piece);
   for (const auto& spec : optimizer_.state_specs(piece.group, piece.piece))
     states.at(spec.name).fill_(spec.initial);
@@ -85,9 +77,30 @@ void NvmeStates::step(double grad_scale) {
   for (size_t g = 0; g < places_.size(); ++g)
     for (size_t p = 0; p < places_[g].size(); ++p)
       if (!places_[g][p]) optimizer_.step_piece(g, p, grad_scale);
-  go_through(First::kRead,
-             [&](const TilePiece& piece) { optimizer_.step_piece(piece.group, piece.piece, grad_scale); });
+  go_through(First::kRead, [&](const TilePiece& piece) { step_piece(piece, grad_scale); });
   broken_ = false;
+}
+
+// Parameters that have no memory themselves are given some for their new values.
+void NvmeStates::step_piece(const TilePiece& place, double grad_scale) {
+  optim::Piece& piece = optimizer_.groups()[place.group].pieces[place.piece];
+  at::Tensor& copy = piece.low_precision_copy;
+  const bool copy_stored = copy.defined() && has_no_memory(copy);
+  const bool param_stored = !copy.defined() && has_stored_master(place.group, place.piece);
+  if (!copy_stored) {
+    optimizer_.step_piece(place.group, place.piece, grad_scale);
+    if (param_stored) values_.publish(place.group, place.piece, piece.param);
+    return;
+  }
+  struct Lent {
+    at::Tensor& tensor;
+    at::Tensor own;
+    ~Lent() { tensor = own; }
+  };
+  const Lent lent{copy, copy};
+  copy = at::empty({place.numel}, copy.options());
+  optimizer_.step_piece(place.group, place.piece, grad_scale);
+  if (piece.grad.defined()) values_.publish(place.group, place.piece, copy);
 }
 
 void NvmeStates::change(const std::function<void(const PieceInMemory&)>& visit) {

@@ -27,7 +27,7 @@ struct NvmeOptions {
 class NvmeStates : public OptimizerHome {
  public:
   /// Writes the first values of everything.
-  NvmeStates(optim::Optimizer& optimizer, const NvmeOptions& options, const FirstMasters& masters);
+  NvmeStates(optim::Optimizer& optimizer, const NvmeOptions& options, ModelValues values);
 
   /// read(t+1) | step(t) | write(t-1), as far as the pipelines are on. After an Error the states are those of
   /// no step: a further one is refused until change() has replaced them.
@@ -53,7 +53,8 @@ class NvmeStates : public OptimizerHome {
   std::span<std::byte> memory_of(size_t tile);
   void lend(size_t tile);
   void take_back(size_t tile);
-  void make(const TilePiece& piece, const FirstMasters& masters);
+  void make(const TilePiece& piece);
+  void step_piece(const TilePiece& piece, double grad_scale);
   const TilePiece& stored(size_t group, size_t piece) const;
   int64_t offset_of(size_t group, size_t piece, size_t tensor) const;
 
@@ -68,6 +69,7 @@ class NvmeStates : public OptimizerHome {
 
   optim::Optimizer& optimizer_;
   NvmeOptions options_;
+  ModelValues values_;
   std::vector<Tile> tiles_;
   std::vector<std::vector<std::optional<Place>>> places_;  // [group][piece]: nothing for what is in memory
   std::vector<std::vector<at::Tensor>> no_memory_;         // [group][piece]: params while they are elsewhere

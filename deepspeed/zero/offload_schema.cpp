@@ -60,14 +60,22 @@ config::Schema<OffloadParamConfig> offload_param_schema() {
   config::Schema<C> s(
       "Where the parts of sharded parameters live. Stage 3. On a CPU \"cpu\" changes nothing.");
   s.strict();
-  s.choice<Home>("device", &C::device, kDevices).doc("Memory; \"nvme\" is not available yet.");
-  s.field("nvme_path", &C::nvme_path).doc("Folder on the disk that \"nvme\" uses.");
-  s.field("buffer_count", &C::buffer_count).at_least(0).no_bool().doc("With \"nvme\": buffers.");
-  s.field("buffer_size", &C::buffer_size).at_least(0).no_bool().doc("With \"nvme\": elements of a buffer.");
+  s.choice<Home>("device", &C::device, kDevices)
+      .doc("Memory or disk; \"nvme\" needs offload_optimizer on \"nvme\", too.");
+  s.field("nvme_path", &C::nvme_path)
+      .doc("Folder on the disk that \"nvme\" uses. Its files have no names: a killed run leaves none.");
+  s.field("buffer_count", &C::buffer_count)
+      .at_least(0)
+      .no_bool()
+      .doc("With \"nvme\": most parts that are read ahead of their use at once.");
+  s.field("buffer_size", &C::buffer_size)
+      .at_least(0)
+      .no_bool()
+      .doc("Accepted; buffers are as large as what is read.");
   s.field("max_in_cpu", &C::max_in_cpu)
       .at_least(0)
       .no_bool()
-      .doc("With \"nvme\": elements that stay in memory.");
+      .doc("With \"nvme\": elements of a rank's parts that stay in memory all the same.");
   s.field("pin_memory", &C::pin_memory).doc("No effect on a CPU.");
   return s;
 }

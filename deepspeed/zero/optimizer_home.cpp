@@ -32,7 +32,7 @@ class InMemory : public OptimizerHome {
 }  // namespace
 
 std::unique_ptr<OptimizerHome> make_optimizer_home(optim::Optimizer& optimizer, const ZeroConfig& config,
-                                                   const aio::AioConfig& aio, const FirstMasters& masters) {
+                                                   const aio::AioConfig& aio, const ModelValues& values) {
   const OffloadOptimizerConfig& offload = config.offload_optimizer;
   if (offload.device != Home::kNvme) return std::make_unique<InMemory>(optimizer);
   DS_CHECK(offload.nvme_path, "optimizer states on NVMe need offload_optimizer.nvme_path");
@@ -44,7 +44,7 @@ std::unique_ptr<OptimizerHome> make_optimizer_home(optim::Optimizer& optimizer, 
                                                   .pin_memory = offload.pin_memory,
                                                   .aio = aio,
                                                   .backend = {}},
-                                      masters);
+                                      values);
 }
 
 }  // namespace deepspeed::zero

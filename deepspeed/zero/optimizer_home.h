@@ -43,12 +43,18 @@ class OptimizerHome {
   virtual void write_master(size_t group, size_t piece, int64_t begin, const at::Tensor& values) = 0;
 };
 
-/// Initial values of a piece's master copy.
-using FirstMasters = std::function<void(size_t group, size_t piece, at::Tensor master)>;
+/// What the home asks of whoever keeps the model's own parameters.
+struct ModelValues {
+  /// Initial values of a piece's master copy.
+  std::function<void(size_t group, size_t piece, at::Tensor master)> first_master;
+  /// A step's new values, in the model's format, of a piece whose parameters have no memory.
+  std::function<void(size_t group, size_t piece, const at::Tensor& values)> publish;
+};
 
 /// By offload_optimizer.device. With NVMe, pieces that are not Piece::on_device move to a file; their param
-/// has sizes, but no memory, where it is a master copy. Errors name folder or file.
+/// has sizes, but no memory, where it is a master copy or a parameter on a disk, whose low_precision_copy has
+/// none either. Errors name folder or file.
 std::unique_ptr<OptimizerHome> make_optimizer_home(optim::Optimizer& optimizer, const ZeroConfig& config,
-                                                   const aio::AioConfig& aio, const FirstMasters& masters);
+                                                   const aio::AioConfig& aio, const ModelValues& values);
 
 }  // namespace deepspeed::zero

@@ -49,8 +49,9 @@ void ParameterFetcher::number_parameters(const std::vector<ParameterShards*>& sh
   for (ParameterShards* owner : shards) {
     for (size_t i = 0; i < owner->parameters().size(); ++i) {
       const at::Tensor& tensor = owner->parameters()[i].tensor;
+      if (tensor.numel() == 0) continue;
       place_of_[tensor.unsafeGetTensorImpl()] = {owner, i};
-      if (owner->is_persistent(i) || tensor.numel() == 0) continue;
+      if (owner->is_persistent(i)) continue;
       number_of_[tensor.unsafeGetTensorImpl()] = parameters_.size();
       parameters_.push_back({owner, i, tensor.numel()});
       numel_.push_back(tensor.numel());
@@ -192,6 +193,8 @@ void ParameterFetcher::carry_out(const FetchStep& step, const FetchEvent& event)
     start(p);
     if (config_.allgather_sequential) parameter.shards->finish(parameter.index);
   }
+  if (follows_ && in_pass_ && seen_.size() < plan_.size())  // what the next event will gather
+    for (const size_t p : plan_[seen_.size()].fetch) parameters_[p].shards->read_ahead(parameters_[p].index);
   if (!event.acquires) return;
   agreement_.check();
   for (const size_t p : units_[event.unit]) parameters_[p].shards->finish(parameters_[p].index);

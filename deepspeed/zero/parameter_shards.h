@@ -7,12 +7,14 @@
 #include <ATen/core/Tensor.h>
 
 #include <functional>
+#include <optional>
 #include <vector>
 
 #include "deepspeed/comm/group.h"
 #include "deepspeed/partition/layout.h"
 #include "deepspeed/zero/buffer_pool.h"
 #include "deepspeed/zero/named_parameter.h"
+#include "deepspeed/zero/part_store.h"
 
 namespace deepspeed::zero {
 
@@ -27,6 +29,8 @@ class ParameterShards {
     int64_t persistence_threshold = 0;
     /// ... as long as they are fewer than this together.
     int64_t model_persistence_threshold = INT64_MAX;
+    /// Where parts go that are not to be in memory.
+    std::optional<PartFileOptions> file = std::nullopt;
   };
 
   /// Takes the parameters over: `fill` gives this rank's parts, then what the tensors held is freed. Tensors
@@ -41,14 +45,21 @@ class ParameterShards {
   const std::vector<NamedParameter>& parameters() const { return parameters_; }
   /// Per parameter.
   const partition::Layout& layout() const { return layout_; }
-  /// This rank's parts [layout().shard_numel()]; padding is zero. Whoever writes to it calls refresh().
-  const at::Tensor& shard() const { return shard_; }
+  /// This rank's parts, as far as they are in memory: the first elements of layout().shard_numel(), usually
+  /// all. Padding is zero. Whoever writes to it calls refresh().
+  const at::Tensor& shard() const { return store_.memory(); }
+  /// The same wherever they are: `begin` is a place in the shard. What write() changes needs refresh().
+  at::Tensor read(int64_t begin, int64_t count) const { return store_.read(begin, count); }
+  void write(int64_t begin, const at::Tensor& values);
 
   /// Whether the parameter is never gathered: it is whole on every rank.
   bool is_persistent(size_t param) const { return wholes_[param].persistent; }
   bool is_here(size_t param) const { return wholes_[param].here; }
   /// Between start() and finish().
   bool is_under_way(size_t param) const { return wholes_[param].gather != nullptr; }
+
+  /// Reads this rank's part ahead of start(), where it is in a file; few at once. Not collective.
+  void read_ahead(size_t param);
 
   /// Starts to gather a parameter that is not here; finish() makes it readable. Collective, every rank in the
   /// same order.
@@ -72,19 +83,28 @@ class ParameterShards {
   struct Whole {
     c10::Storage storage;  // under the parameter
     at::Tensor buffer;     // bytes that the storage borrows; undefined while released
+    at::Tensor part;       // bytes of a part from the file, from its read until it is gathered
+    std::optional<aio::Ticket> reading;
     comm::WorkPtr gather;  // under way
     bool persistent = false, here = false;
   };
 
   void take_over(size_t param);
-  at::Tensor part(size_t param) const;
+  bool is_stored(size_t param) const {
+    return layout_.part_numel(param) > 0 && store_.is_stored(layout_.part_offset(param));
+  }
+  void start_read(size_t param);
+  at::Tensor part(size_t param);
+  void give_back_part(size_t param);
+  void forget_reads();
   partition::Piece own_piece(size_t param) const;
   at::Tensor padded(size_t param) const;
 
   std::vector<NamedParameter> parameters_;
   comm::GroupPtr group_;
   partition::Layout layout_;
-  at::Tensor shard_;
+  PartStore store_;
+  int64_t reads_ahead_ = 0;
   std::function<void(const partition::Piece&)> listener_;
   BufferPool pool_;
   std::vector<Whole> wholes_;

@@ -1,7 +1,6 @@
 #include "deepspeed/zero/schema.h"
 
 #include "deepspeed/base/error.h"
-#include "deepspeed/config/not_yet.h"
 
 namespace deepspeed::zero {
 namespace {
@@ -84,9 +83,13 @@ void add_deprecated_fields(config::Schema<ZeroConfig>& s) {
 void check_offload(const Node& block, const ZeroConfig& zero) {
   const OffloadOptimizerConfig& offload = zero.offload_optimizer;
   const auto key = [&](const char* name) { return block.find("offload_optimizer")->find(name)->describe(); };
-  if (zero.stage == 3 && zero.offload_param.device == Home::kNvme)
-    config::refuse_not_yet("parameters on NVMe (ZeRO-Infinity)",
-                           *block.find("offload_param")->find("device"));
+  if (zero.stage == 3 && zero.offload_param.device == Home::kNvme) {
+    const auto device = block.find("offload_param")->find("device")->describe();
+    DS_CHECK(zero.offload_param.nvme_path && !zero.offload_param.nvme_path->empty(),
+             "{} needs \"nvme_path\": a folder on the disk", device);
+    DS_CHECK(offload.device == Home::kNvme && offload.ratio == 1,
+             "{} needs offload_optimizer.device nvme and ratio 1", device);
+  }
   if (offload.ratio < 1 && zero.stage != 3)
     base::fail("{} needs zero_optimization.stage 3; the stage is {}", key("ratio"), zero.stage);
   if (!offload.enabled()) return;

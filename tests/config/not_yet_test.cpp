@@ -38,9 +38,6 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Values(
         Switch{R"("zero_optimization": {"offload_optimizer": {"device": "none", "super_offload": false}})",
                R"("zero_optimization": {"offload_optimizer": {"device": "cpu", "super_offload": true}})"},
-        Switch{
-            R"("zero_optimization": {"offload_optimizer": null, "offload_param": null, "zenflow": null})",
-            R"("zero_optimization": {"stage": 3, "offload_param": {"device": "nvme", "nvme_path": "/nvme"}})"},
         Switch{R"("zero_optimization": {"elastic_checkpoint": false})",
                R"("zero_optimization": {"elastic_checkpoint": true})"},
         Switch{R"("zero_optimization": {"zero_hpz_partition_size": 1})",

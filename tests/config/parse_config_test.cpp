@@ -153,6 +153,17 @@ TEST(ParseConfig, ZeroTakesWhereStatesLive) {
   EXPECT_FALSE(parse(R"("zero_optimization": {"offload_optimizer": null})").zero.offload_optimizer.enabled());
 }
 
+TEST(ParseConfig, TakesParametersOnADiskBesideOptimizerStatesThere) {
+  const auto text = [](const std::string& param, const std::string& optimizer) {
+    return R"("zero_optimization": {"stage": 3, "offload_param": {"device": "nvme")" + param +
+           R"(}, "offload_optimizer": {"device": ")" + optimizer + R"(", "nvme_path": "/d"}})";
+  };
+  EXPECT_EQ(parse(text(R"(, "nvme_path": "/d", "max_in_cpu": 5)", "nvme")).zero.offload_param.max_in_cpu, 5);
+  EXPECT_THAT(error_in(text("", "nvme")), HasSubstr("needs \"nvme_path\""));
+  EXPECT_THAT(error_in(text(R"(, "nvme_path": "/d")", "cpu")),
+              HasSubstr("needs offload_optimizer.device nvme and ratio 1"));
+}
+
 TEST(ParseConfig, SaysThatParametersAreOffloadedAtStage3Alone) {
   EXPECT_THAT(parse(R"("zero_optimization": {"stage": 2, "offload_param": {"device": "cpu"}})").warnings,
               ElementsAre(HasSubstr("offload_param has no effect below stage 3")));

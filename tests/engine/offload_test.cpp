@@ -32,17 +32,18 @@ class Offload : public testing::Test {
     return fmt::format(R"({{"train_micro_batch_size_per_gpu": 2, "gradient_accumulation_steps": 2,
       "optimizer": {{"type": "{}", "params": {{"lr": {}{}}}}},
       "zero_optimization": {{"stage": {}, "sub_group_size": 700, "reduce_bucket_size": 3000,
-        "stage3_param_persistence_threshold": 30, "offload_param": {{"device": "{}"}},
+        "stage3_param_persistence_threshold": 30, "offload_param": {{"device": "{}", "nvme_path": "{}", "max_in_cpu": 1500, "buffer_count": 3}},
         "offload_optimizer": {{"device": "{}", "nvme_path": "{}", "ratio": {},
                                "pipeline_read": true, "pipeline_write": true}}}}{}}})",
-                       type, lr, params, placing.stage, placing.parameter, placing.optimizer,
-                       (folder / "nvme").string(), placing.ratio, more);
+                       type, lr, params, placing.stage, placing.parameter, (folder / "nvme").string(),
+                       placing.optimizer, (folder / "nvme").string(), placing.ratio, more);
   }
 
   static std::vector<Placing> all_placings() {
     std::vector<Placing> all;
     for (const char* device : {"none", "cpu", "nvme"})
       for (int stage : {0, 1, 2}) all.push_back({.stage = stage, .optimizer = device});
+    all.push_back({3, "nvme", 1, "nvme"});
     for (const char* parameter : {"none", "cpu"}) {
       all.push_back({.stage = 3, .parameter = parameter});
       for (const char* device : {"cpu", "nvme"})
@@ -105,6 +106,14 @@ TEST_F(Offload, ToADiskHasTheBitsOfOffloadToMemory) {
             << type << " stage " << stage << precision;
 }
 
+TEST_F(Offload, OfParametersToADiskChangesNoBit) {
+  for (int world : {1, 2, 3})
+    for (const std::string more : {R"()", R"(, "bf16": {"enabled": true})",
+                                   R"(, "bf16": {"enabled": true, "bf16_master_weights_and_grads": true})"})
+      EXPECT_EQ(curve(world, config({3, "nvme", 1, "nvme"}, more)), curve(world, config({3, "nvme"}, more)))
+          << world << " ranks" << more;
+}
+
 TEST_F(Offload, LeavesNoFileAndReadsTheFolderFromTheConfiguration) {
   comm::run_ranks(2, [&](comm::GroupPtr group) {
     TinyRun run(group, config({3, "nvme"}));
@@ -133,6 +142,9 @@ TEST_F(Offload, ResumesBitForBitOnTheSamePlacementAndOnOthers) {
   };
   for (const Case& c : {Case{{3, "nvme"}, {3, "nvme"}, ""}, Case{{2, "nvme"}, {2, "nvme"}, bf16},
                         Case{{3, "nvme", 0.3}, {3, "nvme", 0.3}, bf16}, Case{{0, "nvme"}, {0, "nvme"}, ""},
+                        Case{{3, "nvme", 1, "nvme"}, {3, "nvme", 1, "nvme"}, ""},
+                        Case{{3, "nvme", 1, "nvme"}, {3, "nvme", 1, "nvme"}, bf16},
+                        Case{{3, "nvme", 1, "nvme"}, {2, "none"}, bf16},
                         Case{{3, "cpu", 0.3, "cpu"}, {3, "cpu", 0.3, "cpu"}, bf16},
                         Case{{2, "nvme"}, {2, "cpu"}, bf16}, Case{{2, "none"}, {2, "nvme"}, bf16}})
     comm::run_ranks(2, [&](comm::GroupPtr group) {
@@ -172,8 +184,8 @@ TEST_F(Offload, LoadsModelWeightsAloneIntoMastersOnADisk) {
 // everywhere.
 TEST_F(Offload, MastersFollowGatheredParametersWhereverTheyLive) {
   comm::run_ranks(2, [&](comm::GroupPtr group) {
-    for (const char* device : {"none", "nvme"}) {
-      TinyRun run(group, config({3, device}, R"(, "bf16": {"enabled": true})", 1e-5));
+    for (const Placing& placing : {Placing{3, "none"}, Placing{3, "nvme"}, Placing{3, "nvme", 1, "nvme"}}) {
+      TinyRun run(group, config(placing, R"(, "bf16": {"enabled": true})", 1e-5));
       {
         const auto whole = run.engine().gathered(run.model->parameters(), /*modifier=*/1);
         at::NoGradGuard no_grad;
@@ -182,7 +194,8 @@ TEST_F(Offload, MastersFollowGatheredParametersWhereverTheyLive) {
       }
       run.steps(1);
       for (const auto& p : run.weights())
-        EXPECT_LT((p.to(at::kFloat) - 0.25).abs().max().item<double>(), 2e-3) << device << " " << p.sizes();
+        EXPECT_LT((p.to(at::kFloat) - 0.25).abs().max().item<double>(), 2e-3)
+            << name_of(placing) << " " << p.sizes();
     }
   });
 }

@@ -67,8 +67,9 @@ struct Pieces {
     config.type = type;
     optimizer = optim::make_optimizer(config, {group}, {.cpu_offload = true});
   }
-  FirstMasters first() const {
-    return [this](size_t, size_t piece, at::Tensor master) { master.copy_(masters[piece]); };
+  ModelValues first() const {
+    return {.first_master = [this](size_t, size_t piece, at::Tensor master) { master.copy_(masters[piece]); },
+            .publish = {}};
   }
 };
 

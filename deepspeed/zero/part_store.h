@@ -1,0 +1,58 @@
+// Where a rank keeps its parts of sharded parameters: in memory, and what there is no room for in a file
+// without a name (ZeRO-Infinity). Mirrors DeepSpeed's runtime/swap_tensor/partitioned_param_swapper.py.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+
+#include "deepspeed/aio/handle.h"
+
+namespace deepspeed::zero {
+
+struct PartFileOptions {
+  std::filesystem::path folder;  // made where it does not exist
+  int64_t max_in_memory = 0;     // elements that stay in memory, whole parts, the first ones
+  int64_t reads_ahead = 5;       // most parts that are read ahead of their use at once
+  aio::AioConfig aio = {};
+  aio::BackendFactory backend = {};  // empty: the kernel's best
+};
+
+/// `numel` elements, of which the first `in_memory` are in memory and the others in a file. A run that is
+/// named by its first element lies on one side. Used by one thread.
+class PartStore {
+ public:
+  /// Zeros in memory; what is in the file must be written before it is read. No file: all is in memory.
+  PartStore(int64_t numel, int64_t in_memory, at::ScalarType dtype,
+            const std::optional<PartFileOptions>& file);
+
+  /// What is in memory, [in_memory].
+  const at::Tensor& memory() const { return memory_; }
+  at::ScalarType dtype() const { return memory_.scalar_type(); }
+  int64_t element_size() const { return static_cast<int64_t>(memory_.element_size()); }
+  bool is_stored(int64_t begin) const { return begin >= memory_.numel(); }
+
+  /// A view of what is in memory, else a copy.
+  at::Tensor read(int64_t begin, int64_t count) const;
+  void write(int64_t begin, const at::Tensor& values);
+
+  /// Of what is stored: reads into `out` until wait() has returned, or cancel().
+  aio::Ticket start_read(int64_t begin, const at::Tensor& out);
+  void wait(aio::Ticket ticket);
+  void cancel();
+
+ private:
+  int64_t offset(int64_t begin) const { return (begin - memory_.numel()) * element_size(); }
+
+  at::Tensor memory_;
+  struct Disk {
+    aio::File file;
+    mutable aio::Handle handle;
+  };
+  std::unique_ptr<Disk> disk_;
+};
+
+}  // namespace deepspeed::zero
