@@ -7,8 +7,6 @@ constexpr const char* kOffloadOptimizer = "optimizer offload (ZeRO-Offload, ZeRO
 constexpr const char* kOffloadParam = "parameter offload (ZeRO-Infinity)";
 constexpr const char* kZenFlow = "ZenFlow";
 constexpr const char* kTiles = "optimizer steps by tiles (ZeRO-Infinity)";
-constexpr const char* kPlusPlus = "ZeRO++";
-constexpr const char* kMics = "MiCS";
 
 }  // namespace
 
@@ -20,14 +18,6 @@ std::vector<NotYetRow> not_yet_zero_rows() {
       {"zero_optimization.sub_group_size", "int>=0", "1e9", "", kTiles},
       {"zero_optimization.save_muon_momentum_buffer_in_memory", "bool", "false", "",
        "Muon with NVMe offload"},
-      {"zero_optimization.zero_hpz_partition_size", "int>=0", "1", "0|1", kPlusPlus},
-      {"zero_optimization.zero_quantized_weights", "bool", "false", "=", kPlusPlus},
-      {"zero_optimization.zero_quantized_nontrainable_weights", "bool", "false", "=", kPlusPlus},
-      {"zero_optimization.zero_quantized_gradients", "bool", "false", "=", kPlusPlus},
-      {"zero_optimization.mics_shard_size", "int", "-1", "-1|0", kMics},
-      {"zero_optimization.mics_hierarchical_params_gather", "bool", "false", "=", kMics},
-      {"zero_optimization.zeropp_loco_param", "object|null", "null", "=",
-       "LoCo error compensation for ZeRO++"},
       {"zero_optimization.offload_param", "strict|null", "null", "", "Where parameters live. Stage 3 only."},
       {"zero_optimization.offload_param.device", "none|cpu|nvme", "\"none\"", "=", kOffloadParam},
       {"zero_optimization.offload_param.nvme_path", "text|null", "null", "", kOffloadParam},

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "deepspeed/zero/bucket_plan.h"
+#include "deepspeed/zero/coded_tensor.h"
 #include "deepspeed/zero/state_table.h"
 
 namespace deepspeed::engine {
@@ -40,13 +41,27 @@ std::string partition_text(const zero::StateTable& table, const partition::Layou
                      padding > 0 ? fmt::format(" ({} of padding in all)", grouped(padding)) : "");
 }
 
-// What stage 3 keeps whole on every rank beside its parts.
-int64_t persistent_elements(const zero::Stage3Config& stage3, const partition::Layout& layout) {
-  int64_t sum = 0;
-  for (const auto& p : layout.params())
-    if (p.numel < stage3.param_persistence_threshold && sum + p.numel <= stage3.model_persistence_threshold)
-      sum += p.numel;
-  return sum;
+// Bytes of what stage 3 keeps on every rank beside its parts: persistent parameters, and hpZ's share of a
+// second copy of the others.
+int64_t bytes_beside_parts(const DeepspeedConfig& config, const partition::Layout& layout) {
+  const zero::Stage3Config& stage3 = config.zero.stage3;
+  const zero::PlusPlusConfig& plus = config.zero.plus_plus;
+  const int64_t element = bytes_of(config.model_dtype()), ranks = layout.world_size();
+  const int64_t holders =
+      plus.hpz_partition_size > 1 && plus.hpz_partition_size < ranks ? plus.hpz_partition_size : 0;
+  int64_t persistent = 0, copy = 0;
+  for (size_t p = 0; p < layout.params().size(); ++p) {
+    const int64_t numel = layout.params()[p].numel;
+    if (numel < stage3.param_persistence_threshold &&
+        persistent + numel <= stage3.model_persistence_threshold) {
+      persistent += numel;
+    } else if (holders > 0) {
+      const int64_t part = layout.part_numel(p);
+      copy += ranks / holders *
+              (plus.quantized_weights ? ops::coded_bytes(zero::kWeightCode, part) : part * element);
+    }
+  }
+  return persistent * element + copy;
 }
 
 }  // namespace
@@ -58,17 +73,18 @@ StateBytes state_bytes(const DeepspeedConfig& config, const partition::Layout& l
     return state.sharded ? layout.shard_numel() : layout.padded_numel();
   };
   const int64_t optimized = elements(table.optimizer);
-  int64_t parameters = elements(table.parameter);
-  if (table.parameter.sharded) parameters += persistent_elements(config.zero.stage3, layout);
-  return {.parameters = parameters * bytes_of(model),
+  const int64_t beside = table.parameter.sharded ? bytes_beside_parts(config, layout) : 0;
+  return {.parameters = elements(table.parameter) * bytes_of(model) + beside,
           .gradients = elements(table.gradient) * bytes_of(config.engine.grad_accum_dtype.value_or(model)),
           .optimizer = optimized * (kMoments + (model == config::DataType::kFp32 ? 0 : kFp32))};
 }
 
 std::string plan_text(const DeepspeedConfig& config, const RunPlan& plan) {
   const zero::StateTable table = zero::state_table(config.zero);
+  const int64_t mics = config.zero.plus_plus.mics_shard_size;
+  const int parts = mics > 0 ? static_cast<int>(std::min<int64_t>(mics, plan.world_size)) : plan.world_size;
   const auto layout = table.parameter.sharded
-                          ? partition::Layout::per_parameter(plan.parameters, plan.world_size)
+                          ? partition::Layout::per_parameter(plan.parameters, parts)
                           : partition::Layout::concatenated(plan.parameters, plan.world_size);
   const auto& engine = config.engine;
   const auto buckets = zero::plan_buckets(layout, config.zero.reduce_bucket_size);

@@ -33,20 +33,18 @@ ParameterShards::Fill values_of(const std::vector<NamedParameter>& parameters) {
 }  // namespace
 
 GroupStates::GroupStates(std::vector<NamedParameter> parameters, const ZeroConfig& config,
-                         comm::GroupPtr group, StateFormats formats, const ParameterShards::Fill& fill)
+                         const ZeroGroups& groups, StateFormats formats, const ParameterShards::Fill& fill)
     : parameters_(std::move(parameters)),
       config_(config),
       table_(state_table(config)),
-      group_(group),
-      layout_(layout_of(parameters_, group->size(), table_.parameter.sharded)),
-      gradients_(layout_, table_, config, group, formats.gradients) {
+      group_(groups.shard),
+      layout_(layout_of(parameters_, group_->size(), table_.parameter.sharded)),
+      gradients_(layout_, table_, config, groups, formats.gradients) {
   check_one_type(parameters_);
   if (table_.parameter.sharded) {
     shards_ = std::make_unique<ParameterShards>(
         parameters_, fill ? fill : values_of(parameters_), group_,
-        ParameterShards::Options{.dtype = parameters_.front().tensor.scalar_type(),
-                                 .persistence_threshold = config.stage3.param_persistence_threshold,
-                                 .model_persistence_threshold = config.stage3.model_persistence_threshold});
+        ParameterShards::options_of(config, groups, parameters_.front().tensor.scalar_type()));
     shards_->set_listener([this](const partition::Piece& part) { adopt_part(part); });
     flat_ = shards_->shard();
   } else {

@@ -12,7 +12,10 @@
 #include "deepspeed/comm/group.h"
 #include "deepspeed/partition/layout.h"
 #include "deepspeed/zero/buffer_pool.h"
+#include "deepspeed/zero/config.h"
 #include "deepspeed/zero/named_parameter.h"
+#include "deepspeed/zero/part_gather.h"
+#include "deepspeed/zero/zero_groups.h"
 
 namespace deepspeed::zero {
 
@@ -27,7 +30,15 @@ class ParameterShards {
     int64_t persistence_threshold = 0;
     /// ... as long as they are fewer than this together.
     int64_t model_persistence_threshold = INT64_MAX;
+    /// How parameters are gathered; persistent ones always come as they are.
+    PartGather::Options gather = {};
+    /// Parts are kept in the code that gather.code must name; from two ranks on.
+    bool keep_coded = false;
   };
+
+  /// What a configuration asks for.
+  static Options options_of(const ZeroConfig& config, const ZeroGroups& groups, at::ScalarType dtype,
+                            bool trainable = true);
 
   /// Takes the parameters over: `fill` gives this rank's parts, then what the tensors held is freed. Tensors
   /// without memory (nn/materializer.h) are welcome. Collective.
@@ -42,7 +53,13 @@ class ParameterShards {
   /// Per parameter.
   const partition::Layout& layout() const { return layout_; }
   /// This rank's parts [layout().shard_numel()]; padding is zero. Whoever writes to it calls refresh().
+  /// Undefined where parts are kept in a code.
   const at::Tensor& shard() const { return shard_; }
+  /// This rank's part of one parameter [layout().part_numel(param)]: a view of shard(), or a copy of what is
+  /// kept in a code.
+  at::Tensor part(size_t param) const;
+  /// Replaces it; refresh() follows.
+  void set_part(size_t param, const at::Tensor& values);
 
   /// Whether the parameter is never gathered: it is whole on every rank.
   bool is_persistent(size_t param) const { return wholes_[param].persistent; }
@@ -50,9 +67,9 @@ class ParameterShards {
   /// Between start() and finish().
   bool is_under_way(size_t param) const { return wholes_[param].gather != nullptr; }
 
-  /// Starts to gather a parameter that is not here; finish() makes it readable. Collective, every rank in the
-  /// same order.
-  void start(size_t param);
+  /// Starts to gather a parameter that is not here; finish() makes it readable. `exact`: as it is, whatever
+  /// Options::gather says. Collective, every rank in the same order.
+  void start(size_t param, bool exact = false);
   /// Waits for a gather that start() began; nothing to do for a parameter that is here.
   void finish(size_t param);
   /// Empties a parameter that is here; its memory is used for the next. Not collective.
@@ -67,6 +84,7 @@ class ParameterShards {
   }
 
   const BufferPool& pool() const { return pool_; }
+  const PartGather& gather() const { return gather_; }
 
  private:
   struct Whole {
@@ -77,16 +95,22 @@ class ParameterShards {
   };
 
   void take_over(size_t param);
-  at::Tensor part(size_t param) const;
+  void make_parts(const Fill& fill);
+  at::Tensor coded_part(size_t param) const;
+  comm::WorkPtr begin_gather(size_t param, bool exact);
   partition::Piece own_piece(size_t param) const;
   at::Tensor padded(size_t param) const;
 
   std::vector<NamedParameter> parameters_;
   comm::GroupPtr group_;
   partition::Layout layout_;
+  Options options_;
   at::Tensor shard_;
+  at::Tensor coded_;                   // instead of shard_: bytes
+  std::vector<int64_t> coded_begins_;  // by parameter, and the end
   std::function<void(const partition::Piece&)> listener_;
   BufferPool pool_;
+  PartGather gather_;
   std::vector<Whole> wholes_;
 };
 

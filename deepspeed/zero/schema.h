@@ -12,6 +12,9 @@ config::Schema<ZeroConfig> schema();
 /// The keys of Stage3Config, which lie in the block `zero_optimization`.
 config::Schema<Stage3Config> stage3_schema();
 
+/// The keys of PlusPlusConfig, which lie there as well.
+config::Schema<PlusPlusConfig> plus_plus_schema();
+
 /// The top-level keys of ReductionConfig.
 config::Schema<ReductionConfig> reduction_schema();
 
