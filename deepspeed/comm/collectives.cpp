@@ -12,13 +12,52 @@
 namespace deepspeed::comm {
 namespace {
 
-Operation describe(const char* name, const at::Tensor& payload, bool async) {
-  if (!payload.defined()) return {name, 0, at::ScalarType::Undefined, async};
-  return {name, payload.numel(), payload.scalar_type(), async};
+// Bytes that a rank has for each other one.
+using Sent = std::function<int64_t(int peer)>;
+
+int64_t bytes_of(const at::Tensor& t) { return t.defined() ? static_cast<int64_t>(t.nbytes()) : 0; }
+
+int64_t bytes_of(const Tensors& tensors) {
+  int64_t total = 0;
+  for (const auto& t : tensors) total += bytes_of(t);
+  return total;
 }
 
-Operation describe(const char* name, const Tensors& payload, bool async) {
-  Operation operation{name, 0, at::ScalarType::Undefined, async};
+Sent to_all(int64_t bytes) {
+  return [bytes](int) { return bytes; };
+}
+
+Sent to_one(int64_t bytes, int root) {
+  return [bytes, root](int peer) { return peer == root ? bytes : 0; };
+}
+
+Sent from_one(int64_t bytes, int root, int rank) { return to_all(rank == root ? bytes : 0); }
+
+// What is wrong with the lists is said by the operation itself.
+Sent to_each(const Tensors& inputs) {
+  std::vector<int64_t> bytes;
+  for (const auto& t : inputs) bytes.push_back(bytes_of(t));
+  return [bytes](int peer) { return static_cast<size_t>(peer) < bytes.size() ? bytes[peer] : 0; };
+}
+
+// Rows of dimension 0; none: equal slices.
+Sent to_each(const at::Tensor& input, const std::vector<int64_t>& splits, int size) {
+  if (splits.empty()) return to_all(bytes_of(input) / size);
+  int64_t rows = 0;
+  for (const int64_t n : splits) rows += n;
+  const int64_t row_bytes = rows > 0 ? bytes_of(input) / rows : 0;
+  return [splits, row_bytes](int peer) {
+    return static_cast<size_t>(peer) < splits.size() ? splits[peer] * row_bytes : 0;
+  };
+}
+
+Operation describe(const char* name, const at::Tensor& payload, bool async, Sent sent) {
+  if (!payload.defined()) return {name, 0, at::ScalarType::Undefined, async, std::move(sent)};
+  return {name, payload.numel(), payload.scalar_type(), async, std::move(sent)};
+}
+
+Operation describe(const char* name, const Tensors& payload, bool async, Sent sent) {
+  Operation operation{name, 0, at::ScalarType::Undefined, async, std::move(sent)};
   for (const auto& t : payload) {
     if (!t.defined()) continue;
     operation.numel += t.numel();
@@ -82,7 +121,7 @@ std::vector<int64_t> byte_lengths(const GroupState& group, const at::Tensor& t, 
 }  // namespace
 
 WorkPtr Group::all_reduce(at::Tensor t, ReduceOp op, bool async) {
-  return issue(*state_, describe("all_reduce", t, async), [&] {
+  return issue(*state_, describe("all_reduce", t, async, to_all(2 * bytes_of(t) / size())), [&] {
     auto data = flat(*state_, t);
     check_reduce_op(op, data.scalar_type());
     return reduce_all(*state_, data, op);
@@ -90,42 +129,45 @@ WorkPtr Group::all_reduce(at::Tensor t, ReduceOp op, bool async) {
 }
 
 WorkPtr Group::all_reduce_coalesced(std::vector<at::Tensor> tensors, ReduceOp op, bool async) {
-  return issue(*state_, describe("all_reduce_coalesced", tensors, async), [&]() -> Started {
-    if (tensors.empty() || size() == 1) return {};
-    Tensors flats;
-    for (const auto& t : tensors) {
-      DS_CHECK(t.scalar_type() == tensors[0].scalar_type(), "the tensors have several dtypes");
-      flats.push_back(flat(*state_, t));
-    }
-    check_reduce_op(op, flats[0].scalar_type());
-    auto all = at::cat(flats);
-    auto started = reduce_all(*state_, all, op);
-    started.finish = [all, flats, divide = std::move(started.finish)] {
-      if (divide) divide();
-      int64_t begin = 0;
-      for (auto t : flats) {
-        t.copy_(all.narrow(0, begin, t.numel()));
-        begin += t.numel();
-      }
-    };
-    return started;
-  });
+  return issue(*state_,
+               describe("all_reduce_coalesced", tensors, async, to_all(2 * bytes_of(tensors) / size())),
+               [&]() -> Started {
+                 if (tensors.empty() || size() == 1) return {};
+                 Tensors flats;
+                 for (const auto& t : tensors) {
+                   DS_CHECK(t.scalar_type() == tensors[0].scalar_type(), "the tensors have several dtypes");
+                   flats.push_back(flat(*state_, t));
+                 }
+                 check_reduce_op(op, flats[0].scalar_type());
+                 auto all = at::cat(flats);
+                 auto started = reduce_all(*state_, all, op);
+                 started.finish = [all, flats, divide = std::move(started.finish)] {
+                   if (divide) divide();
+                   int64_t begin = 0;
+                   for (auto t : flats) {
+                     t.copy_(all.narrow(0, begin, t.numel()));
+                     begin += t.numel();
+                   }
+                 };
+                 return started;
+               });
 }
 
 WorkPtr Group::broadcast(at::Tensor t, int root, bool async) {
-  return issue(*state_, describe("broadcast", t, async), [&]() -> Started {
-    check_root(*state_, root);
-    Tensors message{as_bytes(flat(*state_, t))};
-    if (size() == 1 || t.numel() == 0) return {};
-    c10d::BroadcastOptions options;
-    options.rootRank = root;
-    options.timeout = state_->timeout;
-    return {{state_->backend->broadcast(message, options)}, {}, message};
-  });
+  return issue(*state_, describe("broadcast", t, async, from_one(bytes_of(t), root, rank())),
+               [&]() -> Started {
+                 check_root(*state_, root);
+                 Tensors message{as_bytes(flat(*state_, t))};
+                 if (size() == 1 || t.numel() == 0) return {};
+                 c10d::BroadcastOptions options;
+                 options.rootRank = root;
+                 options.timeout = state_->timeout;
+                 return {{state_->backend->broadcast(message, options)}, {}, message};
+               });
 }
 
 WorkPtr Group::reduce(at::Tensor t, int root, ReduceOp op, bool async) {
-  return issue(*state_, describe("reduce", t, async), [&]() -> Started {
+  return issue(*state_, describe("reduce", t, async, to_one(bytes_of(t), root)), [&]() -> Started {
     check_root(*state_, root);
     auto data = flat(*state_, t);
     check_reduce_op(op, data.scalar_type());
@@ -143,24 +185,26 @@ WorkPtr Group::reduce(at::Tensor t, int root, ReduceOp op, bool async) {
 }
 
 WorkPtr Group::all_gather_into_tensor(at::Tensor output, at::Tensor input, bool async) {
-  return issue(*state_, describe("all_gather_into_tensor", output, async), [&]() -> Started {
-    auto out = flat(*state_, output), in = flat(*state_, input);
-    check_dtypes(out, in);
-    DS_CHECK(out.numel() == in.numel() * size(), "output has {} elements, input {} on each of {} ranks",
-             out.numel(), in.numel(), size());
-    if (out.numel() == 0) return {};
-    auto out_bytes = as_bytes(out), in_bytes = as_bytes(in);
-    if (state_->policy.all_gather == Construction::kNative) {
-      c10d::AllgatherOptions options;
-      options.timeout = state_->timeout;
-      return {{state_->backend->_allgather_base(out_bytes, in_bytes, options)}, {}, {out_bytes, in_bytes}};
-    }
-    return gather_all(*state_, cut(out_bytes, std::vector<int64_t>(size(), in_bytes.numel())), in_bytes);
-  });
+  return issue(
+      *state_, describe("all_gather_into_tensor", output, async, to_all(bytes_of(input))), [&]() -> Started {
+        auto out = flat(*state_, output), in = flat(*state_, input);
+        check_dtypes(out, in);
+        DS_CHECK(out.numel() == in.numel() * size(), "output has {} elements, input {} on each of {} ranks",
+                 out.numel(), in.numel(), size());
+        if (out.numel() == 0) return {};
+        auto out_bytes = as_bytes(out), in_bytes = as_bytes(in);
+        if (state_->policy.all_gather == Construction::kNative) {
+          c10d::AllgatherOptions options;
+          options.timeout = state_->timeout;
+          return {
+              {state_->backend->_allgather_base(out_bytes, in_bytes, options)}, {}, {out_bytes, in_bytes}};
+        }
+        return gather_all(*state_, cut(out_bytes, std::vector<int64_t>(size(), in_bytes.numel())), in_bytes);
+      });
 }
 
 WorkPtr Group::all_gather(std::vector<at::Tensor> outputs, at::Tensor input, bool async) {
-  return issue(*state_, describe("all_gather", outputs, async), [&]() -> Started {
+  return issue(*state_, describe("all_gather", outputs, async, to_all(bytes_of(input))), [&]() -> Started {
     auto in = flat(*state_, input);
     auto outs = flat_list(*state_, outputs, "outputs", in.scalar_type());
     DS_CHECK(outs[rank()].numel() == in.numel(), "outputs[{}] has {} elements, input {}", rank(),
@@ -170,37 +214,40 @@ WorkPtr Group::all_gather(std::vector<at::Tensor> outputs, at::Tensor input, boo
 }
 
 WorkPtr Group::reduce_scatter_tensor(at::Tensor output, at::Tensor input, ReduceOp op, bool async) {
-  return issue(*state_, describe("reduce_scatter_tensor", input, async), [&]() -> Started {
-    auto out = flat(*state_, output), in = flat(*state_, input);
-    check_dtypes(out, in);
-    DS_CHECK(in.numel() == out.numel() * size(), "input has {} elements, output {} on each of {} ranks",
-             in.numel(), out.numel(), size());
-    if (in.numel() == 0) return {};
-    if (state_->policy.reduce_scatter == Construction::kNative) {
-      check_reduce_op(op, out.scalar_type());
-      c10d::ReduceScatterOptions options;
-      options.reduceOp = to_c10d(op);
-      options.timeout = state_->timeout;
-      return {{state_->backend->_reduce_scatter_base(out, in, options)}, {}, {out, in}};
-    }
-    return scatter_sum(*state_, out, cut(in, std::vector<int64_t>(size(), out.numel())), op);
-  });
+  return issue(
+      *state_, describe("reduce_scatter_tensor", input, async, to_all(bytes_of(output))), [&]() -> Started {
+        auto out = flat(*state_, output), in = flat(*state_, input);
+        check_dtypes(out, in);
+        DS_CHECK(in.numel() == out.numel() * size(), "input has {} elements, output {} on each of {} ranks",
+                 in.numel(), out.numel(), size());
+        if (in.numel() == 0) return {};
+        if (state_->policy.reduce_scatter == Construction::kNative) {
+          check_reduce_op(op, out.scalar_type());
+          c10d::ReduceScatterOptions options;
+          options.reduceOp = to_c10d(op);
+          options.timeout = state_->timeout;
+          return {{state_->backend->_reduce_scatter_base(out, in, options)}, {}, {out, in}};
+        }
+        return scatter_sum(*state_, out, cut(in, std::vector<int64_t>(size(), out.numel())), op);
+      });
 }
 
 WorkPtr Group::reduce_scatter_v(at::Tensor output, at::Tensor input, std::vector<int64_t> splits, ReduceOp op,
                                 bool async) {
-  return issue(*state_, describe("reduce_scatter_v", input, async), [&]() -> Started {
-    auto out = flat(*state_, output), in = flat(*state_, input);
-    check_dtypes(out, in);
-    DS_CHECK(splits.size() == static_cast<size_t>(size()), "{} splits for {} ranks", splits.size(), size());
-    const int64_t total = std::accumulate(splits.begin(), splits.end(), int64_t{0});
-    DS_CHECK(total == in.numel(), "the splits add up to {}, input has {} elements", total, in.numel());
-    return scatter_sum(*state_, out, cut(in, splits), op);
-  });
+  return issue(
+      *state_, describe("reduce_scatter_v", input, async, to_each(input, splits, size())), [&]() -> Started {
+        auto out = flat(*state_, output), in = flat(*state_, input);
+        check_dtypes(out, in);
+        DS_CHECK(splits.size() == static_cast<size_t>(size()), "{} splits for {} ranks", splits.size(),
+                 size());
+        const int64_t total = std::accumulate(splits.begin(), splits.end(), int64_t{0});
+        DS_CHECK(total == in.numel(), "the splits add up to {}, input has {} elements", total, in.numel());
+        return scatter_sum(*state_, out, cut(in, splits), op);
+      });
 }
 
 WorkPtr Group::reduce_scatter(at::Tensor output, std::vector<at::Tensor> inputs, ReduceOp op, bool async) {
-  return issue(*state_, describe("reduce_scatter", inputs, async), [&] {
+  return issue(*state_, describe("reduce_scatter", inputs, async, to_each(inputs)), [&] {
     auto out = flat(*state_, output);
     return scatter_sum(*state_, out, flat_list(*state_, inputs, "inputs", out.scalar_type()), op);
   });
@@ -209,19 +256,22 @@ WorkPtr Group::reduce_scatter(at::Tensor output, std::vector<at::Tensor> inputs,
 WorkPtr Group::all_to_all_single(at::Tensor output, at::Tensor input, std::vector<int64_t> output_splits,
                                  std::vector<int64_t> input_splits, bool async) {
   const bool longer = output.numel() > input.numel();
-  return issue(*state_, describe("all_to_all_single", longer ? output : input, async), [&] {
-    auto out = flat(*state_, output), in = flat(*state_, input);
-    check_dtypes(out, in);
-    auto outs = cut(as_bytes(out), byte_lengths(*state_, output, std::move(output_splits), "output"));
-    auto ins = cut(as_bytes(in), byte_lengths(*state_, input, std::move(input_splits), "input"));
-    DS_CHECK(outs[rank()].numel() == ins[rank()].numel(),
-             "this rank's own slice has another length in output and input");
-    return exchange_all(*state_, outs, ins);
-  });
+  return issue(
+      *state_,
+      describe("all_to_all_single", longer ? output : input, async, to_each(input, input_splits, size())),
+      [&] {
+        auto out = flat(*state_, output), in = flat(*state_, input);
+        check_dtypes(out, in);
+        auto outs = cut(as_bytes(out), byte_lengths(*state_, output, std::move(output_splits), "output"));
+        auto ins = cut(as_bytes(in), byte_lengths(*state_, input, std::move(input_splits), "input"));
+        DS_CHECK(outs[rank()].numel() == ins[rank()].numel(),
+                 "this rank's own slice has another length in output and input");
+        return exchange_all(*state_, outs, ins);
+      });
 }
 
 WorkPtr Group::all_to_all(std::vector<at::Tensor> outputs, std::vector<at::Tensor> inputs, bool async) {
-  return issue(*state_, describe("all_to_all", inputs, async), [&] {
+  return issue(*state_, describe("all_to_all", inputs, async, to_each(inputs)), [&] {
     DS_CHECK(!inputs.empty(), "inputs is empty");
     auto outs = flat_list(*state_, outputs, "outputs", inputs[0].scalar_type());
     auto ins = flat_list(*state_, inputs, "inputs", inputs[0].scalar_type());
@@ -232,7 +282,7 @@ WorkPtr Group::all_to_all(std::vector<at::Tensor> outputs, std::vector<at::Tenso
 }
 
 WorkPtr Group::gather(std::vector<at::Tensor> outputs, at::Tensor input, int root, bool async) {
-  return issue(*state_, describe("gather", input, async), [&] {
+  return issue(*state_, describe("gather", input, async, to_one(bytes_of(input), root)), [&] {
     check_root(*state_, root);
     auto in = as_bytes(flat(*state_, input));
     const auto none = in.narrow(0, 0, 0);
@@ -246,17 +296,19 @@ WorkPtr Group::gather(std::vector<at::Tensor> outputs, at::Tensor input, int roo
 }
 
 WorkPtr Group::scatter(at::Tensor output, std::vector<at::Tensor> inputs, int root, bool async) {
-  return issue(*state_, describe("scatter", output, async), [&] {
-    check_root(*state_, root);
-    auto out = as_bytes(flat(*state_, output));
-    const auto none = out.narrow(0, 0, 0);
-    Tensors outs(size(), none), ins(size(), none);
-    outs[root] = out;
-    if (rank() == root) ins = as_bytes(flat_list(*state_, inputs, "inputs", output.scalar_type()));
-    DS_CHECK(rank() != root || ins[root].numel() == out.numel(), "inputs[{}] and output differ in length",
-             root);
-    return exchange_all(*state_, outs, ins);
-  });
+  return issue(*state_, describe("scatter", output, async, rank() == root ? to_each(inputs) : to_all(0)),
+               [&] {
+                 check_root(*state_, root);
+                 auto out = as_bytes(flat(*state_, output));
+                 const auto none = out.narrow(0, 0, 0);
+                 Tensors outs(size(), none), ins(size(), none);
+                 outs[root] = out;
+                 if (rank() == root)
+                   ins = as_bytes(flat_list(*state_, inputs, "inputs", output.scalar_type()));
+                 DS_CHECK(rank() != root || ins[root].numel() == out.numel(),
+                          "inputs[{}] and output differ in length", root);
+                 return exchange_all(*state_, outs, ins);
+               });
 }
 
 namespace {

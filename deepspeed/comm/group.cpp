@@ -22,6 +22,8 @@ int Group::size() const { return state_->size; }
 const std::string& Group::name() const { return state_->name; }
 const std::vector<int>& Group::global_ranks() const { return state_->global_ranks; }
 
+int Group::ranks_per_host() const { return state_->ranks_per_host > 0 ? state_->ranks_per_host : size(); }
+
 void Group::set_timeout(std::chrono::milliseconds timeout) {
   DS_CHECK(timeout.count() > 0, "group '{}': a timeout must be positive, got {} ms", name(), timeout.count());
   state_->timeout = timeout;

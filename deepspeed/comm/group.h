@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace deepspeed::comm {
@@ -37,6 +38,10 @@ struct OpRecord {
   int64_t numel = 0;  // elements of the whole payload on this rank: the longer of input and output
   at::ScalarType dtype = at::ScalarType::Undefined;
   bool async = false;
+  /// Bytes for each other member, by world rank, where there are any: what this rank has that others need,
+  /// once each, in whatever way they travel. A sum over ranks (all_reduce) is counted as a reduce_scatter and
+  /// an all_gather.
+  std::vector<std::pair<int, int64_t>> sent;
 };
 
 struct P2POp {
@@ -69,6 +74,8 @@ class Group {
   const std::string& name() const;
   /// World ranks of the members; index = rank within the group.
   const std::vector<int>& global_ranks() const;
+  /// Ranks of the world on one host, hosts being filled one after the other; of any other group its size.
+  int ranks_per_host() const;
 
   /// In place, t = op over ranks. kAvg needs a floating dtype, kBand/kBor/kBxor an integral one (or bool).
   WorkPtr all_reduce(at::Tensor t, ReduceOp op = ReduceOp::kSum, bool async = false);

@@ -34,6 +34,7 @@ struct GroupState {
   int size = 1;
   std::string name = "world";
   std::vector<int> global_ranks{0};
+  int ranks_per_host = 0;  // 0: all
   at::Device device = at::kCPU;
   BackendPtr backend;  // null: one rank
   StorePtr store;      // null: one rank, or a fake group

@@ -16,7 +16,9 @@ namespace {
 WorkPtr message(GroupState& group, const P2POp& op, bool async) {
   const bool sends = op.kind == P2POp::Kind::kSend;
   const char* name = sends ? (async ? "isend" : "send") : (async ? "irecv" : "recv");
-  const Operation operation{name, op.tensor.numel(), op.tensor.scalar_type(), async};
+  const Operation operation{name, op.tensor.numel(), op.tensor.scalar_type(), async, [&](int peer) {
+                              return sends && peer == op.peer ? static_cast<int64_t>(op.tensor.nbytes()) : 0;
+                            }};
   return issue(group, operation, [&]() -> Started {
     DS_CHECK(op.peer >= 0 && op.peer < group.size, "peer {} is not in 0 ... {}", op.peer, group.size - 1);
     DS_CHECK(op.peer != group.rank, "a rank cannot send to or receive from itself");

@@ -87,6 +87,15 @@ class JoinedWork final : public Work {
   std::vector<WorkPtr> works_;
 };
 
+std::vector<std::pair<int, int64_t>> sent_by(const GroupState& group, const Operation& operation) {
+  std::vector<std::pair<int, int64_t>> sent;
+  for (int peer = 0; operation.sent && peer < group.size; ++peer) {
+    const int64_t bytes = peer == group.rank ? 0 : operation.sent(peer);
+    if (bytes > 0) sent.emplace_back(group.global_ranks[static_cast<size_t>(peer)], bytes);
+  }
+  return sent;
+}
+
 void remember(GroupState& group, const std::vector<RawWork>& works) {
   std::erase_if(group.in_flight, [](auto& weak) {
     auto work = weak.lock();
@@ -101,8 +110,8 @@ WorkPtr issue(GroupState& group, const Operation& operation, const std::function
   ++group.sequence;
   Context context{operation.name, group.name, group.sequence, group.rank, group.timeout};
   if (group.observer) {
-    group.observer(
-        {group.sequence, operation.name, group.name, operation.numel, operation.dtype, operation.async});
+    group.observer({group.sequence, operation.name, group.name, operation.numel, operation.dtype,
+                    operation.async, sent_by(group, operation)});
   }
   Started started;
   try {

@@ -21,6 +21,8 @@ struct Operation {
   int64_t numel = 0;
   at::ScalarType dtype = at::ScalarType::Undefined;
   bool async = false;
+  /// Bytes for another rank of the group; asked only where somebody observes the group.
+  std::function<int64_t(int peer)> sent = {};
 };
 
 /// Numbers the operation, tells the observer, starts it and, unless async or coalescing, waits. Whatever

@@ -161,6 +161,7 @@ GroupPtr init_world(const Rendezvous& r, Backend backend) {
   state->size = r.world_size;
   state->global_ranks.resize(r.world_size);
   std::iota(state->global_ranks.begin(), state->global_ranks.end(), 0);
+  if (r.world_size % r.local_world_size == 0) state->ranks_per_host = r.local_world_size;
   state->timeout = r.timeout;
   if (nccl) state->device = at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(r.local_rank));
   state->policy = policy_for("gloo");

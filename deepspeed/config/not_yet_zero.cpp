@@ -4,8 +4,6 @@ namespace deepspeed::config {
 namespace {
 
 constexpr const char* kZenFlow = "ZenFlow";
-constexpr const char* kPlusPlus = "ZeRO++";
-constexpr const char* kMics = "MiCS";
 
 }  // namespace
 
@@ -16,14 +14,6 @@ std::vector<NotYetRow> not_yet_zero_rows() {
        "the stage 1 of 2020, which DeepSpeed dropped as well"},
       {"zero_optimization.save_muon_momentum_buffer_in_memory", "bool", "false", "",
        "Muon with NVMe offload"},
-      {"zero_optimization.zero_hpz_partition_size", "int>=0", "1", "0|1", kPlusPlus},
-      {"zero_optimization.zero_quantized_weights", "bool", "false", "=", kPlusPlus},
-      {"zero_optimization.zero_quantized_nontrainable_weights", "bool", "false", "=", kPlusPlus},
-      {"zero_optimization.zero_quantized_gradients", "bool", "false", "=", kPlusPlus},
-      {"zero_optimization.mics_shard_size", "int", "-1", "-1|0", kMics},
-      {"zero_optimization.mics_hierarchical_params_gather", "bool", "false", "=", kMics},
-      {"zero_optimization.zeropp_loco_param", "object|null", "null", "=",
-       "LoCo error compensation for ZeRO++"},
       {"zero_optimization.zenflow", "strict|null", "null", "",
        "ZenFlow: offload that updates important gradients first."},
       {"zero_optimization.zenflow.topk_ratio", "number:0..1", "0.1", "!", kZenFlow},

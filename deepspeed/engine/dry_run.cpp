@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "deepspeed/zero/bucket_plan.h"
+#include "deepspeed/zero/coded_tensor.h"
 #include "deepspeed/zero/offload_plan.h"
 #include "deepspeed/zero/state_table.h"
 
@@ -41,13 +42,27 @@ std::string partition_text(const zero::StateTable& table, const partition::Layou
                      padding > 0 ? fmt::format(" ({} of padding in all)", grouped(padding)) : "");
 }
 
-// What stage 3 keeps whole on every rank beside its parts.
-int64_t persistent_elements(const zero::Stage3Config& stage3, const partition::Layout& layout) {
-  int64_t sum = 0;
-  for (const auto& p : layout.params())
-    if (p.numel < stage3.param_persistence_threshold && sum + p.numel <= stage3.model_persistence_threshold)
-      sum += p.numel;
-  return sum;
+// Bytes of what stage 3 keeps on every rank beside its parts: persistent parameters, and hpZ's share of a
+// second copy of the others.
+int64_t bytes_beside_parts(const DeepspeedConfig& config, const partition::Layout& layout) {
+  const zero::Stage3Config& stage3 = config.zero.stage3;
+  const zero::PlusPlusConfig& plus = config.zero.plus_plus;
+  const int64_t element = bytes_of(config.model_dtype()), ranks = layout.world_size();
+  const int64_t holders =
+      plus.hpz_partition_size > 1 && plus.hpz_partition_size < ranks ? plus.hpz_partition_size : 0;
+  int64_t persistent = 0, copy = 0;
+  for (size_t p = 0; p < layout.params().size(); ++p) {
+    const int64_t numel = layout.params()[p].numel;
+    if (numel < stage3.param_persistence_threshold &&
+        persistent + numel <= stage3.model_persistence_threshold) {
+      persistent += numel;
+    } else if (holders > 0) {
+      const int64_t part = layout.part_numel(p);
+      copy += ranks / holders *
+              (plus.quantized_weights ? ops::coded_bytes(zero::kWeightCode, part) : part * element);
+    }
+  }
+  return persistent * element + copy;
 }
 
 }  // namespace
@@ -63,10 +78,9 @@ StateBytes state_bytes(const DeepspeedConfig& config, const partition::Layout& l
   const int64_t stored_parameters = table.parameter.home == zero::Home::kNvme
                                         ? std::max<int64_t>(0, kept - config.zero.offload_param.max_in_cpu)
                                         : 0;
-  int64_t parameters = kept - stored_parameters;
-  if (table.parameter.sharded) parameters += persistent_elements(config.zero.stage3, layout);
+  const int64_t beside = table.parameter.sharded ? bytes_beside_parts(config, layout) : 0;
   StateBytes bytes{
-      .parameters = parameters * bytes_of(model),
+      .parameters = (kept - stored_parameters) * bytes_of(model) + beside,
       .gradients = elements(table.gradient) * bytes_of(config.engine.grad_accum_dtype.value_or(model))};
   const int64_t each = kMoments + (model == config::DataType::kFp32 ? 0 : kFp32);
   const auto& offload = config.zero.offload_optimizer;
@@ -83,8 +97,10 @@ StateBytes state_bytes(const DeepspeedConfig& config, const partition::Layout& l
 
 std::string plan_text(const DeepspeedConfig& config, const RunPlan& plan) {
   const zero::StateTable table = zero::state_table(config.zero);
+  const int64_t mics = config.zero.plus_plus.mics_shard_size;
+  const int parts = mics > 0 ? static_cast<int>(std::min<int64_t>(mics, plan.world_size)) : plan.world_size;
   const auto layout = table.parameter.sharded
-                          ? partition::Layout::per_parameter(plan.parameters, plan.world_size)
+                          ? partition::Layout::per_parameter(plan.parameters, parts)
                           : partition::Layout::concatenated(plan.parameters, plan.world_size);
   const auto& engine = config.engine;
   const auto buckets = zero::plan_buckets(layout, config.zero.reduce_bucket_size);

@@ -299,7 +299,7 @@ Engine::Decision Engine::judge_gradients() {
   at::Tensor sums = at::zeros({2}, at::kDouble);
   sums[0] = norm.sum_squares;
   sums[1] = norm.finite ? 0.0 : 1.0;
-  parts_.group->all_reduce(sums);
+  states_->groups().shard->all_reduce(sums);
   const double total = std::sqrt(sums[0].item<double>());
   if (checks && sums[1].item<double>() > 0) return {.overflow = true};
   if (config().zero.compute_grad_norm) grad_norm_ = total / scaler_.scale();

@@ -85,15 +85,16 @@ void Engine::save_checkpoint(const std::filesystem::path& folder, const SaveOpti
   checkpoint::RankPart part;
   const bool first = parts_.group->rank() == 0;
   for (size_t g = 0; g < states_->all().size(); ++g) {
-    // Whole states are the same everywhere: rank 0 alone writes them.
+    // Whole states are the same everywhere: rank 0 alone writes them. So are those of MiCS' replicas.
     if (!first && config().zero.stage == 0) break;
+    if (!states_->groups().saves()) break;
     for (size_t i = 0; i < states_->all()[g]->owned().size(); ++i) part.pieces.push_back(saved_piece(g, i));
   }
-  if (const auto* frozen = states_->frozen())
-    for (const auto& piece : frozen->layout().pieces(parts_.group->rank()))
+  if (const auto* frozen = states_->frozen(); frozen != nullptr && states_->groups().saves())
+    for (const auto& piece : frozen->layout().pieces(states_->groups().shard->rank()))
       part.pieces.push_back({frozen->parameters()[piece.param].name,
                              piece.begin,
-                             {{kFrozenState, frozen->shard().narrow(0, piece.shard_offset, piece.count)}}});
+                             {{kFrozenState, frozen->part(piece.param).narrow(0, 0, piece.count)}}});
   if (first)
     for (const auto& tensor : states_->whole()) part.whole[tensor.name] = tensor.tensor;
   checkpoint::save({.folder = folder,
@@ -226,17 +227,19 @@ void Engine::load_frozen(const checkpoint::Reader& reader) {
   }
   auto* frozen = states_->frozen();
   if (frozen == nullptr) return;
-  for (const auto& piece : frozen->layout().pieces(parts_.group->rank())) {
+  for (const auto& piece : frozen->layout().pieces(states_->groups().shard->rank())) {
     const auto& parameter = frozen->parameters()[piece.param];
-    const at::Tensor part = frozen->shard().narrow(0, piece.shard_offset, piece.count);
+    const at::Tensor whole_part = frozen->part(piece.param), part = whole_part.narrow(0, 0, piece.count);
     if (reader.has_state(kFrozenState, parameter.name)) {
       reader.read(kFrozenState, parameter.name, piece.begin, part);
+      frozen->set_part(piece.param, whole_part);
       continue;
     }
     const at::Tensor values = at::empty(parameter.tensor.sizes(), part.options());
     DS_CHECK(reader.read_whole(parameter.name, values), "'{}' has no '{}'", reader.path().string(),
              parameter.name);
     part.copy_(values.view({-1}).narrow(0, piece.begin, piece.count));
+    frozen->set_part(piece.param, whole_part);
   }
   frozen->refresh();
 }

@@ -31,7 +31,8 @@ struct ModelStates::Members {
   std::vector<zero::NamedParameter> trained, frozen;
 };
 
-ModelStates::ModelStates(const ModelStatesParts& parts) : parts_(parts) {
+ModelStates::ModelStates(const ModelStatesParts& parts)
+    : parts_(parts), groups_(zero::make_zero_groups(parts.config.zero, parts.group)) {
   at::NoGradGuard no_grad;
   cast();
   give_memory();
@@ -134,17 +135,16 @@ void ModelStates::add_group(std::vector<zero::NamedParameter> members, size_t gr
       .gradients = accel::scalar_type(config.engine.grad_accum_dtype.value_or(config.model_dtype())),
       .masters = accel::scalar_type(config.master_dtype())};
   auto parts = by_wire(std::move(members));
-  for (size_t i = 0, pieces = 0; i < parts.size(); ++i) {
-    if (parts[i].empty()) continue;
-    zero::ZeroConfig zero = config.zero;
-    if (i > 0) zero.reduction.communication_data_type = config.torch_autocast.cast_type();
-    const auto fill = specs_.empty() ? zero::ParameterShards::Fill() : fill_of(parts[i]);
+  size_t pieces = 0;
+  for (Wire& wire : parts) {
+    if (wire.members.empty()) continue;
+    const auto fill = specs_.empty() ? zero::ParameterShards::Fill() : fill_of(wire.members);
     for (const auto& others : states_)  // one bound for all
       if (others->shards() != nullptr)
-        zero.offload_param.max_in_cpu =
-            std::max<int64_t>(0, zero.offload_param.max_in_cpu - others->shards()->shard().numel());
-    states_.push_back(std::make_unique<zero::GroupStates>(std::move(parts[i]), zero, parts_.group, formats,
-                                                          fill, config.aio));
+        wire.zero.offload_param.max_in_cpu =
+            std::max<int64_t>(0, wire.zero.offload_param.max_in_cpu - others->shards()->shard().numel());
+    states_.push_back(std::make_unique<zero::GroupStates>(std::move(wire.members), wire.zero, groups_,
+                                                          formats, fill, config.aio));
     places_.push_back({group, pieces});
     pieces += states_.back()->owned().size();
   }
@@ -152,31 +152,44 @@ void ModelStates::add_group(std::vector<zero::NamedParameter> members, size_t gr
 
 // Under autocast the gradients of modules that can do with it travel in its format, each format in buckets of
 // its own. Whoever sets communication_data_type has chosen for all of them.
-std::vector<std::vector<zero::NamedParameter>> ModelStates::by_wire(
-    std::vector<zero::NamedParameter> members) const {
+std::vector<ModelStates::Wire> ModelStates::by_format(std::vector<zero::NamedParameter> members) const {
   const auto& config = parts_.config;
   const auto& autocast = config.torch_autocast;
-  if (!autocast.enabled) return {std::move(members)};
+  if (!autocast.enabled) return {{std::move(members), config.zero}};
   // Looked up also where nothing is sharded, so that a wrong name is an error everywhere.
   const auto low = lower_precision_parameters(parts_.model, autocast.lower_precision_safe_modules);
   if (!autocast.cast_type() || config.zero.stage == 0 || config.zero.reduction.communication_data_type)
-    return {std::move(members)};
-  std::vector<std::vector<zero::NamedParameter>> parts(2);  // as they are, lower
+    return {{std::move(members), config.zero}};
+  std::vector<Wire> parts(2, {{}, config.zero});  // as they are, lower
+  parts[1].zero.reduction.communication_data_type = autocast.cast_type();
   for (auto& member : members)
-    parts[low.contains(member.tensor.unsafeGetTensorImpl())].push_back(std::move(member));
+    parts[low.contains(member.tensor.unsafeGetTensorImpl())].members.push_back(std::move(member));
+  return parts;
+}
+
+// Gradients of vectors (biases, norms) are few and are never quantized, as DeepSpeed has it.
+std::vector<ModelStates::Wire> ModelStates::by_wire(std::vector<zero::NamedParameter> members) const {
+  std::vector<Wire> formats = by_format(std::move(members));
+  if (!parts_.config.zero.plus_plus.quantized_gradients) return formats;
+  std::vector<Wire> parts;
+  for (Wire& format : formats) {
+    Wire vectors{{}, format.zero}, matrices{{}, format.zero};
+    vectors.zero.plus_plus.quantized_gradients = false;
+    for (auto& member : format.members)
+      (member.tensor.dim() > 1 ? matrices : vectors).members.push_back(std::move(member));
+    parts.push_back(std::move(matrices));
+    parts.push_back(std::move(vectors));
+  }
   return parts;
 }
 
 void ModelStates::shard_frozen(std::vector<zero::NamedParameter> parameters) {
   if (parameters.empty()) return;
-  const auto& stage3 = parts_.config.zero.stage3;
   const auto fill = fill_of(parameters);
   const auto dtype = parameters.front().tensor.scalar_type();
   frozen_ = std::make_unique<zero::ParameterShards>(
-      std::move(parameters), fill, parts_.group,
-      zero::ParameterShards::Options{.dtype = dtype,
-                                     .persistence_threshold = stage3.param_persistence_threshold,
-                                     .model_persistence_threshold = stage3.model_persistence_threshold});
+      std::move(parameters), fill, groups_.shard,
+      zero::ParameterShards::options_of(parts_.config.zero, groups_, dtype, /*trainable=*/false));
 }
 
 // From the tensors that have memory, from the source for those that have none.

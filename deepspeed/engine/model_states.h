@@ -41,6 +41,7 @@ class ModelStates {
 
   /// A parameter group's states; several of one group where its gradients travel in several formats.
   const std::vector<std::unique_ptr<zero::GroupStates>>& all() const { return states_; }
+  const zero::ZeroGroups& groups() const { return groups_; }
   const zero::StateTable& table() const { return states_.front()->table(); }
   /// Where the optimizer has the pieces of all()[i]: a group, and the first piece within it.
   struct OptimizerPlace {
@@ -70,9 +71,16 @@ class ModelStates {
   void add_groups(Members members);
   void shard_frozen(std::vector<zero::NamedParameter> parameters);
   zero::ParameterShards::Fill fill_of(const std::vector<zero::NamedParameter>& parameters) const;
-  std::vector<std::vector<zero::NamedParameter>> by_wire(std::vector<zero::NamedParameter> members) const;
+  // Parameters whose gradients travel alike, and their configuration.
+  struct Wire {
+    std::vector<zero::NamedParameter> members;
+    zero::ZeroConfig zero;
+  };
+  std::vector<Wire> by_wire(std::vector<zero::NamedParameter> members) const;
+  std::vector<Wire> by_format(std::vector<zero::NamedParameter> members) const;
 
   ModelStatesParts parts_;
+  zero::ZeroGroups groups_;
   std::vector<nn::ParameterSpec> specs_;  // while parameters without memory are filled
   std::vector<std::unique_ptr<zero::GroupStates>> states_;
   std::vector<OptimizerPlace> places_;

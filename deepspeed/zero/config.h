@@ -91,8 +91,27 @@ struct OffloadParamConfig {
   bool pin_memory = true;
 };
 
+/// LoCo: the error that quantized_gradients makes is fed back (error_feedback.h).
+struct LocoConfig {
+  double err_beta = 0.8;       // how slowly the error kept follows the last one, in [0, 1)
+  int64_t reset_after = 1024;  // reductions after which it starts from zero, > 0
+};
+
+/// ZeRO++ and MiCS: keys of stage 3 alone.
+struct PlusPlusConfig {
+  /// Ranks that hold a second copy of all parameters together; 0 or 1: none (hpZ).
+  int64_t hpz_partition_size = 1;
+  bool quantized_weights = false;               // gathered in 8 bits (qwZ)
+  bool quantized_nontrainable_weights = false;  // frozen parameters are kept and gathered in 8 bits
+  bool quantized_gradients = false;             // reduced in 4 bits (qgZ)
+  std::optional<LocoConfig> loco;
+  int64_t mics_shard_size = -1;  // ranks over which states are cut; -1 or 0: all
+  /// MiCS: gather between hosts first, then within them.
+  bool mics_hierarchical_params_gather = false;
+  int gradient_bits = 4;  // no key: DeepSpeed's is fixed, too
+};
+
 /// Keys, defaults and ranges as DeepSpeed 0.19.8's runtime/zero/config.py. Sizes are in elements, not bytes.
-/// Keys of ZeRO++ are in config/not_yet.
 struct ZeroConfig {
   /// 0: plain data parallelism; 1: optimizer states sharded; 2: gradients as well; 3: parameters as well.
   int stage = 0;
@@ -123,6 +142,7 @@ struct ZeroConfig {
   OffloadOptimizerConfig offload_optimizer;
   OffloadParamConfig offload_param;
   Stage3Config stage3;
+  PlusPlusConfig plus_plus;
   ReductionConfig reduction;
 };
 

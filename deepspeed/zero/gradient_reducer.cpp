@@ -19,18 +19,19 @@ constexpr size_t kBucketsInFlight = 2;
 }  // namespace
 
 GradientReducer::GradientReducer(partition::Layout layout, const StateTable& table, const ZeroConfig& config,
-                                 comm::GroupPtr group, at::ScalarType dtype)
+                                 const ZeroGroups& groups, at::ScalarType dtype)
     : layout_(std::move(layout)),
       table_(table),
       config_(config),
-      group_(std::move(group)),
+      groups_(groups),
       dtype_(dtype),
       wire_(config.reduction.communication_data_type
                 ? accel::scalar_type(*config.reduction.communication_data_type)
                 : dtype),
-      scale_(reduction_scale(config, table, group_->size(), wire_)),
+      scale_(reduction_scale(config, table, groups_.all->size(), wire_)),
       buckets_(plan_buckets(layout_, config.reduce_bucket_size)),
       bucket_of_(layout_.params().size()),
+      reduction_(make_owner_reduction(config, groups, layout_, scale_.op)),
       arrived_(layout_.params().size(), 0),
       open_(buckets_.size()),
       lent_(layout_.params().size()) {
@@ -125,7 +126,7 @@ void GradientReducer::issue_ready() {
 }
 
 const Bucket::Slice& GradientReducer::own_slice(size_t bucket) const {
-  return buckets_[bucket].slices[static_cast<size_t>(group_->rank())];
+  return buckets_[bucket].slices[static_cast<size_t>(groups_.shard->rank())];
 }
 
 // The bucket as it travels.
@@ -147,14 +148,13 @@ void GradientReducer::issue(size_t index) {
   const at::Tensor own = pending.input.narrow(0, slice.place, slice.count);
   pending.result = table_.optimizer.sharded ? own : pending.input;
   if (!table_.optimizer.sharded || !config_.reduce_scatter) {
-    pending.work = group_->all_reduce(pending.input, scale_.op, /*async=*/true);
+    pending.work = groups_.all->all_reduce(pending.input, scale_.op, /*async=*/true);
   } else {
     if (table_.gradient.sharded) {
       const bool in_place = !has_sum_[index] && own.numel() > 0 && wire_ == dtype_;
       pending.result = in_place ? place_in_shard(index) : at::empty_like(own);
     }
-    pending.work = group_->reduce_scatter_v(pending.result, pending.input, bucket.splits(), scale_.op,
-                                            /*async=*/true);
+    pending.work = reduction_->start(index, bucket, pending.result, pending.input);
   }
   pending_.push_back(std::move(pending));
   const bool must_wait = config_.overlap_comm == false;
@@ -222,7 +222,7 @@ void GradientReducer::flush() {
 
 at::Tensor GradientReducer::shard() const {
   if (table_.gradient.sharded) return accumulated_;
-  return accumulated_.narrow(0, group_->rank() * layout_.shard_numel(), layout_.shard_numel());
+  return accumulated_.narrow(0, groups_.shard->rank() * layout_.shard_numel(), layout_.shard_numel());
 }
 
 at::Tensor GradientReducer::whole() const {

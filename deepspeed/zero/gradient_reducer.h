@@ -17,18 +17,20 @@
 #include "deepspeed/partition/layout.h"
 #include "deepspeed/zero/bucket_plan.h"
 #include "deepspeed/zero/lent_memory.h"
+#include "deepspeed/zero/owner_reduction.h"
 #include "deepspeed/zero/reduction_scale.h"
 #include "deepspeed/zero/state_table.h"
+#include "deepspeed/zero/zero_groups.h"
 
 namespace deepspeed::zero {
 
 class GradientReducer {
  public:
-  /// `layout` says which elements of the group's parameters each rank of `group` owns; only sharded gradients
-  /// may have a per-parameter one. `dtype` is what gradients are accumulated in, and reduced in unless
-  /// communication_data_type says otherwise.
+  /// `layout` says which elements of the group's parameters each rank of groups.shard owns; only sharded
+  /// gradients may have a per-parameter one. `dtype` is what gradients are accumulated in, and reduced in
+  /// unless communication_data_type says otherwise.
   GradientReducer(partition::Layout layout, const StateTable& table, const ZeroConfig& config,
-                  comm::GroupPtr group, at::ScalarType dtype);
+                  const ZeroGroups& groups, at::ScalarType dtype);
 
   /// What gradients are accumulated in.
   at::ScalarType dtype() const { return dtype_; }
@@ -89,12 +91,13 @@ class GradientReducer {
   partition::Layout layout_;
   StateTable table_;
   ZeroConfig config_;
-  comm::GroupPtr group_;
+  ZeroGroups groups_;
   at::ScalarType dtype_;  // of sums
   at::ScalarType wire_;   // of what travels
   ReductionScale scale_;
   std::vector<Bucket> buckets_;
   std::vector<size_t> bucket_of_;  // by parameter
+  std::unique_ptr<OwnerReduction> reduction_;
 
   std::function<void(size_t)> before_issue_;
   bool boundary_ = true;

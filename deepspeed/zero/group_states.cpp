@@ -43,6 +43,11 @@ std::optional<PartFileOptions> part_file(const OffloadParamConfig& config, const
                          .aio = aio};
 }
 
+ParameterShards::Options with_file(ParameterShards::Options options, std::optional<PartFileOptions> file) {
+  options.file = std::move(file);
+  return options;
+}
+
 ParameterShards::Fill fill_from(const std::vector<NamedParameter>& parameters) {
   return [parameters](size_t param, int64_t begin, at::Tensor slice) {
     slice.copy_(parameters[param].tensor.detach().reshape({-1}).narrow(0, begin, slice.numel()));
@@ -52,22 +57,20 @@ ParameterShards::Fill fill_from(const std::vector<NamedParameter>& parameters) {
 }  // namespace
 
 GroupStates::GroupStates(std::vector<NamedParameter> parameters, const ZeroConfig& config,
-                         comm::GroupPtr group, StateFormats formats, const ParameterShards::Fill& fill,
+                         const ZeroGroups& groups, StateFormats formats, const ParameterShards::Fill& fill,
                          const aio::AioConfig& aio)
     : parameters_(std::move(parameters)),
       config_(config),
       table_(state_table(config)),
-      group_(group),
-      layout_(layout_of(parameters_, group->size(), table_.parameter.sharded)),
-      gradients_(layout_, table_, config, group, formats.gradients) {
+      group_(groups.shard),
+      layout_(layout_of(parameters_, group_->size(), table_.parameter.sharded)),
+      gradients_(layout_, table_, config, groups, formats.gradients) {
   check_one_type(parameters_);
   if (table_.parameter.sharded) {
     shards_ = std::make_unique<ParameterShards>(
         parameters_, fill ? fill : fill_from(parameters_), group_,
-        ParameterShards::Options{.dtype = parameters_.front().tensor.scalar_type(),
-                                 .persistence_threshold = config.stage3.param_persistence_threshold,
-                                 .model_persistence_threshold = config.stage3.model_persistence_threshold,
-                                 .file = part_file(config.offload_param, aio)});
+        with_file(ParameterShards::options_of(config, groups, parameters_.front().tensor.scalar_type()),
+                  part_file(config.offload_param, aio)));
     shards_->set_listener([this](const partition::Piece& part) { adopt_part(part); });
     flat_ = shards_->shard();
   } else {

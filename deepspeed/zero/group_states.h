@@ -15,6 +15,7 @@
 #include "deepspeed/zero/named_parameter.h"
 #include "deepspeed/zero/parameter_shards.h"
 #include "deepspeed/zero/state_table.h"
+#include "deepspeed/zero/zero_groups.h"
 
 namespace deepspeed::zero {
 
@@ -29,7 +30,7 @@ class GroupStates {
   /// Moves the parameters (one dtype, trainable) into one flat buffer of which they become views, or shards
   /// them, keeping their identity, and makes master pieces where those have another format. `fill` gives
   /// the values of sharded parameters; where it is empty the parameters hold them. Collective.
-  GroupStates(std::vector<NamedParameter> parameters, const ZeroConfig& config, comm::GroupPtr group,
+  GroupStates(std::vector<NamedParameter> parameters, const ZeroConfig& config, const ZeroGroups& groups,
               StateFormats formats, const ParameterShards::Fill& fill = {}, const aio::AioConfig& aio = {});
 
   const std::vector<NamedParameter>& parameters() const { return parameters_; }
@@ -71,7 +72,7 @@ class GroupStates {
   std::vector<NamedParameter> parameters_;
   ZeroConfig config_;
   StateTable table_;
-  comm::GroupPtr group_;
+  comm::GroupPtr group_;      // over which they are cut
   partition::Layout layout_;  // over the group: who owns which gradients
   std::vector<partition::Piece> owned_;
   int64_t first_ = 0;  // flat offset of shard_offset 0 of owned_

@@ -200,10 +200,10 @@ void ParameterFetcher::carry_out(const FetchStep& step, const FetchEvent& event)
   for (const size_t p : units_[event.unit]) parameters_[p].shards->finish(parameters_[p].index);
 }
 
-void ParameterFetcher::start(size_t param) {
+void ParameterFetcher::start(size_t param, bool exact) {
   Parameter& parameter = parameters_[param];
   if (parameter.shards->is_under_way(parameter.index)) return;
-  parameter.shards->start(parameter.index);
+  parameter.shards->start(parameter.index, exact);
   live_ += parameter.numel;
   most_live_ = std::max(most_live_, live_);
 }
@@ -232,7 +232,7 @@ void ParameterFetcher::hold(const at::Tensor& tensor) {
   ++parameter.held;
   if (parameter.shards->is_here(parameter.index)) return;
   agreement_.announce(call_of(kHold, number->second));
-  start(number->second);
+  start(number->second, /*exact=*/true);
   agreement_.check();
   parameter.shards->finish(parameter.index);
 }

@@ -41,7 +41,8 @@ class ParameterFetcher {
   /// first. `bucket` counts gradients' reductions.
   void agree_on_reduction(size_t bucket);
 
-  /// Gathers one parameter for as long as it is held; for code that runs outside any Block. Collective.
+  /// Gathers one parameter, as it is, for as long as it is held; for code that runs outside any Block.
+  /// Collective.
   void hold(const at::Tensor& parameter);
   void let_go(const at::Tensor& parameter);
   /// Where the parameter's parts are kept, persistent or not, and its number there; nothing for one that is
@@ -70,7 +71,7 @@ class ParameterFetcher {
   FetchStep next_step(const FetchEvent& event);
   FetchStep on_demand(const FetchEvent& event) const;
   void carry_out(const FetchStep& step, const FetchEvent& event);
-  void start(size_t param);
+  void start(size_t param, bool exact = false);
   void release(size_t param);
   void replan();
   std::string describe(int64_t call) const;

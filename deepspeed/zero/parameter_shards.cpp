@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "deepspeed/base/error.h"
+#include "deepspeed/zero/coded_tensor.h"
 
 namespace deepspeed::zero {
 namespace {
@@ -36,25 +37,32 @@ void lend(const c10::Storage& storage, void* memory, size_t bytes) {
 
 }  // namespace
 
+ParameterShards::Options ParameterShards::options_of(const ZeroConfig& config, const ZeroGroups& groups,
+                                                     at::ScalarType dtype, bool trainable) {
+  PartGather::Options gather{.code = {}, .secondary = groups.secondary, .hosts = groups.shard_hosts};
+  const bool keep_coded = !trainable && config.plus_plus.quantized_nontrainable_weights;
+  if (config.plus_plus.quantized_weights || keep_coded) gather.code = kWeightCode;
+  return {.dtype = dtype,
+          .persistence_threshold = config.stage3.param_persistence_threshold,
+          .model_persistence_threshold = config.stage3.model_persistence_threshold,
+          .gather = std::move(gather),
+          .keep_coded = keep_coded && groups.shard->size() > 1};
+}
+
 ParameterShards::ParameterShards(std::vector<NamedParameter> parameters, const Fill& fill,
                                  comm::GroupPtr group, const Options& options)
     : parameters_(std::move(parameters)),
       group_(std::move(group)),
       layout_(layout_of(parameters_, group_->size())),
-      store_(layout_.shard_numel(), elements_in_memory(layout_, options.file), options.dtype, options.file),
-      reads_ahead_(options.file ? options.file->reads_ahead : 0),
+      options_(options),
+      store_(options.keep_coded ? 0 : layout_.shard_numel(),
+             options.keep_coded ? 0 : elements_in_memory(layout_, options.file), options.dtype, options.file),
+      gather_(group_, parameters_.size(), options.gather),
       wholes_(parameters_.size()) {
   at::NoGradGuard no_grad;
+  make_parts(fill);
   int64_t persistent = 0;
   for (size_t p = 0; p < parameters_.size(); ++p) {
-    const partition::Piece own = own_piece(p);
-    if (is_stored(p)) {
-      const at::Tensor values = at::zeros({layout_.part_numel(p)}, options.dtype);
-      if (own.count > 0) fill(p, own.begin, values.narrow(0, 0, own.count));
-      if (values.numel() > 0) store_.write(layout_.part_offset(p), values);
-    } else if (own.count > 0) {
-      fill(p, own.begin, shard().narrow(0, own.shard_offset, own.count));
-    }
     const int64_t numel = parameters_[p].tensor.numel();
     wholes_[p].persistent =
         (group_->size() == 1 && !is_stored(p)) ||
@@ -88,7 +96,7 @@ void ParameterShards::take_over(size_t param) {
     wholes_[param].here = true;
     return;
   }
-  at::Tensor empty = at::empty({0}, shard().options());
+  at::Tensor empty = at::empty({0}, options_.dtype);
   empty.unsafeGetTensorImpl()->set_sizes_contiguous(sizes);
   wholes_[param].storage = empty.storage();
   tensor.set_data(empty);
@@ -105,10 +113,9 @@ partition::Piece ParameterShards::own_piece(size_t param) const {
 }
 
 // Reads it first where it is in the file.
-at::Tensor ParameterShards::part(size_t param) {
+at::Tensor ParameterShards::part_to_gather(size_t param) {
   const int64_t numel = layout_.part_numel(param);
-  if (numel == 0) return shard().narrow(0, 0, 0);
-  if (!is_stored(param)) return shard().narrow(0, layout_.part_offset(param), numel);
+  if (!is_stored(param)) return part(param);
   if (!wholes_[param].part.defined()) start_read(param);
   if (auto& reading = wholes_[param].reading) store_.wait(*std::exchange(reading, std::nullopt));
   return wholes_[param].part.narrow(0, 0, numel * store_.element_size()).view(store_.dtype());
@@ -134,7 +141,7 @@ void ParameterShards::read_ahead(size_t param) {
     return;
   const auto ahead = std::count_if(wholes_.begin(), wholes_.end(),
                                    [](const Whole& w) { return w.part.defined() && !w.gather; });
-  if (ahead < reads_ahead_) start_read(param);
+  if (ahead < options_.file->reads_ahead) start_read(param);
 }
 
 void ParameterShards::write(int64_t begin, const at::Tensor& values) {
@@ -147,18 +154,63 @@ void ParameterShards::forget_reads() {
     if (!wholes_[p].gather) give_back_part(p);
 }
 
+void ParameterShards::make_parts(const Fill& fill) {
+  coded_begins_.push_back(0);
+  for (size_t p = 0; options_.keep_coded && p < parameters_.size(); ++p)
+    coded_begins_.push_back(coded_begins_.back() +
+                            ops::coded_bytes(*options_.gather.code, layout_.part_numel(p)));
+  if (options_.keep_coded) coded_ = at::empty({coded_begins_.back()}, at::kByte);
+  for (size_t p = 0; p < parameters_.size(); ++p) {
+    const partition::Piece own = own_piece(p);
+    const bool apart = options_.keep_coded || is_stored(p);
+    const at::Tensor values = apart ? at::zeros({layout_.part_numel(p)}, options_.dtype) : part(p);
+    if (own.count > 0) fill(p, own.begin, values.narrow(0, 0, own.count));
+    if (apart) set_part(p, values);
+  }
+}
+
+at::Tensor ParameterShards::coded_part(size_t param) const {
+  return coded_.narrow(0, coded_begins_[param], coded_begins_[param + 1] - coded_begins_[param]);
+}
+
+void ParameterShards::set_part(size_t param, const at::Tensor& values) {
+  if (!options_.keep_coded) {
+    if (values.numel() > 0) write(layout_.part_offset(param), values);
+    return;
+  }
+  encode(*options_.gather.code, values, coded_part(param).mutable_data_ptr<uint8_t>());
+}
+
+at::Tensor ParameterShards::part(size_t param) const {
+  if (options_.keep_coded) {
+    at::Tensor values = at::empty({layout_.part_numel(param)}, options_.dtype);
+    const uint8_t* coded = coded_part(param).const_data_ptr<uint8_t>();
+    decode(*options_.gather.code, {&coded, 1}, values);
+    return values;
+  }
+  if (layout_.part_numel(param) == 0) return at::empty({0}, options_.dtype);
+  return read(layout_.part_offset(param), layout_.part_numel(param));
+}
+
 // The gathered parts, with a version counter of their own: autograd takes no notice of what is written here.
 at::Tensor ParameterShards::padded(size_t param) const {
   const int64_t numel = layout_.part_numel(param) * layout_.world_size();
   return wholes_[param].buffer.narrow(0, 0, numel * store_.element_size()).view(store_.dtype());
 }
 
-void ParameterShards::start(size_t param) {
+void ParameterShards::start(size_t param, bool exact) {
   Whole& whole = wholes_[param];
   if (whole.here || whole.gather || parameters_[param].tensor.numel() == 0) return;
   at::NoGradGuard no_grad;
   whole.buffer = pool_.take(layout_.part_numel(param) * layout_.world_size() * store_.element_size());
-  whole.gather = group_->all_gather_into_tensor(padded(param), part(param), /*async=*/true);
+  whole.gather = begin_gather(param, exact);
+}
+
+comm::WorkPtr ParameterShards::begin_gather(size_t param, bool exact) {
+  const at::Tensor whole = padded(param);
+  if (options_.keep_coded) return gather_.start_coded(param, whole, coded_part(param));
+  const at::Tensor own = part_to_gather(param);
+  return exact ? gather_.start_exact(whole, own) : gather_.start(param, whole, own);
 }
 
 void ParameterShards::finish(size_t param) {
@@ -183,15 +235,16 @@ void ParameterShards::release(size_t param) {
 void ParameterShards::refresh() {
   forget_reads();
   at::NoGradGuard no_grad;
+  gather_.forget_all();
   std::vector<comm::WorkPtr> gathers;
   for (size_t p = 0; p < wholes_.size(); ++p) {
     DS_CHECK(wholes_[p].persistent || !wholes_[p].here, "'{}' is gathered while its shards change",
              parameters_[p].name);
     if (!wholes_[p].persistent || !wholes_[p].storage || parameters_[p].tensor.numel() == 0) continue;
     if (wholes_[p].here)
-      gathers.push_back(group_->all_gather_into_tensor(padded(p), part(p), /*async=*/true));
+      gathers.push_back(begin_gather(p, /*exact=*/true));
     else
-      start(p);
+      start(p, /*exact=*/true);
   }
   for (size_t p = 0; p < wholes_.size(); ++p)
     if (wholes_[p].persistent) finish(p);
@@ -203,8 +256,17 @@ void ParameterShards::keep_part_of(size_t param) {
   at::NoGradGuard no_grad;
   DS_CHECK(wholes_[param].here, "'{}' is not gathered", parameters_[param].name);
   const partition::Piece own = own_piece(param);
-  if (wholes_[param].storage && own.count > 0)
-    store_.write(own.shard_offset, padded(param).narrow(0, own.begin, own.count));
+  gather_.forget(param);
+  if (wholes_[param].storage && own.count > 0) {
+    const at::Tensor values = padded(param).narrow(0, own.begin, own.count);
+    if (options_.keep_coded) {
+      const at::Tensor all = part(param);
+      all.narrow(0, 0, own.count).copy_(values);
+      set_part(param, all);
+    } else {
+      store_.write(own.shard_offset, values);
+    }
+  }
   if (listener_ && own.count > 0) listener_(own);
 }
 

@@ -13,8 +13,11 @@
 #include "deepspeed/comm/group.h"
 #include "deepspeed/partition/layout.h"
 #include "deepspeed/zero/buffer_pool.h"
+#include "deepspeed/zero/config.h"
 #include "deepspeed/zero/named_parameter.h"
+#include "deepspeed/zero/part_gather.h"
 #include "deepspeed/zero/part_store.h"
+#include "deepspeed/zero/zero_groups.h"
 
 namespace deepspeed::zero {
 
@@ -29,9 +32,17 @@ class ParameterShards {
     int64_t persistence_threshold = 0;
     /// ... as long as they are fewer than this together.
     int64_t model_persistence_threshold = INT64_MAX;
+    /// How parameters are gathered; persistent ones always come as they are.
+    PartGather::Options gather = {};
+    /// Parts are kept in the code that gather.code must name; from two ranks on.
+    bool keep_coded = false;
     /// Where parts go that are not to be in memory.
     std::optional<PartFileOptions> file = std::nullopt;
   };
+
+  /// What a configuration asks for.
+  static Options options_of(const ZeroConfig& config, const ZeroGroups& groups, at::ScalarType dtype,
+                            bool trainable = true);
 
   /// Takes the parameters over: `fill` gives this rank's parts, then what the tensors held is freed. Tensors
   /// without memory (nn/materializer.h) are welcome. Collective.
@@ -46,11 +57,17 @@ class ParameterShards {
   /// Per parameter.
   const partition::Layout& layout() const { return layout_; }
   /// This rank's parts, as far as they are in memory: the first elements of layout().shard_numel(), usually
-  /// all. Padding is zero. Whoever writes to it calls refresh().
+  /// all, none where parts are kept in a code. Padding is zero. Whoever writes to it calls refresh().
   const at::Tensor& shard() const { return store_.memory(); }
-  /// The same wherever they are: `begin` is a place in the shard. What write() changes needs refresh().
+  /// The same wherever they are, but in a code: `begin` is a place in the shard. What write() changes needs
+  /// refresh().
   at::Tensor read(int64_t begin, int64_t count) const { return store_.read(begin, count); }
   void write(int64_t begin, const at::Tensor& values);
+  /// This rank's part of one parameter [layout().part_numel(param)]: a view of shard(), or a copy of what is
+  /// in a file or kept in a code.
+  at::Tensor part(size_t param) const;
+  /// Replaces it; refresh() follows.
+  void set_part(size_t param, const at::Tensor& values);
 
   /// Whether the parameter is never gathered: it is whole on every rank.
   bool is_persistent(size_t param) const { return wholes_[param].persistent; }
@@ -61,9 +78,9 @@ class ParameterShards {
   /// Reads this rank's part ahead of start(), where it is in a file; few at once. Not collective.
   void read_ahead(size_t param);
 
-  /// Starts to gather a parameter that is not here; finish() makes it readable. Collective, every rank in the
-  /// same order.
-  void start(size_t param);
+  /// Starts to gather a parameter that is not here; finish() makes it readable. `exact`: as it is, whatever
+  /// Options::gather says. Collective, every rank in the same order.
+  void start(size_t param, bool exact = false);
   /// Waits for a gather that start() began; nothing to do for a parameter that is here.
   void finish(size_t param);
   /// Empties a parameter that is here; its memory is used for the next. Not collective.
@@ -78,6 +95,7 @@ class ParameterShards {
   }
 
   const BufferPool& pool() const { return pool_; }
+  const PartGather& gather() const { return gather_; }
 
  private:
   struct Whole {
@@ -91,22 +109,28 @@ class ParameterShards {
 
   void take_over(size_t param);
   bool is_stored(size_t param) const {
-    return layout_.part_numel(param) > 0 && store_.is_stored(layout_.part_offset(param));
+    return options_.file && layout_.part_numel(param) > 0 && store_.is_stored(layout_.part_offset(param));
   }
   void start_read(size_t param);
-  at::Tensor part(size_t param);
+  at::Tensor part_to_gather(size_t param);
   void give_back_part(size_t param);
   void forget_reads();
+  void make_parts(const Fill& fill);
+  at::Tensor coded_part(size_t param) const;
+  comm::WorkPtr begin_gather(size_t param, bool exact);
   partition::Piece own_piece(size_t param) const;
   at::Tensor padded(size_t param) const;
 
   std::vector<NamedParameter> parameters_;
   comm::GroupPtr group_;
   partition::Layout layout_;
+  Options options_;
   PartStore store_;
-  int64_t reads_ahead_ = 0;
+  at::Tensor coded_;                   // instead of what is stored: bytes
+  std::vector<int64_t> coded_begins_;  // by parameter, and the end
   std::function<void(const partition::Piece&)> listener_;
   BufferPool pool_;
+  PartGather gather_;
   std::vector<Whole> wholes_;
 };
 

@@ -105,7 +105,32 @@ void check_offload(const Node& block, const ZeroConfig& zero) {
            key("buffer_count"), tiles);
 }
 
+// What DeepSpeed ignores at other stages.
+void check_plus_plus(const Node& block, const ZeroConfig& zero) {
+  const PlusPlusConfig& plus = zero.plus_plus;
+  const auto needs = [&](const char* key, bool on, bool fulfilled, const std::string& what) {
+    DS_CHECK(!on || fulfilled, "{} needs {}", block.find(key)->describe(), what);
+  };
+  const bool three = zero.stage == 3;
+  const std::string stage = fmt::format("zero_optimization.stage 3; the stage is {}", zero.stage);
+  const bool partition = plus.hpz_partition_size > 1, mics = plus.mics_shard_size > 0;
+  needs("zero_hpz_partition_size", partition, three, stage);
+  needs("zero_quantized_weights", plus.quantized_weights, three, stage);
+  needs("zero_quantized_nontrainable_weights", plus.quantized_nontrainable_weights, three, stage);
+  needs("zero_quantized_gradients", plus.quantized_gradients, three, stage);
+  needs("mics_shard_size", mics, three, stage);
+  needs("mics_hierarchical_params_gather", plus.mics_hierarchical_params_gather, mics,
+        "zero_optimization.mics_shard_size");
+  needs("zeropp_loco_param", plus.loco.has_value(), plus.quantized_gradients,
+        "zero_optimization.zero_quantized_gradients");
+  needs("zero_quantized_gradients", plus.quantized_gradients, zero.reduce_scatter,
+        "zero_optimization.reduce_scatter");
+  needs("mics_shard_size", mics, !partition && !plus.quantized_gradients,
+        "zero_hpz_partition_size and zero_quantized_gradients off: the shard group takes their place");
+}
+
 void check(const Node& block, ZeroConfig& zero, Warnings&) {
+  check_plus_plus(block, zero);
   if (zero.allgather_bucket_size % 2 != 0)
     config::fail_value(*block.find("allgather_bucket_size"), "a multiple of 2");
   DS_CHECK(zero.compute_grad_norm || zero.stage == 1 || zero.stage == 2,
@@ -141,6 +166,7 @@ config::Schema<ZeroConfig> schema() {
       .range(0, 3)
       .doc("0: nothing is sharded; 1: optimizer states; 2: gradients too; 3: parameters too.");
   s.include(&ZeroConfig::stage3, stage3_schema());
+  s.include(&ZeroConfig::plus_plus, plus_plus_schema());
   add_gradient_fields(s);
   add_parameter_fields(s);
   add_offload_fields(s);

@@ -16,6 +16,9 @@ config::Schema<Stage3Config> stage3_schema();
 config::Schema<OffloadOptimizerConfig> offload_optimizer_schema();
 config::Schema<OffloadParamConfig> offload_param_schema();
 
+/// The keys of PlusPlusConfig, which lie there as well.
+config::Schema<PlusPlusConfig> plus_plus_schema();
+
 /// The top-level keys of ReductionConfig.
 config::Schema<ReductionConfig> reduction_schema();
 

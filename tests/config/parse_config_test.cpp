@@ -90,8 +90,9 @@ TEST(ParseConfig, StagesOutOfRangeAndWhatIsNotBuiltAreDifferentErrors) {
   EXPECT_EQ(error_in(R"("zero_optimization": {"stage": 4})"),
             "zero_optimization.stage must be a whole number >= 0 and <= 3: zero_optimization.stage = 4 at "
             "ds.json:2:23");
-  EXPECT_EQ(error_in(R"("zero_optimization": {"stage": 3, "zero_quantized_weights": true})"),
-            "not available yet: ZeRO++ (zero_optimization.zero_quantized_weights = true at ds.json:2:35)");
+  EXPECT_EQ(error_in(R"("zero_optimization": {"stage": 1, "elastic_checkpoint": true})"),
+            "not available yet: elastic ZeRO checkpoints (zero_optimization.elastic_checkpoint = true at "
+            "ds.json:2:35)");
 }
 
 TEST(ParseConfig, StageThreeTakesItsKeysWithAndWithoutPrefix) {

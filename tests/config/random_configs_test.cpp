@@ -39,8 +39,11 @@ const std::vector<Difference>& differences() {
        "\"auto\" where DeepSpeed takes it as a text is an error that names the key"},
       {false, "", "TypeError: ('>' not supported|unsupported operand)",
        "unless it can be resolved (docs/config.md)"},
-      {true, "does not agree with|(compute_grad_norm|offload_(optimizer|param)\\.\\w+) = .* needs", "",
-       "What contradicts another key fails at parse"},
+      {true,
+       "does not agree "
+       "with|(compute_grad_norm|offload_(optimizer|param)\\.\\w+|zero_\\w+|zeropp_loco_param|mics_\\w+) = .* "
+       "needs",
+       "", "What contradicts another key fails at parse"},
       {true, "is reached through a Python library", "",
        "are accepted while off, `\"enabled\": true` is an error"},
       {true, "^(zero_optimization|fp16)\\..* must be", "", "strict blocks state fewer ranges"},

@@ -79,6 +79,24 @@ TEST(DryRun, TellsPartitionBatchStepsAndBuckets) {
               HasSubstr("every rank holds all states"));
 }
 
+TEST(DryRun, CountsASecondPartitionAndShardGroups) {
+  const RunPlan plan{
+      .model_type = "gpt2", .parameters = {{"a", 1000}, {"b", 3000}, {"c", 2001}}, .world_size = 4};
+  const auto layout = partition::Layout::per_parameter(plan.parameters, 4);
+  const auto with = [](const std::string& keys) {
+    return config_of(
+        R"("zero_optimization": {"stage": 3, "stage3_param_persistence_threshold": 0)" + keys + "}", 4);
+  };
+  const auto parameters = [&](const std::string& keys) { return state_bytes(with(keys), layout).parameters; };
+  const int64_t own = (250 + 750 + 501) * 4;
+  EXPECT_EQ(parameters(""), own);
+  EXPECT_EQ(parameters(R"(, "zero_hpz_partition_size": 2)"), own + 2 * own);
+  EXPECT_EQ(parameters(R"(, "zero_hpz_partition_size": 4)"), own);
+  EXPECT_EQ(parameters(R"(, "zero_hpz_partition_size": 2, "zero_quantized_weights": true)"),
+            own + 2 * (256 + 752 + 512 + 3 * 4));  // groups of 16 codes and a scale
+  EXPECT_THAT(plan_text(with(R"(, "mics_shard_size": 2)"), plan), HasSubstr("in 2 parts of 3,001 elements"));
+}
+
 TEST(ProgressLine, FitsTheTerminal) {
   const StepRecord record{.step = 50, .loss = 2.12345, .lr = 1e-3, .tokens = 800, .step_ms = 1000};
   for (int columns = 0; columns < 200; ++columns)
