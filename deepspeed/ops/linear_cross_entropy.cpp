@@ -154,7 +154,7 @@ struct LinearCrossEntropy : torch::autograd::Function<LinearCrossEntropy> {
     gradients[0] = gradient(saved.hidden, 0, "hidden_type");
     gradients[1] = gradient(saved.weight, 1, "weight_type");
     gradients[4] = gradient(saved.bias, 3, "bias_type");
-    if (gradients[1].defined() && ctx->saved_data.contains("leaf"))
+    if (gradients[1].defined() && ctx->saved_data.find("leaf") != ctx->saved_data.end())
       announce_gradient(reinterpret_cast<const void*>(ctx->saved_data["leaf"].toInt()), gradients[1]);
     return gradients;
   }
