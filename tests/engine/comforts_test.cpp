@@ -4,6 +4,7 @@
 #include "deepspeed/engine/dry_run.h"
 #include "deepspeed/engine/parse_config.h"
 #include "deepspeed/engine/progress_line.h"
+#include "deepspeed/engine/step_log.h"
 #include "tests/engine/tiny.h"
 
 namespace deepspeed::engine {
@@ -70,6 +71,13 @@ TEST(DryRun, TellsPartitionBatchStepsAndBuckets) {
   EXPECT_THAT(text, HasSubstr("3 buckets, the largest of 3,000 elements"));
   EXPECT_THAT(plan_text(config_of(R"("zero_optimization": {"stage": 0})", 4), plan),
               HasSubstr("every rank holds all states"));
+}
+
+TEST(StepLog, WritesNansWithoutASign) {
+  const double made = -std::numeric_limits<double>::quiet_NaN();
+  EXPECT_EQ(fmt::format("{:.4f}", made), "-nan");
+  EXPECT_EQ(fmt::format("{:.4f}", plain_nan(made)), "nan");
+  EXPECT_EQ(plain_nan(-2.5), -2.5);
 }
 
 TEST(ProgressLine, FitsTheTerminal) {
