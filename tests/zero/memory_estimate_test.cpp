@@ -32,8 +32,8 @@ TEST(MemoryEstimate, PrintsDeepSpeedsTables) {
 
 TEST(MemoryEstimate, HasThePublishedFiguresOfT5) {
   const std::string table =
-      estimate_zero3_model_states_mem_needs_all_cold({2'851'000'000, 32'000'000}, {.num_gpus_per_node = 8});
-  for (const char* figure : {"6.10GB", "0.79GB", "0.12GB", "127.4", "71.7", "63.7"})
+      estimate_zero3_model_states_mem_needs_all_cold({2'851'598'336, 32'899'072}, {.num_gpus_per_node = 8});
+  for (const char* figure : {"6.10GB", "0.79GB", "0.12GB", "127.48GB", "71.71GB", "63.74GB"})
     EXPECT_THAT(table, HasSubstr(figure));
 }
 
