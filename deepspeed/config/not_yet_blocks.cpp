@@ -24,7 +24,6 @@ std::vector<NotYetRow> not_yet_block_rows() {
       {"activation_checkpointing.number_checkpoints", "int>=0|null", "null", "", kPartition},
       {"activation_checkpointing.synchronize_checkpoint_boundary", "bool", "false", "=",
        "waiting for the device at every checkpoint"},
-      {"activation_checkpointing.profile", "bool", "false", "=", "timing of recomputation"},
       {"checkpoint.load_universal", "bool", "false", "=", "universal checkpoints"},
       {"checkpoint.use_node_local_storage", "bool", "false", "=", "checkpoints on node-local storage"},
       {"checkpoint.parallel_write.pipeline_stage", "bool", "false", "=",

@@ -6,6 +6,7 @@
 #include "deepspeed/base/file.h"
 #include "deepspeed/formats/megatron_index.h"
 #include "deepspeed/text/json_lines.h"
+#include "deepspeed/text/utf8.h"
 
 namespace deepspeed::data {
 namespace {
@@ -44,7 +45,9 @@ TokenStorePtr open_bin(const fs::path& path, const OpenOptions& options) {
 }
 
 TokenStorePtr tokenize_text(const fs::path& path, const text::Tokenizer& tokenizer) {
-  auto ids = tokenizer.encode_ids(base::read_text_file(path, kMaxTextBytes));
+  const std::string content = base::read_text_file(path, kMaxTextBytes);
+  text::check_utf8(content, path.string());
+  auto ids = tokenizer.encode_ids(content);
   const auto end = static_cast<int64_t>(ids.size());
   return hold_tokens(path.string(), std::move(ids), {{.begin = 0, .end = end, .learnt = 0}});
 }

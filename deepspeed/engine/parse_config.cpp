@@ -48,13 +48,13 @@ void check_fp16_masters(const config::Node& root, const DeepspeedConfig& config)
 
 void check_bf16_states(const config::Node& root, const DeepspeedConfig& config) {
   if (!config.bf16.bf16_master_weights_and_grads && !config.bf16.bf16_optimizer_states) return;
-  if (!config.bf16.enabled && config.bf16.bf16_master_weights_and_grads) return;  // as DeepSpeed has it: idle
   const auto block = root.find("bf16") ? root.find("bf16") : root.find("bfloat16");
   const auto masters = block->find("bf16_master_weights_and_grads");
   if (!config.bf16.bf16_master_weights_and_grads)
     base::fail("{} needs bf16.bf16_master_weights_and_grads",
                block->find("bf16_optimizer_states")->describe());
   if (config.zero.stage == 0) base::fail("{} needs zero_optimization.stage 1, 2 or 3", masters->describe());
+  if (!config.bf16.enabled) return;  // as DeepSpeed has it: idle
   if (!config.bf16.bf16_optimizer_states && !config.zero.offload_optimizer.enabled())
     base::fail("{} needs bf16.bf16_optimizer_states or zero_optimization.offload_optimizer",
                masters->describe());

@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <cstdio>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "deepspeed/base/env.h"
@@ -25,6 +26,10 @@ int terminal_columns() {
 }
 
 }  // namespace
+
+double plain_nan(double value) {
+  return std::isnan(value) ? std::numeric_limits<double>::quiet_NaN() : value;
+}
 
 double tokens_per_second(const StepRecord& r) {
   return r.step_ms > 0 ? static_cast<double>(r.tokens) / r.step_ms * 1e3 : 0;

@@ -25,6 +25,9 @@ struct StepRecord {
   std::optional<double> start_s;        // from exec of `deepspeed` to the first forward; first line only
 };
 
+/// Any NaN as the one without a sign, which prints as "nan" everywhere (what processors make is negative).
+double plain_nan(double value);
+
 double tokens_per_second(const StepRecord& record);
 
 class StepLog {

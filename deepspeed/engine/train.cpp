@@ -1,6 +1,7 @@
 #include "deepspeed/engine/train.h"
 
 #include <ATen/ops/zeros.h>
+#include <fmt/ranges.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -20,6 +21,7 @@
 #include "deepspeed/engine/dry_run.h"
 #include "deepspeed/engine/initialize.h"
 #include "deepspeed/engine/parse_config.h"
+#include "deepspeed/engine/resume.h"
 #include "deepspeed/engine/step_log.h"
 #include "deepspeed/engine/train_inputs.h"
 #include "deepspeed/engine/train_page.h"
@@ -42,6 +44,8 @@ class Training {
  private:
   void check_destinations();
   void start_engine();
+  void resume();
+  void say_start();
   void start_page();
   double train_step();  // returns the mean loss over all samples of the step
   void log_step(double loss, double step_ms, const std::optional<Score>& score);
@@ -61,6 +65,7 @@ class Training {
   Initialized ready_;
   std::unique_ptr<StepLog> log_;
   std::unique_ptr<TrainPage> page_;
+  DataOrder order_;
   std::optional<double> start_s_;
   bool started_ = false;
   int64_t last_step_ = 0;
@@ -117,29 +122,61 @@ void Training::start_engine() {
   Engine& engine = *ready_.engine;
   if (options_.activation_checkpointing)
     recompute::recompute_blocks(*in_->model(), recompute::layers_of(*in_->model()),
-                                {.config = engine.config().activation_checkpointing, .rng = in_->rng()});
-  if (!options_.load.empty()) {
-    DS_CHECK(!options_.load_tag.empty() || std::filesystem::exists(options_.load / "latest"),
-             "--load '{}': there is no checkpoint to resume from (no file 'latest')", options_.load.string());
-    engine.load_checkpoint(options_.load, {.tag = options_.load_tag});
-    ready_.loader->seek_samples(engine.global_samples());
-  }
-  last_step_ =
-      options_.steps > 0
-          ? options_.steps
-          : options_.epochs * ready_.loader->sampler().steps_per_epoch(engine.gradient_accumulation_steps());
+                                {.config = engine.config().activation_checkpointing,
+                                 .rng = in_->rng(),
+                                 .print = first() ? [this](const std::string& line) { log_->say(line); }
+                                                  : std::function<void(const std::string&)>()});
+  order_ = data_order(options_, *in_->training_data().dataset, engine.config().engine.dataloader_drop_last);
+  if (!options_.load.empty()) resume();
+  last_step_ = options_.steps > 0
+                   ? options_.steps
+                   : order_.begin_step + options_.epochs * ready_.loader->sampler().steps_per_epoch(
+                                                               engine.gradient_accumulation_steps());
   DS_CHECK(engine.global_steps() <= last_step_, "--load '{}' is at step {} already, beyond --steps {}",
            options_.load.string(), engine.global_steps(), last_step_);
   if (!first()) return;
   log_ = std::make_unique<StepLog>(options_.log_jsonl, last_step_, options_.quiet,
                                    /*append=*/!options_.load.empty());
   if (!options_.report.empty()) start_page();
-  if (options_.quiet) return;
+  if (!options_.quiet) say_start();
+}
+
+// The engine's state and the place in the data, which means something only where the data is the same.
+void Training::resume() {
+  Engine& engine = *ready_.engine;
+  const std::string from = options_.load.string();
+  DS_CHECK(!options_.load_tag.empty() || std::filesystem::exists(options_.load / "latest"),
+           "--load '{}': there is no checkpoint to resume from (no file 'latest')", from);
+  const auto loaded = engine.load_checkpoint(options_.load, {.tag = options_.load_tag});
+  if (options_.restart_data) {
+    order_.begin_samples = engine.global_samples();
+    order_.begin_step = engine.global_steps();
+    return;
+  }
+  if (const auto saved = data_order_of(loaded->client_state)) {
+    const auto found = differences(*saved, order_);
+    DS_CHECK(found.empty(),
+             "--load '{}': {}; the run's place in its data means nothing then: give it what it had, or "
+             "--restart-data to go on from the first sample",
+             from, fmt::join(found, "; "));
+    DS_CHECK(saved->begin_samples <= engine.global_samples() && saved->begin_step <= engine.global_steps(),
+             "--load '{}': state.json is damaged: its data began at sample {}, of {} taken", from,
+             saved->begin_samples, engine.global_samples());
+    order_ = *saved;
+  }
+  ready_.loader->seek_samples(engine.global_samples() - order_.begin_samples);
+}
+
+void Training::say_start() {
+  const Engine& engine = *ready_.engine;
+  const int64_t done = engine.global_steps();
   log_->say(fmt::format(
-      "{} with {:.2f}M parameters in {}, {} rank{}, ZeRO stage {}, {} samples of {} tokens, steps {} to {}",
+      "{} with {:.2f}M parameters in {}, {} rank{}, ZeRO stage {}, {} samples of {} tokens, {}",
       in_->spec().model_type, static_cast<double>(in_->parameters()) / 1e6, engine.config().precision_text(),
       group_->size(), group_->size() > 1 ? "s" : "", engine.config().zero.stage,
-      in_->training_data().dataset->size(), options_.seq_length, engine.global_steps() + 1, last_step_));
+      in_->training_data().dataset->size(), options_.seq_length,
+      done < last_step_ ? fmt::format("steps {} to {}", done + 1, last_step_)
+                        : fmt::format("step {} of {} already: nothing is left to train", done, last_step_)));
   for (const auto& note : in_->notes()) log_->say(note);
 }
 
@@ -157,7 +194,9 @@ void Training::start_page() {
                  fmt::format("{} samples of {} tokens: {} a rank and micro-batch, {} accumulated",
                              engine.train_batch_size(), options_.seq_length,
                              engine.train_micro_batch_size_per_gpu(), engine.gradient_accumulation_steps())},
-                {"Steps", fmt::format("{} to {}", engine.global_steps() + 1, last_step_)},
+                {"Steps", engine.global_steps() < last_step_
+                              ? fmt::format("{} to {}", engine.global_steps() + 1, last_step_)
+                              : fmt::format("none: {} are done", last_step_)},
                 {"Seed", std::to_string(options_.seed)}},
       .command_line = options_.command_line,
       .config = in_->document().json.dump(2)};
@@ -196,10 +235,11 @@ void Training::log_step(double loss, double step_ms, const std::optional<Score>&
   const int64_t mine = peak.item<int64_t>();
   group_->all_reduce(peak);
   if (!first()) return;
+  const auto norm = engine.get_global_grad_norm();
   const StepRecord record{.step = engine.global_steps(),
-                          .loss = loss,
+                          .loss = plain_nan(loss),
                           .lr = engine.get_lr()[0],
-                          .grad_norm = engine.get_global_grad_norm(),
+                          .grad_norm = norm ? std::optional(plain_nan(*norm)) : std::nullopt,
                           .loss_scale = engine.loss_scale(),
                           .skipped = engine.skipped_steps(),
                           .tokens = engine.train_batch_size() * options_.seq_length,
@@ -247,7 +287,7 @@ void Training::say_baselines() {
 void Training::save() {
   const std::string tag = "global_step" + std::to_string(ready_.engine->global_steps());
   if (tag == saved_tag_) return;
-  ready_.engine->save_checkpoint(options_.save);
+  ready_.engine->save_checkpoint(options_.save, {.client_state = {{kDataOrderKey, to_json(order_)}}});
   saved_tag_ = tag;
   if (first() && !options_.quiet) log_->say(fmt::format("saved {}", (options_.save / tag).string()));
 }

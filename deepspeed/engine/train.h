@@ -36,6 +36,7 @@ struct TrainOptions {
   int64_t save_every = 0;  // steps; 0: at the end only
   std::filesystem::path load;
   std::string load_tag;
+  bool restart_data = false;  // resume, but begin with the data's first sample
   std::filesystem::path export_to;
 
   std::string generate;  // prompt

@@ -28,6 +28,7 @@ void check_flags(const TrainOptions& options) {
   DS_CHECK(options.eval_every == 0 || !options.eval_data.empty(), "--eval-every needs --eval-data");
   DS_CHECK(!options.eval_baselines || !options.eval_data.empty(), "--eval-baselines needs --eval-data");
   DS_CHECK(options.load_tag.empty() || !options.load.empty(), "--load-tag needs --load");
+  DS_CHECK(!options.restart_data || !options.load.empty(), "--restart-data needs --load");
 }
 
 }  // namespace

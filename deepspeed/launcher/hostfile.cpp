@@ -18,6 +18,15 @@ std::string_view trim(std::string_view text) {
   return text.substr(first, text.find_last_not_of(kBlanks) - first + 1);
 }
 
+/// For messages: at most 80 bytes, those that no terminal shows as '?'.
+std::string shown(std::string_view text) {
+  constexpr size_t kMost = 80;
+  std::string out(text.substr(0, kMost));
+  for (char& c : out)
+    if (c < ' ' || c > '~') c = '?';
+  return text.size() > kMost ? out + "..." : out;
+}
+
 /// N of "NAME slots=N...", and the name; nothing when the line is not of that form.
 std::optional<std::pair<std::string_view, int>> parse_line(std::string_view line) {
   size_t name_end = line.find_first_of(kBlanks);
@@ -43,13 +52,14 @@ HostPool parse_hostfile(std::string_view text, std::string_view source) {
     text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
     if (line.empty() || line.front() == '#') continue;
     auto parsed = parse_line(line);
-    DS_CHECK(parsed, "hostfile {}, line {}: '{}' is not of the form 'NAME slots=N'", source, number, line);
+    DS_CHECK(parsed, "hostfile {}, line {}: '{}' is not of the form 'NAME slots=N'", source, number,
+             shown(line));
     auto [name, count] = *parsed;
     DS_CHECK(count >= 1 && count <= kMaxSlots, "hostfile {}, line {}: host '{}' needs between 1 and {} slots",
-             source, number, name, kMaxSlots);
+             source, number, shown(name), kMaxSlots);
     DS_CHECK(std::ranges::none_of(pool, [&](const Host& h) { return h.name == name; }),
              "hostfile {}, line {}: host '{}' is listed twice; give it one line with all its slots", source,
-             number, name);
+             number, shown(name));
     Host& host = pool.emplace_back(Host{std::string(name), std::vector<int>(count)});
     std::iota(host.slots.begin(), host.slots.end(), 0);
   }

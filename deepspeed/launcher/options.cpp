@@ -7,7 +7,7 @@
 #include <charconv>
 #include <ostream>
 
-#include "deepspeed/base/error.h"
+#include "deepspeed/base/usage_error.h"
 #include "deepspeed/launcher/core_list.h"
 #include "deepspeed/launcher/hostfile.h"
 #include "deepspeed/launcher/shell_words.h"
@@ -165,13 +165,14 @@ auto parse_value(const char* flag, const std::string& text, Parse parse) {
 /// CLI11 leaves the first word that it does not know, and all that follow, in `rest`.
 void take_program(std::vector<std::string> rest, LaunchOptions& o) {
   if (!rest.empty() && rest.front() == "--") rest.erase(rest.begin());
-  DS_CHECK(
-      !rest.empty(),
-      "no program given; write: deepspeed [options] PROGRAM [arguments] (deepspeed --help shows examples)");
-  DS_CHECK(
-      rest.front().size() < 2 || rest.front().front() != '-',
-      "'{}' is not an option of deepspeed; options of the program come after its name (see deepspeed --help)",
-      rest.front());
+  if (rest.empty())
+    throw base::UsageError(
+        "no program given; write: deepspeed [options] PROGRAM [arguments] (deepspeed --help shows examples)");
+  if (rest.front().size() >= 2 && rest.front().front() == '-')
+    throw base::UsageError(fmt::format(
+        "'{}' is not an option of deepspeed; options of the program come after its name (see deepspeed "
+        "--help)",
+        rest.front()));
   DS_CHECK(!rest.front().empty(),
            "the program's name is empty; write: deepspeed [options] PROGRAM [arguments]");
   o.program = rest.front();
@@ -201,7 +202,7 @@ std::optional<LaunchOptions> parse_options(int argc, const char* const* argv, st
   } catch (const CLI::ParseError& error) {
     std::string what = error.what();
     std::ranges::replace(what, '\n', ' ');
-    base::fail("{} (see deepspeed --help)", what);
+    throw base::UsageError(what + " (see deepspeed --help)");
   }
   o.hostfile_given = app.count("--hostfile") > 0;
   o.num_nodes = parse_num_nodes(other.num_nodes);

@@ -1,11 +1,13 @@
 #include "deepspeed/recompute/recompute.h"
 
 #include <ATen/ops/empty.h>
+#include <fmt/format.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/nn/modules/container/modulelist.h>
 #include <torch/nn/modules/container/sequential.h>
 
+#include <chrono>
 #include <set>
 
 #include "deepspeed/accel/autocast.h"
@@ -49,10 +51,34 @@ class Surroundings {
   std::optional<at::ScalarType> autocast_;
 };
 
+using PrintLine = std::function<void(const std::string&)>;
+
+// Says, when it ends without an error, how long it lived.
+class Timed {
+ public:
+  Timed(const PrintLine& print, const char* name) : print_(print), name_(name) {}
+  Timed(const Timed&) = delete;
+  Timed& operator=(const Timed&) = delete;
+  void end() const {
+    if (!print_) return;
+    const std::chrono::duration<double, std::milli> ms = Clock::now() - begin_;
+    print_(fmt::format("time (ms) | {}: {:.2f}", name_, ms.count()));
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  const PrintLine& print_;
+  const char* name_;
+  Clock::time_point begin_ = Clock::now();
+};
+
 // What a checkpointed computation needs again; kept by its node of the graph.
 struct Call : torch::CustomClassHolder {
   Call(nn::ForwardRunner::Compute compute, const Options& options)
-      : compute(std::move(compute)), surroundings(options.rng), to_host(options.config.cpu_checkpointing) {}
+      : compute(std::move(compute)),
+        surroundings(options.rng),
+        to_host(options.config.cpu_checkpointing),
+        print(options.config.profile ? options.print : PrintLine()) {}
   struct Input {
     c10::Device device;
     bool requires_grad;
@@ -60,6 +86,7 @@ struct Call : torch::CustomClassHolder {
   nn::ForwardRunner::Compute compute;
   Surroundings surroundings;
   bool to_host;
+  PrintLine print;
   std::vector<Input> inputs;
 };
 
@@ -67,6 +94,7 @@ struct Checkpointed : torch::autograd::Function<Checkpointed> {
   // `anchor` makes the outputs differentiable where no input is, for the parameters' sake.
   static variable_list forward(AutogradContext* context, c10::intrusive_ptr<Call> call,
                                const at::Tensor& anchor, at::TensorList inputs) {
+    const Timed timed(call->print, "fwd");
     const variable_list given = inputs.vec();
     variable_list kept;
     for (const auto& input : given) kept.push_back(call->to_host ? input.to(at::kCPU) : input);
@@ -74,6 +102,7 @@ struct Checkpointed : torch::autograd::Function<Checkpointed> {
     context->set_materialize_grads(false);
     for (const auto& input : given) call->inputs.push_back({input.device(), input.requires_grad()});
     variable_list outputs = call->surroundings.compute_within(call->compute, given);
+    timed.end();
     context->saved_data["call"] = c10::IValue::make_capsule(std::move(call));
     static_cast<void>(anchor);
     return outputs;
@@ -82,6 +111,7 @@ struct Checkpointed : torch::autograd::Function<Checkpointed> {
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     const auto capsule = context->saved_data["call"].toCapsule();
     const auto& call = static_cast<const Call&>(*capsule);
+    const Timed timed(call.print, "backward");
     const variable_list saved = context->get_saved_variables();
     variable_list leaves;
     for (size_t i = 0; i < saved.size(); ++i)
@@ -100,6 +130,7 @@ struct Checkpointed : torch::autograd::Function<Checkpointed> {
     if (!roots.empty()) torch::autograd::backward(roots, incoming);
     variable_list out{at::Tensor(), at::Tensor()};  // of the call and of the anchor
     for (const auto& leaf : leaves) out.push_back(leaf.requires_grad() ? leaf.grad() : at::Tensor());
+    timed.end();
     return out;
   }
 };

@@ -22,6 +22,9 @@ struct Options {
   /// The random state of the model's dropout: the second computation draws the masks of the first. May be
   /// null where nothing is dropped.
   std::shared_ptr<accel::Rng> rng;
+  /// Where the lines of config.profile go, "time (ms) | fwd: 1.23" and "time (ms) | backward: 4.56" (of which
+  /// the forward that is computed again is a part), as DeepSpeed's rank 0 prints them; null: nowhere.
+  std::function<void(const std::string& line)> print;
 };
 
 /// compute(inputs), now and once more in each backward through it. Gradients reach the inputs and every

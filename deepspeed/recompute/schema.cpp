@@ -8,6 +8,8 @@ config::Schema<RecomputeConfig> schema() {
       "(ds_train --activation-checkpointing).");
   s.field("cpu_checkpointing", &RecomputeConfig::cpu_checkpointing)
       .doc("Keep them in host memory; on the CPU they are there anyway.");
+  s.field("profile", &RecomputeConfig::profile)
+      .doc("Print a line for each forward and backward of a recomputed layer, with its time.");
   return s;
 }
 

@@ -66,6 +66,11 @@ TEST_F(CommandsTest, DsIoRunsEveryBackendByName) {
   }
 }
 
+// As against values that only the command itself can judge.
+bool refused_by_the_parser(const std::string& expected) {
+  return expected.ends_with("is required") || expected == "--queue_depth" || expected == "excludes";
+}
+
 TEST_F(CommandsTest, BadFlagsAreOneLineEach) {
   const std::vector<std::pair<std::vector<std::string>, std::string>> cases{
       {{"--io_size", "1M"}, "give --folder or --folder_to_device_mapping"},
@@ -91,7 +96,7 @@ TEST_F(CommandsTest, BadFlagsAreOneLineEach) {
   };
   for (const auto& [arguments, expected] : cases) {
     const auto result = ds_io(arguments);
-    EXPECT_EQ(result.exit_code, 1) << expected;
+    EXPECT_EQ(result.exit_code, refused_by_the_parser(expected) ? 2 : 1) << expected;
     EXPECT_EQ(count_lines(result.err), 1u) << result.err;
     EXPECT_THAT(result.err, AllOf(HasSubstr("ds_io: "), HasSubstr(expected)));
   }
@@ -154,7 +159,7 @@ TEST_F(CommandsTest, TuneNamesMistakesInOneLine) {
   };
   for (const auto& [arguments, expected] : cases) {
     const auto result = tune(arguments);
-    EXPECT_EQ(result.exit_code, 1) << expected;
+    EXPECT_EQ(result.exit_code, refused_by_the_parser(expected) ? 2 : 1) << expected;
     EXPECT_EQ(count_lines(result.err), 1u) << result.err;
     EXPECT_THAT(result.err, AllOf(HasSubstr("ds_nvme_tune: "), HasSubstr(expected)));
   }

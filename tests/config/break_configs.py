@@ -11,7 +11,7 @@ class Breaker:
         self.kinds = [self.unknown_key, self.wrong_type, self.out_of_range, self.fraction, self.duplicate,
                       self.old_and_new, self.wrong_word, self.batch, self.removed, self.both_precisions,
                       self.auto_in_loose_block, self.syntax, self.null, self.two_keys, self.gone, self.two_spellings,
-                      self.no_type, self.old_clipping, self.auto_batch, self.below_zero]
+                      self.no_type, self.old_clipping, self.auto_batch, self.below_zero, self.not_its_own]
 
     def apply(self, config):
         while True:
@@ -139,6 +139,21 @@ class Breaker:
 
     def below_zero(self, config):
         config.set("fp16", Pairs([(self.rng.choice(["hysteresis", "loss_scale_window", "min_loss_scale"]), -1)]))
+        return to_text(config)
+
+    def not_its_own(self, config):
+        """What one of the two parsers takes and the other does not."""
+        kind = self.rng.randrange(4)
+        if kind == 0:
+            config.set("zero_optimization", Pairs([("stage", 3)]))
+            config.set("gradient_allreduce_op", "sum")
+        elif kind == 1:
+            config.set("bf16", Pairs([("enabled", True)]))
+            config.set("torch_autocast", Pairs([("enabled", True), ("dtype", "bfloat16")]))
+        elif kind == 2:
+            config.set("torch_autocast", Pairs([("enabled", True), ("dtype", "torch.half")]))
+        else:
+            config.set("optimizer", Pairs([("type", "Lion"), ("params", Pairs([("eps", 1e-8)]))]))
         return to_text(config)
 
     def auto_in_loose_block(self, config):

@@ -57,6 +57,12 @@ def parts_of(field):
                 out.append((kind, float(first), float(last), False, False))
             else:
                 out.append((kind, low, high, field.get("min_open", False), field.get("max_open", False)))
+        elif text == "text or list":
+            out += [("text", ), ("texts", )]
+        elif text == "list of texts":
+            out.append(("texts", ))
+        elif text.startswith('"'):
+            out.append(("word", text.strip('"')))
         elif text in ("bool", "text", "texts", "numbers", "ints", "list", "object", "any", "number or list",
                       "two numbers"):
             out.append((text, ))
@@ -118,7 +124,7 @@ class Drawer:
         if kind == "text":
             return rng.choice(WORDS)
         if kind == "texts":
-            return [rng.choice(WORDS)]
+            return rng.sample(WORDS, rng.randint(0, 2))
         if kind in ("numbers", "number or list"):
             return rng.choice([0.25, [0.5]])
         if kind == "two numbers":

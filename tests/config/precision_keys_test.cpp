@@ -61,6 +61,15 @@ TEST(TorchAutocastKeys, WarnThatFp32CastsNothing) {
   EXPECT_THAT(config.warnings, ElementsAre(HasSubstr("autocast to fp32 casts nothing")));
 }
 
+// DeepSpeed asks for a stage whether or not bf16 is on.
+TEST(Bf16States, NeedAStageEvenWhereBf16IsOff) {
+  EXPECT_THAT(error_in(R"("bf16": {"enabled": false, "bf16_master_weights_and_grads": true})"),
+              HasSubstr("needs zero_optimization.stage 1 or 2"));
+  EXPECT_EQ(error_in(R"("zero_optimization": {"stage": 1},
+                       "bf16": {"enabled": false, "bf16_master_weights_and_grads": true})"),
+            "");
+}
+
 TEST(DataTypeKeys, AreRead) {
   EXPECT_FALSE(parse("").engine.buffer_dtype || parse("").engine.keep_in_fp32_modules);
   const auto given =

@@ -46,8 +46,23 @@ const std::vector<Difference>& differences() {
        "", "What contradicts another key fails at parse"},
       {true, "is reached through a Python library", "",
        "are accepted while off, `\"enabled\": true` is an error"},
-      {true, "^(zero_optimization|fp16)\\..* must be", "", "strict blocks state fewer ranges"},
-      {true, " must be ", "", "Every value is checked against its type and range when the file is read"},
+      {true,
+       "^(compile|fp16|hybrid_engine|tensor_parallel|weight_quantization|zero_optimization)\\.[^ ]+ must be "
+       "a (whole number [<>]|multiple "
+       "of).* = "
+       "-?[0-9]",
+       "", "strict blocks state fewer ranges"},
+      {true,
+       "^(?!(bf16|bfloat16|comet|comms_logger|compile|csv_monitor|fp16|hybrid_engine|tensor_parallel|"
+       "tensorboard|wandb|weight_quantization|zero_optimization)\\.)[^ ]+ must be ",
+       "", "DeepSpeed takes any value at the top level and in loose blocks"},
+      {true, "^optimizer\\.params\\..* has no such parameter", "",
+       "A parameter that an optimizer of the type does not have"},
+      {true, "^torch_autocast\\.enabled = true .* keeps parameters in fp32", "",
+       "`torch_autocast` together with `fp16` or `bf16` is an error at parse"},
+      {false, "", "'torch.half' is not a valid DtypeEnum", "is any name of a format (\"torch.half\" too)"},
+      {false, "", "gradient_allreduce_op='sum' is not supported with ZeRO stage 3",
+       "`gradient_allreduce_op: sum` works as at the other stages"},
       {false, "", "DeepSpeedConfigError: .*(removed|no longer)",
        "blocks that 0.19.8 removed are accepted while off"},
       {false, "", "max_elements_per_comm|cpu_offload_params", "`max_elements_per_comm` is taken as"},

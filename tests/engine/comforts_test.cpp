@@ -4,6 +4,7 @@
 #include "deepspeed/engine/dry_run.h"
 #include "deepspeed/engine/parse_config.h"
 #include "deepspeed/engine/progress_line.h"
+#include "deepspeed/engine/step_log.h"
 #include "tests/engine/tiny.h"
 
 namespace deepspeed::engine {
@@ -95,6 +96,13 @@ TEST(DryRun, CountsASecondPartitionAndShardGroups) {
   EXPECT_EQ(parameters(R"(, "zero_hpz_partition_size": 2, "zero_quantized_weights": true)"),
             own + 2 * (256 + 752 + 512 + 3 * 4));  // groups of 16 codes and a scale
   EXPECT_THAT(plan_text(with(R"(, "mics_shard_size": 2)"), plan), HasSubstr("in 2 parts of 3,001 elements"));
+}
+
+TEST(StepLog, WritesNansWithoutASign) {
+  const double made = -std::numeric_limits<double>::quiet_NaN();
+  EXPECT_EQ(fmt::format("{:.4f}", made), "-nan");
+  EXPECT_EQ(fmt::format("{:.4f}", plain_nan(made)), "nan");
+  EXPECT_EQ(plain_nan(-2.5), -2.5);
 }
 
 TEST(ProgressLine, FitsTheTerminal) {

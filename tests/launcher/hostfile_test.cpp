@@ -27,6 +27,15 @@ TEST(Hostfile, SkipsCommentsAndBlankLinesAndIgnoresWhatFollowsTheNumber) {
             (HostPool{{"w0", {0}}, {"w2", {0, 1}}}));
 }
 
+TEST(Hostfile, ShowsNoRawBytesOfWhatIsNoHostfile) {
+  EXPECT_EQ(error_of(std::string("\x7f"
+                                 "ELF\x02\x01\0\x1b[2J\xff",
+                                 12)),
+            "hostfile hosts, line 1: '?ELF????[2J?' is not of the form 'NAME slots=N'");
+  EXPECT_LT(error_of(std::string(5000, 'x')).size(), 200u);
+  EXPECT_EQ(error_of("w\x1b slots=0").find('\x1b'), std::string::npos);
+}
+
 TEST(Hostfile, NamesFileAndLineOfABadLine) {
   for (const char* bad :
        {"w0", "w0 slots=", "w0 slots=x", "w0 slots=-1", "w0 gpus=4", "slots=4", "w0 slots = 4"}) {

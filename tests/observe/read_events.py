@@ -3,7 +3,7 @@
   VENV/bin/python tests/observe/read_events.py FOLDER [--expect GOLDEN/events.json]
 
 Prints {tag: [[step, value], ...]}. With --expect exits 1 unless tags, steps and values equal the golden's but for the
-values of timings.
+values of timings. `./dev rivals` does that with all goldens.
 """
 import argparse
 import json

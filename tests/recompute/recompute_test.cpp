@@ -199,6 +199,25 @@ TEST(Recompute, NestsAndCallsBackOnceTheOutermostBackwardIsOver) {
   EXPECT_EQ(plain, order);
 }
 
+TEST(Recompute, PrintsTheTimeOfEachForwardAndBackwardWhenAskedTo) {
+  std::vector<std::string> lines;
+  Options options{.print = [&](const std::string& line) { lines.push_back(line); }};
+  const auto train = [&] {
+    lines.clear();
+    Counted block;
+    recompute_blocks(
+        block, [](const auto&, auto&) { return true; }, options);
+    for (int i = 0; i < 2; ++i) gradients_of(block, /*use_second=*/false);
+  };
+  train();
+  EXPECT_TRUE(lines.empty());
+  options.config.profile = true;
+  train();
+  const auto forward = ::testing::MatchesRegex("time \\(ms\\) \\| fwd: [0-9]+\\.[0-9][0-9]"),
+             backward = ::testing::MatchesRegex("time \\(ms\\) \\| backward: [0-9]+\\.[0-9][0-9]");
+  EXPECT_THAT(lines, ::testing::ElementsAre(forward, backward, forward, backward));
+}
+
 // Observers see one use of the recomputed Block and each computation of those within.
 struct Log : nn::BlockObserver {
   explicit Log(std::string* text, char name) : text(text), name(name) {}

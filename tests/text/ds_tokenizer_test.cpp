@@ -84,8 +84,8 @@ TEST_F(DsTokenizer, AnswersBadInputWithOneLineAndAnExitCode) {
   }
   EXPECT_FALSE(fs::exists(path("t.bin")));
   EXPECT_FALSE(fs::exists(path("a.json")));
-  EXPECT_NE(run("").code, 0);
-  EXPECT_NE(run("encode").code, 0);
+  EXPECT_EQ(run("").code, 2);
+  EXPECT_EQ(run("encode").code, 2);
 }
 
 TEST_F(DsTokenizer, RefusesIdsThatDoNotFitInU16) {

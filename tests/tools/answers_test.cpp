@@ -31,9 +31,9 @@ TEST_P(Answers, VersionIsOneLine) {
   EXPECT_THAT(result.out, ::testing::ContainsRegex("[0-9]+[.][0-9]+[.][0-9]+"));
 }
 
-TEST_P(Answers, AnUnknownOptionIsOneLineAndNonZero) {
+TEST_P(Answers, AnUnknownOptionIsOneLineAndExitCodeTwo) {
   const auto result = run("--no-such-option");
-  EXPECT_NE(result.exit_code, 0);
+  EXPECT_EQ(result.exit_code, 2);
   EXPECT_EQ(test_support::count_lines(result.err), 1u) << result.err;
   EXPECT_THAT(result.err, HasSubstr(std::string(GetParam()) + ": "));
   EXPECT_THAT(result.err, HasSubstr(std::string(GetParam()) + " --help"));

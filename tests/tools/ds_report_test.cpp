@@ -80,7 +80,7 @@ TEST(DsReport, ExplainsEachKeyOfAConfiguration) {
               ContainsRegex("offload_optimizer.device +\\| \"none\" .*\\| not available yet: optimizer"));
   EXPECT_THAT(result.out, ContainsRegex("DEEPSPEED_TIMEOUT +\\| 7 +\\| environment"));
   EXPECT_THAT(result.out, Not(HasSubstr("\nPATH")));
-  EXPECT_EQ(run_command({kReport, "--json"}).exit_code, 1);
+  EXPECT_EQ(run_command({kReport, "--json"}).exit_code, 2);
   EXPECT_THAT(result.out, HasSubstr("warning: gradient_clipping = \"auto\""));
 }
 
@@ -98,6 +98,30 @@ TEST(DsReport, ExplainsAConfigurationToPrograms) {
   EXPECT_EQ(keys["zero_optimization.cpu_offload"]["origin"], "deprecated");
   EXPECT_EQ(keys["train_micro_batch_size_per_gpu"]["origin"], "derived");
   EXPECT_EQ(json["warnings"].size(), 2u);
+}
+
+TEST(DsReport, EstimatesTheMemoryOfAModel) {
+  const std::string model = DS_SOURCE_DIR "/tests/parity/goldens/models/gpt2";
+  const auto result =
+      run_command({kReport, "--estimate", model, "--num-gpus-per-node", "8", "--num-nodes", "2"});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_THAT(result.out, HasSubstr("HW: Setup with 2 nodes, 8 GPUs per node."));
+  const auto t5 = run_command({kReport, "--total-params", "2851598336", "--largest-layer-params", "32899072",
+                               "--num-gpus-per-node", "8"});
+  EXPECT_EQ(t5.exit_code, 0) << t5.err;
+  EXPECT_THAT(t5.out, HasSubstr("  127.48GB |   5.31GB | offload_optimizer=cpu \n"));
+  EXPECT_THAT(t5.out,
+              HasSubstr("    1.47GB |   6.10GB | offload_param=none, offload_optimizer=none, zero_init=1\n"));
+  const auto empty = run_command({kReport, "--estimate", "/nonexistent"});
+  EXPECT_EQ(empty.exit_code, 1);
+  EXPECT_THAT(empty.err, HasSubstr("holds no weights to count"));
+  EXPECT_EQ(run_command({kReport, "--num-nodes", "2"}).exit_code, 2);
+  EXPECT_EQ(run_command({kReport, "--total-params", "5"}).exit_code, 2);
+  EXPECT_EQ(run_command({kReport, "--estimate", model, "--config-reference"}).exit_code, 2);
+}
+
+TEST(DsReport, SaysThatRanksShareMemory) {
+  EXPECT_THAT(run_command({kReport}).out, ContainsRegex("shm_comm [.]+ \\[YES\\] [.]+ \\[OKAY\\]"));
 }
 
 TEST(DsReport, NamesAMistakeInAConfigurationInOneLine) {

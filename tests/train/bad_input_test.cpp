@@ -172,6 +172,23 @@ TEST_F(BadInput, NothingToResumeFrom) { expect_refusal(train({"--load", path("no
 TEST_F(BadInput, WrongFlags) {
   expect_refusal({bin("ds_train"), "--modle", "x"}, {"--model"});
   expect_refusal(train({"--data-dtype", "u8"}), {"u8"});
+  EXPECT_EQ(run({bin("ds_train"), "--modle", "x"}).code, 2);
+}
+
+TEST_F(BadInput, NumbersOutOfRangeAreNamedShortly) {
+  for (const char* flag : {"--eval-every", "--save-every", "--seed", "--steps"}) {
+    const Finished finished = run(train({flag, "-1"}));
+    EXPECT_EQ(finished.code, 2) << finished.output;
+    EXPECT_LT(finished.output.size(), 160u) << finished.output;
+    EXPECT_NE(finished.output.find(flag), std::string::npos) << finished.output;
+  }
+  expect_refusal(train({"--seed", "18446744073709551616"}), {"--seed", "18446744073709551615"});
+}
+
+TEST_F(BadInput, TextThatIsNotUtf8) {
+  write("book.txt", "In the beginning\xff");
+  fs::copy(fs::path(DS_SOURCE_DIR) / "tests/text/goldens/gpt2.json", path("model/tokenizer.json"));
+  expect_refusal(train({"--eval-data", path("book.txt")}), {"book.txt", "UTF-8"});
 }
 
 TEST_F(BadInput, EveryRankSaysOneLineAndTheLauncherSaysWhich) {

@@ -2,13 +2,13 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
-#include <exception>
 #include <filesystem>
 #include <string>
 #include <vector>
 
 #include "deepspeed/aio/measure.h"
 #include "deepspeed/base/error.h"
+#include "tools/run_tool.h"
 
 namespace {
 
@@ -169,15 +169,5 @@ int main(int argc, char** argv) {
   Options options;
   add_options(app, options);
   add_refused(app);
-  try {
-    app.parse(argc, argv);
-    run(options);
-    return 0;
-  } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app.exit(error);  // --help and --version
-    fmt::print(stderr, "ds_io: {} (see ds_io --help)\n", error.what());
-  } catch (const std::exception& error) {
-    fmt::print(stderr, "ds_io: {}\n", error.what());
-  }
-  return 1;
+  return deepspeed::tools::run_tool(app, argc, argv, [&] { run(options); });
 }

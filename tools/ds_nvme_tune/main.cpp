@@ -3,12 +3,12 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
-#include <exception>
 #include <string>
 
 #include "deepspeed/aio/tune.h"
 #include "deepspeed/base/error.h"
 #include "deepspeed/base/file.h"
+#include "tools/run_tool.h"
 
 namespace {
 
@@ -89,15 +89,5 @@ int main(int argc, char** argv) {
   app.footer(kExamples);
   Options options;
   add_options(app, options);
-  try {
-    app.parse(argc, argv);
-    run(options);
-    return 0;
-  } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app.exit(error);  // --help and --version
-    fmt::print(stderr, "ds_nvme_tune: {} (see ds_nvme_tune --help)\n", error.what());
-  } catch (const std::exception& error) {
-    fmt::print(stderr, "ds_nvme_tune: {}\n", error.what());
-  }
-  return 1;
+  return deepspeed::tools::run_tool(app, argc, argv, [&] { run(options); });
 }

@@ -1,6 +1,8 @@
 #include "tools/ds_report/op_report.h"
 
 #include <fmt/format.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -15,27 +17,13 @@ namespace {
 constexpr size_t kNameWidth = 23, kStatusWidth = 11;
 
 // DeepSpeed's op builders that have no kernel here yet.
-constexpr std::array kNotBuilt = {"ccl_comm",
-                                  "cutlass_ops",
-                                  "dc",
-                                  "evoformer_attn",
-                                  "fp_quantizer",
-                                  "fused_adam",
-                                  "fused_lamb",
-                                  "fused_lion",
-                                  "gds",
-                                  "inference_core_ops",
-                                  "pin_memory",
-                                  "quantizer",
-                                  "ragged_device_ops",
-                                  "ragged_ops",
-                                  "random_ltd",
-                                  "shm_comm",
-                                  "sparse_attn",
-                                  "spatial_inference",
-                                  "stochastic_transformer",
-                                  "transformer",
-                                  "transformer_inference"};
+constexpr std::array kNotBuilt = {"ccl_comm",           "cutlass_ops",          "dc",
+                                  "evoformer_attn",     "fp_quantizer",         "fused_adam",
+                                  "fused_lamb",         "fused_lion",           "gds",
+                                  "inference_core_ops", "pin_memory",           "quantizer",
+                                  "ragged_device_ops",  "ragged_ops",           "random_ltd",
+                                  "sparse_attn",        "spatial_inference",    "stochastic_transformer",
+                                  "transformer",        "transformer_inference"};
 
 std::string status(bool good, const char* yes, bool color) {
   const char* text = good ? yes : "[NO]";
@@ -68,6 +56,9 @@ std::string op_report(bool color) {
     out += row(name, true, base::isa_name(ops::chosen_isa(op.op)), color);
   }
   out += row("async_io", true, aio::name_of(aio::choose_backend(aio::BackendKind::kAuto)), color);
+  const int memory = ::memfd_create("deepspeed-comm", MFD_CLOEXEC);
+  if (memory >= 0) ::close(memory);
+  out += row("shm_comm", memory >= 0, "memory files", color);
   for (const char* name : kNotBuilt) out += row(name, false, "", color);
   return out + line + "\n";
 }

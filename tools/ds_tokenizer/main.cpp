@@ -2,7 +2,6 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
-#include <exception>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -13,6 +12,7 @@
 #include "deepspeed/text/token_file.h"
 #include "deepspeed/text/tokenizer.h"
 #include "deepspeed/text/utf8.h"
+#include "tools/run_tool.h"
 
 namespace {
 
@@ -129,15 +129,6 @@ int main(int argc, char** argv) {
   info_command->add_option("--tokenizer", options.tokenizer, "tokenizer.json")->required();
   info_command->callback([&] { info(options); });
 
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app.exit(error);  // --help and --version
-    fmt::print(stderr, "ds_tokenizer: {} (see ds_tokenizer --help)\n", error.what());
-    return 1;
-  } catch (const std::exception& error) {
-    fmt::print(stderr, "ds_tokenizer: {}\n", error.what());
-    return 1;
-  }
-  return 0;
+  // The subcommands do their work while the line is parsed.
+  return deepspeed::tools::run_tool(app, argc, argv, [] {});
 }

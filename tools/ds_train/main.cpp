@@ -1,6 +1,7 @@
 #include <c10/util/Exception.h>
 
 #include <CLI/CLI.hpp>
+#include <charconv>
 #include <cstdio>
 #include <span>
 
@@ -10,6 +11,7 @@
 #include "deepspeed/engine/objective.h"
 #include "deepspeed/engine/train.h"
 #include "tools/ds_train/stop_signal.h"
+#include "tools/run_tool.h"
 
 namespace {
 
@@ -19,6 +21,17 @@ constexpr const char* kExamples = R"(Examples:
   ds_train --model gpt2 --data book.txt --deepspeed_config ds.json --steps 100
   deepspeed --num_accelerators 2 ds_train --model gpt2 --data tokens.bin --deepspeed_config ds.json \
       --eval-data held_out.bin --save checkpoints --save-every 500 --export trained)";
+
+constexpr int64_t kMostSteps = int64_t{1} << 50;
+const CLI::Range kSteps(int64_t{0}, kMostSteps);
+
+// CLI11 takes "-1" for a number without a sign and makes 2^64 - 1 of it.
+std::string check_seed(const std::string& text) {
+  uint64_t value = 0;
+  const auto [end, status] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (status == std::errc() && end == text.data() + text.size()) return "";
+  return fmt::format("{} is no whole number from 0 to {}", text, UINT64_MAX);
+}
 
 void add_overrides(CLI::App& app, TrainOptions& o) {
   const auto append = [&o](const std::vector<std::string>& words) {
@@ -68,22 +81,26 @@ void add_options(CLI::App& app, TrainOptions& o, bool& no_shuffle) {
       ->check(CLI::Range(2, 1 << 24));
   auto* steps =
       app.add_option("--steps", o.steps, "optimizer steps to reach, those of a resumed run included")
-          ->check(CLI::Range(int64_t{1}, int64_t{1} << 50));
+          ->check(CLI::Range(int64_t{1}, kMostSteps));
   app.add_option("--epochs", o.epochs, "instead of --steps")->excludes(steps)->check(CLI::Range(1, 1 << 30));
   app.add_option("--seed", o.seed, "of initialisation, dropout, shuffling and sampling")
-      ->capture_default_str();
+      ->capture_default_str()
+      ->check(check_seed);
   app.add_flag("--activation-checkpointing", o.activation_checkpointing,
                "keep only the layers' inputs for backward and compute the rest again: less memory, a third "
                "more time");
   app.add_flag("--no-shuffle", no_shuffle, "take the samples in file order");
   app.add_option("--eval-data", o.eval_data, "held-out data: loss and perplexity (or accuracy) at the end");
-  app.add_option("--eval-every", o.eval_every, "and every so many steps")->check(CLI::NonNegativeNumber);
+  app.add_option("--eval-every", o.eval_every, "and every so many steps")->check(kSteps);
   app.add_flag("--eval-baselines", o.eval_baselines,
                "beside the perplexity, those of a unigram and a trigram model of the training data");
   app.add_option("--save", o.save, "checkpoint folder, written at the end");
-  app.add_option("--save-every", o.save_every, "and every so many steps")->check(CLI::NonNegativeNumber);
+  app.add_option("--save-every", o.save_every, "and every so many steps")->check(kSteps);
   app.add_option("--load", o.load, "checkpoint folder to resume from");
   app.add_option("--load-tag", o.load_tag, "checkpoint within it (default: what its file 'latest' names)");
+  app.add_flag("--restart-data", o.restart_data,
+               "with --load: begin with the first sample of the data, which may be other data, of another "
+               "--seq-length or in another order; --epochs counts from there");
   app.add_option("--export", o.export_to, "write the trained model as a Hugging Face folder");
   app.add_option("--generate", o.generate, "prompt to continue at the end");
   app.add_option("--generate-tokens", o.generate_tokens, "how far")
@@ -113,19 +130,6 @@ std::string quoted(int argc, char** argv) {
     out += '\'';
   }
   return out;
-}
-
-std::string one_line(std::string text) {
-  for (char& c : text)
-    if (c == '\n') c = ' ';
-  return text;
-}
-
-int failed(const std::string& what) {
-  const auto rank = deepspeed::base::env("RANK");
-  std::fprintf(stderr, "ds_train%s: %s\n", rank ? (" [rank " + *rank + "]").c_str() : "",
-               one_line(what).c_str());
-  return 1;
 }
 
 // The report is rank 0's; other ranks end at once, which ends the collective that rank 0 may be waiting in.
@@ -159,20 +163,18 @@ int main(int argc, char** argv) {
   add_options(app, options, no_shuffle);
   app.add_option("--local_rank", local_rank)->group("");
   app.add_flag("--deepspeed")->group("");  // scripts written for DeepSpeed pass it
-  try {
-    app.parse(argc, argv);
-    options.shuffle = !no_shuffle;
-    deepspeed::engine::check_objective(options.objective);
-    options.command_line = quoted(argc, argv);
-    train(options);
-    return 0;
-  } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app.exit(error);  // --help and --version
-    std::fprintf(stderr, "ds_train: %s (see ds_train --help)\n", one_line(error.what()).c_str());
-    return 2;
-  } catch (const c10::Error& error) {
-    return failed(error.what_without_backtrace());
-  } catch (const std::exception& error) {
-    return failed(error.what());
-  }
+  const auto rank = deepspeed::base::env("RANK");
+  return deepspeed::tools::run_tool(
+      app, argc, argv,
+      [&] {
+        options.shuffle = !no_shuffle;
+        deepspeed::engine::check_objective(options.objective);
+        options.command_line = quoted(argc, argv);
+        try {
+          train(options);
+        } catch (const c10::Error& error) {
+          throw deepspeed::base::Error(error.what_without_backtrace());
+        }
+      },
+      rank ? "ds_train [rank " + *rank + "]" : "");
 }
