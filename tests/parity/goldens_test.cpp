@@ -39,7 +39,7 @@ TEST(ParityGoldens, EveryPairOfFactorLevelsMeetsInSomeRun) {
       {"accumulation", {1, 2, 3}},
       {"schedule", {"WarmupLR", "WarmupDecayLR", "WarmupCosineLR", "OneCycle", "LRRangeTest"}},
       {"precision", {"fp32", "bf16"}}};
-  EXPECT_LE(manifest()["runs"].size(), 24u);
+  EXPECT_LE(manifest()["runs"].size(), 31u);
   for (auto a = factors.begin(); a != factors.end(); ++a)
     for (auto b = std::next(a); b != factors.end(); ++b)
       for (const Json& x : a.value())
@@ -93,6 +93,27 @@ TEST(ParityGoldens, RunsOfStage3ShardMostParametersInEveryWay) {
     if (!zero.value("reduce_scatter", true)) seen.insert("all-reduced");
   }
   EXPECT_EQ(seen.size(), 2 * 10 + 1);
+}
+
+TEST(ParityGoldens, OffloadedRunsHaveEveryCpuOptimizerStageAndNumberOfRanks) {
+  std::set<std::string> seen;
+  for (const Json& run : manifest()["runs"]) {
+    const Json& factors = run["factors"];
+    if (!factors.contains("offload")) continue;
+    SCOPED_TRACE(run["name"]);
+    const Json config = read_json(kGoldens / run["config"].get<std::string>());
+    const Json& offload = config["zero_optimization"]["offload_optimizer"];
+    EXPECT_EQ(offload["device"], factors["offload"]);
+    EXPECT_EQ(config["optimizer"]["type"], factors["optimizer"]);
+    const std::string type = factors["optimizer"];
+    seen.insert(type);
+    for (const char* key : {"stage", "ranks"}) seen.insert(key + factors[key].dump());
+    seen.insert(factors["precision"].get<std::string>() + (type.starts_with("Adam") ? " Adam" : " other"));
+    if (offload.value("ratio", 1.0) < 1) seen.insert("ratio");
+  }
+  EXPECT_THAT(seen, testing::UnorderedElementsAre("Adam", "AdamW", "Adagrad", "Lion", "stage2", "stage3",
+                                                  "ranks2", "ranks3", "fp32 Adam", "fp32 other", "bf16 Adam",
+                                                  "bf16 other", "ratio"));
 }
 
 TEST(ParityGoldens, EveryLossFallsByANatInFiftySteps) {

@@ -53,6 +53,27 @@ STAGE_3 = {  # most parameters of these models are smaller than the default thre
     "few": {"stage3_param_persistence_threshold": 30, "stage3_max_live_parameters": 9000, "stage3_max_reuse_distance": 0,
             "stage3_prefetch_bucket_size": 5000},
 }
+# Optimizer offload, whose steps are those of DeepSpeedCPUAdam, DeepSpeedCPUAdagrad and DeepSpeedCPULion. `ratio`: a share of the
+# elements, cut by sub-groups, is stepped by torch's AdamW, which in DeepSpeed keeps the rate it began with: a constant one.
+OFFLOAD_RUNS = [
+    dict(arch="gpt2", stage=2, ranks=2, accumulation=2, schedule="WarmupCosineLR", precision="fp32", offload="cpu",
+         optimizer="Adagrad"),
+    dict(arch="llama", stage=3, ranks=3, accumulation=1, schedule="WarmupLR", precision="bf16", live="all", offload="cpu",
+         optimizer="AdamW"),
+    dict(arch="gpt2", stage=3, ranks=2, accumulation=1, schedule="WarmupDecayLR", precision="fp32", live="few", offload="cpu",
+         optimizer="Lion"),
+    dict(arch="llama", stage=2, ranks=3, accumulation=2, schedule="WarmupCosineLR", precision="bf16", offload="cpu",
+         optimizer="Lion"),
+    dict(arch="gpt2", stage=3, ranks=3, accumulation=2, schedule="WarmupDecayLR", precision="fp32", live="few", offload="cpu",
+         optimizer="Adagrad"),
+    dict(arch="llama", stage=2, ranks=2, accumulation=1, schedule="OneCycle", precision="fp32", offload="cpu",
+         optimizer="Adam"),
+    dict(arch="llama", stage=3, ranks=2, accumulation=2, schedule="WarmupLR", precision="fp32", live="all", offload="cpu",
+         optimizer="AdamW", ratio=0.3),
+]
+# Of Adam's peak. Lion's steps are signs, all of full size; Adagrad's shrink as its sums grow.
+# In bf16 Adagrad is too sensitive to rounding at rates at which a wrong one still shows.
+OPTIMIZER_FACTOR = {("Adagrad", "fp32"): 6.0, ("Lion", "fp32"): 0.3, ("Lion", "bf16"): 0.7}
 VERSIONS = {name: importlib.metadata.version(name) for name in ("deepspeed", "torch", "transformers", "safetensors", "numpy")}
 
 
@@ -85,6 +106,12 @@ def scheduler(kind, variant, lr):
     return {"type": kind, "params": params[kind]}
 
 
+def offloaded_optimizer(kind, lr):
+    params = {"Adam": {"weight_decay": 0.01, "adam_w_mode": False}, "AdamW": {"betas": [0.9, 0.95], "weight_decay": 0.1},
+              "Adagrad": {"weight_decay": 0.01}, "Lion": {"betas": [0.9, 0.98], "weight_decay": 0.1}}
+    return {"type": kind, "params": {"lr": lr, **params[kind]}}
+
+
 def optimizer(variant, lr):
     """DeepSpeed's "Adam" decouples weight decay unless adam_w_mode is false."""
     return [
@@ -97,11 +124,12 @@ def optimizer(variant, lr):
 def ds_config(run, number):
     kind = KIND[run["precision"]]
     lr = PEAK_LEARNING_RATE[run["arch"], kind] * PEAK_FACTOR.get(run["schedule"], 1.0)
+    lr *= OPTIMIZER_FACTOR.get((run.get("optimizer"), kind), 1.0)
     config = {
         "train_micro_batch_size_per_gpu": ([4, 3, 2][run["accumulation"] - 1] + number % 2) * MICRO_BATCH_FACTOR[kind],
         "gradient_accumulation_steps": run["accumulation"],
         "steps_per_print": 1000,
-        "optimizer": optimizer(number, lr),
+        "optimizer": offloaded_optimizer(run["optimizer"], lr) if "offload" in run else optimizer(number, lr),
         "scheduler": scheduler(run["schedule"], number, lr),
         "zero_optimization": {"stage": run["stage"]},
     }
@@ -112,6 +140,12 @@ def ds_config(run, number):
         config["zero_optimization"]["reduce_bucket_size"] = 7000  # several buckets a step
     if run["stage"] == 3:
         config["zero_optimization"] |= STAGE_3[run["live"]]
+    if "offload" in run:
+        config["zero_optimization"]["offload_optimizer"] = {"device": run["offload"]}
+    if "ratio" in run:
+        config["zero_optimization"] |= {"sub_group_size": 5000}
+        config["zero_optimization"]["offload_optimizer"]["ratio"] = run["ratio"]
+        config["scheduler"]["params"]["warmup_min_lr"] = config["scheduler"]["params"]["warmup_max_lr"]
     if "reduce_scatter" in run:
         config["zero_optimization"]["reduce_scatter"] = run["reduce_scatter"]
     if run["precision"] == "bf16":
@@ -252,7 +286,7 @@ def main():
     if not options.keep_inputs:
         make_inputs()
         make_families()
-    numbered = enumerate([*covering_array(), *AUTOCAST_RUNS, *STAGE_3_RUNS], 1)
+    numbered = enumerate([*covering_array(), *AUTOCAST_RUNS, *STAGE_3_RUNS, *OFFLOAD_RUNS], 1)
     runs = [(n, run) for n, run in numbered if not options.only or n in options.only]
     with tempfile.TemporaryDirectory() as work:
         work = pathlib.Path(work)
