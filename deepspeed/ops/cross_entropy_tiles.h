@@ -15,8 +15,8 @@ struct CrossEntropyPlan {
   int64_t words;
 };
 
-/// Tiles of equal height, whose logits (all of the vocabulary when gradients are wanted) take at most 128 MB (of 64 the products are 3 % slower),
-/// and blocks of about 1 MB, which stay in the second-level cache.
+/// Tiles of equal height, whose logits (all of the vocabulary when gradients are wanted) take at most 128 MB
+/// (of 64 the products are 3 % slower), and blocks of about 1 MB, which stay in the second-level cache.
 CrossEntropyPlan plan_cross_entropy(int64_t rows, int64_t vocabulary, bool gradients);
 
 struct CrossEntropyInputs {

@@ -1,5 +1,5 @@
-// A dense gradient of a leaf that autograd holds until another op of the same backward adds to it. Autograd adds
-// rows (a sparse gradient) to it out of place, a copy of a whole table; here they are added in place.
+// A dense gradient of a leaf that autograd holds until another op of the same backward adds to it. Autograd
+// adds rows (a sparse gradient) to it out of place, a copy of a whole table; here they are added in place.
 #pragma once
 
 #include <ATen/core/Tensor.h>
