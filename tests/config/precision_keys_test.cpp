@@ -64,7 +64,7 @@ TEST(TorchAutocastKeys, WarnThatFp32CastsNothing) {
 // DeepSpeed asks for a stage whether or not bf16 is on.
 TEST(Bf16States, NeedAStageEvenWhereBf16IsOff) {
   EXPECT_THAT(error_in(R"("bf16": {"enabled": false, "bf16_master_weights_and_grads": true})"),
-              HasSubstr("needs zero_optimization.stage 1 or 2"));
+              HasSubstr("needs zero_optimization.stage 1, 2 or 3"));
   EXPECT_EQ(error_in(R"("zero_optimization": {"stage": 1},
                        "bf16": {"enabled": false, "bf16_master_weights_and_grads": true})"),
             "");

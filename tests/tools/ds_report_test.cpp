@@ -64,7 +64,7 @@ TEST(DsReport, HidesWhatIsToBeHidden) {
 
 TEST(DsReport, ExplainsEachKeyOfAConfiguration) {
   const ConfigFile config(R"({"train_micro_batch_size_per_gpu": 2, "gradient_accumulation_steps": 3,
-    "zero_optimization": {"stage": 2, "offload_optimizer": {"device": "none"}},
+    "zero_optimization": {"stage": 2, "elastic_checkpoint": false},
     "bfloat16": {"enabled": true}, "gradient_clipping": "auto"})");
   const auto result =
       run_command({kReport, "--config", config.path(), "--world-size", "4"}, {"DEEPSPEED_TIMEOUT=7"});
@@ -76,8 +76,7 @@ TEST(DsReport, ExplainsEachKeyOfAConfiguration) {
   EXPECT_THAT(result.out,
               ContainsRegex("gradient_clipping +\\| 1.0 +\\| " + at + ":3:36, \"auto\": the default of"));
   EXPECT_THAT(result.out, ContainsRegex("reduce_bucket_size +\\| 500000000 +\\| default"));
-  EXPECT_THAT(result.out,
-              ContainsRegex("offload_optimizer.device +\\| \"none\" .*\\| not available yet: optimizer"));
+  EXPECT_THAT(result.out, ContainsRegex("elastic_checkpoint +\\| false .*\\| not available yet: elastic"));
   EXPECT_THAT(result.out, ContainsRegex("DEEPSPEED_TIMEOUT +\\| 7 +\\| environment"));
   EXPECT_THAT(result.out, Not(HasSubstr("\nPATH")));
   EXPECT_EQ(run_command({kReport, "--json"}).exit_code, 2);

@@ -97,8 +97,8 @@ TEST_F(BadInput, NotYetAvailable) {
   expect_refusal(train({"--objective", "mlm"}), {"mlm", "encoder", "gpt2"});
   write(
       "ds.json",
-      R"({"train_batch_size": 2, "optimizer": {"type": "Adam"}, "zero_optimization": {"stage": 3, "zero_quantized_weights": true}})");
-  expect_refusal(train(), {"not available yet", "zero_quantized_weights"});
+      R"({"train_batch_size": 2, "optimizer": {"type": "Adam"}, "zero_optimization": {"stage": 3, "elastic_checkpoint": true}})");
+  expect_refusal(train(), {"not available yet", "elastic_checkpoint"});
 }
 
 TEST_F(BadInput, TruncatedWeights) {
