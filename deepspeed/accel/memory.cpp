@@ -3,6 +3,7 @@
 #include <malloc.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <fstream>
 #include <string>
 
@@ -15,6 +16,8 @@ int64_t kilobytes_in(const char* file, const std::string& field) {
     if (line.rfind(field, 0) == 0) return std::stoll(line.substr(field.size() + 1));
   return 0;
 }
+
+std::atomic<bool> keeps_freed = false;
 
 }  // namespace
 
@@ -30,6 +33,9 @@ void keep_freed_memory() {
   ::mallopt(M_MMAP_MAX, 0);
   ::mallopt(M_TRIM_THRESHOLD, -1);
   ::mallopt(M_TOP_PAD, 64 << 20);
+  keeps_freed = true;
 }
+
+bool keeps_freed_memory() { return keeps_freed; }
 
 }  // namespace deepspeed::accel

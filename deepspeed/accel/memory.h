@@ -17,5 +17,6 @@ int64_t available_memory_bytes();
 /// would clear and fault its pages in again in the next step. For programs that train; call before threads
 /// start. Process-wide.
 void keep_freed_memory();
+bool keeps_freed_memory();
 
 }  // namespace deepspeed::accel
