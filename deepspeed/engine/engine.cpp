@@ -60,7 +60,7 @@ void Engine::make_optimizer() {
   if (parts_.optimizer) {
     DS_CHECK(config().zero.stage == 0 || config().engine.zero_allow_untested_optimizer,
              "ZeRO with an optimizer of your own needs \"zero_allow_untested_optimizer\": true");
-    DS_CHECK(!config().zero.offload_optimizer.enabled() || !config().engine.zero_force_ds_cpu_optimizer,
+    DS_CHECK(!offloads || !config().engine.zero_force_ds_cpu_optimizer,
              "optimizer offload with an optimizer of your own needs \"zero_force_ds_cpu_optimizer\": false");
     optimizer_ = parts_.optimizer(std::move(groups));
   } else {

@@ -48,18 +48,13 @@ Rows rows_of(const at::Tensor& ids, int64_t padding) {
   return rows;
 }
 
-// Of a leaf; 0: no leaf, whose gradient passes through other ops.
-int64_t identity(const at::Tensor& weight) {
-  return weight.is_leaf() ? reinterpret_cast<int64_t>(weight.unsafeGetTensorImpl()) : 0;
-}
-
 struct RowEmbedding : torch::autograd::Function<RowEmbedding> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& weight, const at::Tensor& ids,
                             int64_t padding) {
     context->save_for_backward({ids});
     context->saved_data["padding"] = padding;
     context->saved_data["sizes"] = weight.sizes().vec();
-    context->saved_data["leaf"] = identity(weight);
+    context->saved_data["leaf"] = leaf_identity(weight);
     return at::embedding(weight, ids);
   }
 
@@ -75,15 +70,15 @@ struct RowEmbedding : torch::autograd::Function<RowEmbedding> {
     at::Tensor values = at::zeros({count, sizes[1]}, gradient.options().dtype(at::kFloat));
     values.index_add_(0, at::tensor(rows.slots), counted.to(at::kFloat));
     values = values.to(gradient.scalar_type());
-    at::Tensor indices = at::tensor(rows.ids, at::kLong);
-    at::Tensor table = pending_gradient(reinterpret_cast<const void*>(context->saved_data["leaf"].toInt()));
+    const at::Tensor indices = at::tensor(rows.ids, at::kLong);
+    at::Tensor table = pending_gradient(context->saved_data["leaf"].toInt());
     if (context->needs_input_grad(0) && table.defined() && table.scalar_type() == values.scalar_type() &&
         table.sizes().equals(sizes)) {
       table.index_add_(0, indices, values);
       return {at::Tensor(), at::Tensor(), at::Tensor()};
     }
-    indices = indices.view({1, count});
-    return {at::_sparse_coo_tensor_unsafe(indices, values, sizes, gradient.options(), /*is_coalesced=*/true),
+    return {at::_sparse_coo_tensor_unsafe(indices.view({1, count}), values, sizes, gradient.options(),
+                                          /*is_coalesced=*/true),
             at::Tensor(), at::Tensor()};
   }
 };

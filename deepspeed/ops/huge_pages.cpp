@@ -12,7 +12,6 @@
 #include "deepspeed/base/error.h"
 
 namespace deepspeed::ops {
-
 namespace {
 
 constexpr size_t kHugePage = size_t{2} << 20;

@@ -129,7 +129,7 @@ struct LinearCrossEntropy : torch::autograd::Function<LinearCrossEntropy> {
     ctx->saved_data["weight_type"] = weight.scalar_type();
     if (added.defined()) ctx->saved_data["bias_type"] = added.scalar_type();
     ctx->saved_data["factor"] = LossFactor::current();
-    if (weight.is_leaf()) ctx->saved_data["leaf"] = reinterpret_cast<int64_t>(weight.unsafeGetTensorImpl());
+    ctx->saved_data["leaf"] = leaf_identity(weight);
     return out.loss;
   }
 
@@ -154,8 +154,7 @@ struct LinearCrossEntropy : torch::autograd::Function<LinearCrossEntropy> {
     gradients[0] = gradient(saved.hidden, 0, "hidden_type");
     gradients[1] = gradient(saved.weight, 1, "weight_type");
     gradients[4] = gradient(saved.bias, 3, "bias_type");
-    if (gradients[1].defined() && ctx->saved_data.find("leaf") != ctx->saved_data.end())
-      announce_gradient(reinterpret_cast<const void*>(ctx->saved_data["leaf"].toInt()), gradients[1]);
+    if (gradients[1].defined()) announce_gradient(ctx->saved_data["leaf"].toInt(), gradients[1]);
     return gradients;
   }
 };

@@ -1,23 +1,14 @@
 #include "deepspeed/zero/coded_tensor.h"
 
 #include "deepspeed/base/error.h"
+#include "deepspeed/ops/kernels.h"
 
 namespace deepspeed::zero {
 namespace {
 
 ops::Element element_of(const at::Tensor& values) {
-  DS_CHECK(values.is_contiguous() && values.device().is_cpu(),
-           "block quantization needs contiguous tensors on the CPU");
-  switch (values.scalar_type()) {
-    case at::kFloat:
-      return ops::Element::kFp32;
-    case at::kBFloat16:
-      return ops::Element::kBf16;
-    case at::kHalf:
-      return ops::Element::kFp16;
-    default:
-      base::fail("block quantization of {}: fp32, bf16 or fp16", c10::toString(values.scalar_type()));
-  }
+  DS_CHECK(values.is_contiguous(), "block quantization needs contiguous tensors");
+  return ops::checked_element("block quantization", "what is coded", values);
 }
 
 }  // namespace

@@ -43,11 +43,6 @@ std::optional<PartFileOptions> part_file(const OffloadParamConfig& config, const
                          .aio = aio};
 }
 
-ParameterShards::Options with_file(ParameterShards::Options options, std::optional<PartFileOptions> file) {
-  options.file = std::move(file);
-  return options;
-}
-
 ParameterShards::Fill fill_from(const std::vector<NamedParameter>& parameters) {
   return [parameters](size_t param, int64_t begin, at::Tensor slice) {
     slice.copy_(parameters[param].tensor.detach().reshape({-1}).narrow(0, begin, slice.numel()));
@@ -67,10 +62,10 @@ GroupStates::GroupStates(std::vector<NamedParameter> parameters, const ZeroConfi
       gradients_(layout_, table_, config, groups, formats.gradients) {
   check_one_type(parameters_);
   if (table_.parameter.sharded) {
-    shards_ = std::make_unique<ParameterShards>(
-        parameters_, fill ? fill : fill_from(parameters_), group_,
-        with_file(ParameterShards::options_of(config, groups, parameters_.front().tensor.scalar_type()),
-                  part_file(config.offload_param, aio)));
+    auto options = ParameterShards::options_of(config, groups, parameters_.front().tensor.scalar_type());
+    options.file = part_file(config.offload_param, aio);
+    shards_ =
+        std::make_unique<ParameterShards>(parameters_, fill ? fill : fill_from(parameters_), group_, options);
     shards_->set_listener([this](const partition::Piece& part) { adopt_part(part); });
     flat_ = shards_->shard();
   } else {

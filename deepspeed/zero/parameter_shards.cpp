@@ -136,8 +136,7 @@ void ParameterShards::give_back_part(size_t param) {
 
 void ParameterShards::read_ahead(size_t param) {
   const Whole& whole = wholes_[param];
-  if (!is_stored(param) || whole.here || whole.gather || whole.part.defined() ||
-      layout_.part_numel(param) == 0)
+  if (!is_stored(param) || whole.here || whole.gather || whole.part.defined() || gather_.has_copy(param))
     return;
   const auto ahead = std::count_if(wholes_.begin(), wholes_.end(),
                                    [](const Whole& w) { return w.part.defined() && !w.gather; });
@@ -155,11 +154,13 @@ void ParameterShards::forget_reads() {
 }
 
 void ParameterShards::make_parts(const Fill& fill) {
-  coded_begins_.push_back(0);
-  for (size_t p = 0; options_.keep_coded && p < parameters_.size(); ++p)
-    coded_begins_.push_back(coded_begins_.back() +
-                            ops::coded_bytes(*options_.gather.code, layout_.part_numel(p)));
-  if (options_.keep_coded) coded_ = at::empty({coded_begins_.back()}, at::kByte);
+  if (options_.keep_coded) {
+    coded_begins_.push_back(0);
+    for (size_t p = 0; p < parameters_.size(); ++p)
+      coded_begins_.push_back(coded_begins_.back() +
+                              ops::coded_bytes(*options_.gather.code, layout_.part_numel(p)));
+    coded_ = at::empty({coded_begins_.back()}, at::kByte);
+  }
   for (size_t p = 0; p < parameters_.size(); ++p) {
     const partition::Piece own = own_piece(p);
     const bool apart = options_.keep_coded || is_stored(p);
@@ -209,6 +210,7 @@ void ParameterShards::start(size_t param, bool exact) {
 comm::WorkPtr ParameterShards::begin_gather(size_t param, bool exact) {
   const at::Tensor whole = padded(param);
   if (options_.keep_coded) return gather_.start_coded(param, whole, coded_part(param));
+  if (!exact && gather_.has_copy(param)) return gather_.start(param, whole, /*part=*/{});
   const at::Tensor own = part_to_gather(param);
   return exact ? gather_.start_exact(whole, own) : gather_.start(param, whole, own);
 }

@@ -31,14 +31,16 @@ class PartGather {
 
   PartGather(comm::GroupPtr group, size_t parameters, Options options);
 
-  /// Starts to fill whole[W * n] with the ranks' part[n]. Both are left alone until the Work is done.
-  /// Collective, every rank in the same order.
+  /// Starts to fill whole[W * n] with the ranks' part[n], which is not looked at where has_copy(). Both are
+  /// left alone until the Work is done. Collective, every rank in the same order.
   comm::WorkPtr start(size_t param, const at::Tensor& whole, const at::Tensor& part);
   /// The same of a part that is kept in the code.
   comm::WorkPtr start_coded(size_t param, const at::Tensor& whole, const at::Tensor& message);
   /// The same, but never in a code or from the second copy.
   comm::WorkPtr start_exact(const at::Tensor& whole, const at::Tensor& part);
 
+  /// Whether the next start() takes the second copy.
+  bool has_copy(size_t param) const { return kept_[param].valid; }
   /// The parameter's values have changed: the next gather is from the parts. Every rank says so.
   void forget(size_t param) { kept_[param].valid = false; }
   void forget_all();

@@ -114,6 +114,18 @@ TEST_F(Offload, OfParametersToADiskChangesNoBit) {
           << world << " ranks" << more;
 }
 
+TEST_F(Offload, OfParametersToADiskGoesTogetherWithZeroPlusPlus) {
+  const auto with = [](std::string config, const std::string& keys) {
+    const std::string before = "\"sub_group_size\"";
+    return config.insert(config.find(before), keys);
+  };
+  for (const std::string keys :
+       {R"("zero_quantized_weights": true, "zero_hpz_partition_size": 2, "zero_quantized_gradients": true, )",
+        R"("mics_shard_size": 2, )"})
+    EXPECT_EQ(curve(4, with(config({3, "nvme", 1, "nvme"}), keys)), curve(4, with(config({3, "cpu"}), keys)))
+        << keys;
+}
+
 TEST_F(Offload, LeavesNoFileAndReadsTheFolderFromTheConfiguration) {
   comm::run_ranks(2, [&](comm::GroupPtr group) {
     TinyRun run(group, config({3, "nvme"}));

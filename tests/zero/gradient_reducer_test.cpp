@@ -55,8 +55,11 @@ struct Case {
 
 class Reducers : public testing::TestWithParam<Case> {};
 
-TEST_P(Reducers, AverageEveryGradientOverRanksAndMicroBatches) {
-  const Case c = GetParam();
+// What comes of gradients that `hand_over` brings to the reducer, one and three micro-batches after each
+// other.
+using HandOver = std::function<void(GradientReducer&, size_t param, const at::Tensor& gradient)>;
+
+void expect_means(const Case& c, const HandOver& hand_over) {
   comm::run_ranks(c.world, [&](comm::GroupPtr group) {
     const Layout layout =
         c.stage == 3 ? Layout::per_parameter(kParams, c.world) : Layout::concatenated(kParams, c.world);
@@ -66,12 +69,24 @@ TEST_P(Reducers, AverageEveryGradientOverRanksAndMicroBatches) {
       reducer.clear();
       for (int micro = 0; micro < micros; ++micro) {
         reducer.set_boundary(micro + 1 == micros);
-        for (size_t p = kParams.size(); p-- > 0;) reducer.add(p, gradient(p, group->rank(), micro));
+        for (size_t p = kParams.size(); p-- > 0;) hand_over(reducer, p, gradient(p, group->rank(), micro));
         reducer.finish();
       }
       const at::Tensor want = expected_shard(layout, group->rank(), c.world, micros);
       EXPECT_TRUE(at::allclose(reducer.shard(), want, 1e-6, 1e-6)) << reducer.shard() << want;
     }
+  });
+}
+
+TEST_P(Reducers, AverageEveryGradientOverRanksAndMicroBatches) {
+  expect_means(GetParam(),
+               [](GradientReducer& reducer, size_t p, const at::Tensor& g) { reducer.add(p, g); });
+}
+
+TEST_P(Reducers, FindGradientsThatWereComputedInTheirPlaces) {
+  expect_means(GetParam(), [](GradientReducer& reducer, size_t p, const at::Tensor& g) {
+    const at::Tensor place = reducer.place(p);
+    reducer.add(p, place.defined() ? place.copy_(g) : g);
   });
 }
 
@@ -83,33 +98,6 @@ INSTANTIATE_TEST_SUITE_P(StagesWorldsAndBuckets, Reducers,
                                          Case{3, 2, 1000, true}, Case{3, 3, 9, true}, Case{3, 3, 9, false},
                                          Case{3, 30, 8, true},
                                          Case{2, 30, 8, true}));  // more ranks than elements of any parameter
-
-// Writes a gradient where the reducer wants it, if it wants that.
-at::Tensor in_its_place(GradientReducer& reducer, size_t param, const at::Tensor& gradient) {
-  const at::Tensor place = reducer.place(param);
-  return place.defined() ? place.copy_(gradient) : gradient;
-}
-
-TEST_P(Reducers, FindGradientsThatWereComputedInTheirPlaces) {
-  const Case c = GetParam();
-  comm::run_ranks(c.world, [&](comm::GroupPtr group) {
-    const Layout layout =
-        c.stage == 3 ? Layout::per_parameter(kParams, c.world) : Layout::concatenated(kParams, c.world);
-    const ZeroConfig zero = config(c.stage, c.bucket, c.scatter);
-    GradientReducer reducer(layout, state_table(zero), zero, group, at::kFloat);
-    for (int micros : {1, 3}) {
-      reducer.clear();
-      for (int micro = 0; micro < micros; ++micro) {
-        reducer.set_boundary(micro + 1 == micros);
-        for (size_t p = kParams.size(); p-- > 0;)
-          reducer.add(p, in_its_place(reducer, p, gradient(p, group->rank(), micro)));
-        reducer.finish();
-      }
-      const at::Tensor want = expected_shard(layout, group->rank(), c.world, micros);
-      EXPECT_TRUE(at::allclose(reducer.shard(), want, 1e-6, 1e-6)) << reducer.shard() << want;
-    }
-  });
-}
 
 TEST(GradientReducer, GivesAPlaceOnceAWindowAndNeverOverASum) {
   for (int stage : {0, 1, 2}) {
