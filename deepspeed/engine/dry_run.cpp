@@ -26,8 +26,7 @@ std::string grouped(int64_t number) {
   return out;
 }
 
-std::string size_text(int64_t bytes) {
-  const auto size = static_cast<double>(bytes);
+std::string size_text(double size) {
   return size >= 1e9 ? fmt::format("{:.2f} GB", size / 1e9) : fmt::format("{:.2f} MB", size / 1e6);
 }
 
@@ -95,6 +94,18 @@ StateBytes state_bytes(const DeepspeedConfig& config, const partition::Layout& l
   return bytes;
 }
 
+models::ActivationSetting activation_setting(const DeepspeedConfig& config, int64_t seq_length,
+                                             bool recomputed) {
+  const int64_t bytes = bytes_of(config.model_dtype());
+  return {.batch = config.engine.train_micro_batch_size_per_gpu,
+          .length = seq_length,
+          .stream_bytes = bytes,
+          .product_bytes = config.torch_autocast.cast_type() ? 2 : bytes,
+          .recomputed = recomputed,
+          .head_gradient_in_place =
+              config.model_dtype() == config::DataType::kFp32 && !config.torch_autocast.cast_type()};
+}
+
 std::string plan_text(const DeepspeedConfig& config, const RunPlan& plan) {
   const zero::StateTable table = zero::state_table(config.zero);
   const int64_t mics = config.zero.plus_plus.mics_shard_size;
@@ -107,6 +118,9 @@ std::string plan_text(const DeepspeedConfig& config, const RunPlan& plan) {
   int64_t largest = 0;
   for (const auto& bucket : buckets) largest = std::max(largest, bucket.numel);
   const StateBytes bytes = state_bytes(config, layout);
+  const auto parameters = static_cast<double>(bytes.parameters),
+             gradients = static_cast<double>(bytes.gradients),
+             optimizer = static_cast<double>(bytes.optimizer);
 
   std::string out = "dry run: nothing is trained and nothing is written\n";
   out += fmt::format("  model       {}, {} parameters in {} tensors, {}\n", plan.model_type,
@@ -122,11 +136,12 @@ std::string plan_text(const DeepspeedConfig& config, const RunPlan& plan) {
   out += fmt::format("  reduction   {} bucket{}, the largest of {} elements\n", buckets.size(),
                      buckets.size() == 1 ? "" : "s", grouped(largest));
   out += fmt::format(
-      "  memory      {} a rank: parameters {}, gradients {}, optimizer {}; activations come on top\n",
-      size_text(bytes.parameters + bytes.gradients + bytes.optimizer), size_text(bytes.parameters),
-      size_text(bytes.gradients), size_text(bytes.optimizer));
+      "  memory      {} a rank: parameters {}, gradients {}, optimizer {}, activations about {}\n",
+      size_text(parameters + gradients + optimizer + plan.activation_bytes), size_text(parameters),
+      size_text(gradients), size_text(optimizer), size_text(plan.activation_bytes));
   if (bytes.on_disk > 0)
-    out += fmt::format("  disk        {} of model states a rank\n", size_text(bytes.on_disk));
+    out += fmt::format("  disk        {} of model states a rank\n",
+                       size_text(static_cast<double>(bytes.on_disk)));
   return out;
 }
 

@@ -77,6 +77,8 @@ class MaskedObjective : public Objective {
                        std::exp(score.mean_loss()), static_cast<int64_t>(score.predictions));
   }
 
+  double predicted() const override { return data::MaskOptions().probability; }
+
  private:
   data::MaskedOptions masking() const {
     const TrainOptions& o = context_.options;
@@ -149,6 +151,7 @@ class ClassificationObjective : public Objective {
   }
 
   bool counts_correct() const override { return !regression(); }
+  double predicted() const override { return 0; }
 
  private:
   bool regression() const { return spec().labels == 1; }

@@ -45,6 +45,8 @@ class Objective {
   virtual std::string describe(const Score& score) const;
   /// Whether scores count what is correct.
   virtual bool counts_correct() const { return false; }
+  /// Share of the positions whose logits the loss is expected to read; 0 without a vocabulary head.
+  virtual double predicted() const { return 1; }
   /// The model, where it is one that continues text; else null.
   virtual models::Decoder* decoder() { return nullptr; }
 };

@@ -333,6 +333,8 @@ void Training::say_plan() {
                                            .world_size = group_->size(),
                                            .drop_last = config.engine.dataloader_drop_last})
                                 .steps_per_epoch(config.engine.gradient_accumulation_steps);
+  auto activations = activation_setting(config, options_.seq_length, options_.activation_checkpointing);
+  activations.predicted = in_->objective().predicted();
   const std::string text =
       plan_text(config, {.model_type = in_->spec().model_type,
                          .parameters = nn::sizes_of(nn::list_parameters(*in_->model())),
@@ -340,7 +342,8 @@ void Training::say_plan() {
                          .samples = in_->training_data().dataset->size(),
                          .seq_length = options_.seq_length,
                          .steps = options_.steps > 0 ? options_.steps : options_.epochs * per_epoch,
-                         .steps_per_epoch = per_epoch});
+                         .steps_per_epoch = per_epoch,
+                         .activation_bytes = models::activation_bytes(in_->spec(), activations)});
   std::fputs(text.c_str(), stdout);
 }
 

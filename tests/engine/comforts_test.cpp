@@ -58,7 +58,8 @@ TEST(DryRun, TellsPartitionBatchStepsAndBuckets) {
                      .samples = 5000,
                      .seq_length = 128,
                      .steps = 1200,
-                     .steps_per_epoch = 208};
+                     .steps_per_epoch = 208,
+                     .activation_bytes = 12e6};
   const std::string text =
       plan_text(config_of(R"("zero_optimization": {"stage": 2, "reduce_bucket_size": 3000})", 4), plan);
   EXPECT_THAT(text, HasSubstr("gpt2, 6,001 parameters in 3 tensors, fp32"));
@@ -68,6 +69,7 @@ TEST(DryRun, TellsPartitionBatchStepsAndBuckets) {
           "4, ZeRO stage 2: gradients and optimizer states in 4 parts of 1,502 elements (7 of padding"));
   EXPECT_THAT(text, HasSubstr("24 samples of 128 tokens: 2 a rank and micro-batch, 3 accumulated, 4 ranks"));
   EXPECT_THAT(text, HasSubstr("1,200; 5,000 samples, 208 steps an epoch"));
+  EXPECT_THAT(text, HasSubstr("activations about 12.00 MB"));
   EXPECT_THAT(text, HasSubstr("3 buckets, the largest of 3,000 elements"));
   EXPECT_THAT(
       plan_text(
