@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Trains the same GPT-2 (6 layers x 512, vocabulary 50257, 45M parameters) with ds_train and with its rivals in turn.
 
-  benchmarks/peers/train.py [--precisions fp32 bf16 autocast] [--stages 0 1 2] [--rivals deepspeed ddp ddp-compile single]
-                            [--pairs 3] [--starts 5] [--json]
+  benchmarks/peers/train.py [--precisions fp32 bf16 autocast] [--stages 0 1 2 3] [--offload none cpu nvme]
+                            [--rivals deepspeed ddp ddp-compile single no-offload] [--first-start] [--pairs 3] [--starts 5] [--json]
 
 Two ranks of one thread (single: one rank), sequence 256, micro-batch 2: tokens a second and the share of the GEMM peak
 of the cores that this is, peak resident memory of all ranks, and seconds from exec of `deepspeed` to the first forward.
@@ -12,6 +12,9 @@ deepspeed    DeepSpeed 0.19.8 under the same configuration
 ddp          PyTorch's DistributedDataParallel, eager (bf16 and autocast: autocast), beside ours at stage 0
 ddp-compile  the same under torch.compile
 single       one rank beside PyTorch eager on one core
+no-offload   our own training of the same stage with all states in memory, beside what --offload names
+Offload cpu keeps optimizer states in memory, updated by the CPU's kernels; nvme keeps them, and at stage 3 the
+parameters too, in files in --nvme-path. Both are for deepspeed and no-offload alone.
 Precision autocast is fp32 parameters under torch_autocast to bf16 on all sides; bf16 is 16-bit parameters, which plain
 PyTorch has no optimizer for.
 Needs ./dev build; makes the rivals' environment itself (env.sh).
@@ -45,7 +48,11 @@ def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--precisions", nargs="+", choices=["fp32", "bf16", "autocast"], default=["fp32", "bf16"])
     parser.add_argument("--stages", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--rivals", nargs="+", choices=["deepspeed", "ddp", "ddp-compile", "single"], default=["deepspeed"])
+    parser.add_argument("--offload", nargs="+", choices=["none", "cpu", "nvme"], default=["none"])
+    parser.add_argument("--nvme-path", type=pathlib.Path, default=CACHE / "nvme", help="a folder on a disk, made where it does not exist")
+    parser.add_argument("--rivals", nargs="+", choices=["deepspeed", "ddp", "ddp-compile", "single", "no-offload"], default=["deepspeed"])
+    parser.add_argument("--first-start", action="store_true",
+                        help="also the seconds to the first forward where DeepSpeed has compiled nothing yet, for each --offload at the last stage")
     parser.add_argument("--pairs", type=int, default=3, help="runs of each side and case; 0: none")
     parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--warmup", type=int, default=3, help="first steps of a run that do not count")
@@ -107,32 +114,48 @@ def free_port():
 class Case:
     """One piece of work: what is trained how on how many ranks."""
 
-    def __init__(self, precision, stage, ranks, accumulation):
+    def __init__(self, precision, stage, ranks, accumulation, offload="none", nvme_path=None):
         self.precision, self.stage, self.ranks, self.accumulation = precision, stage, ranks, accumulation
+        self.offload, self.nvme_path = offload, nvme_path
+
+    def without_offload(self):
+        return Case(self.precision, self.stage, self.ranks, self.accumulation)
+
+    def zero(self):
+        zero = {"stage": self.stage}
+        if self.offload == "cpu":
+            zero["offload_optimizer"] = {"device": "cpu"}
+        if self.offload == "nvme":
+            where = {"device": "nvme", "nvme_path": str(self.nvme_path)}
+            zero["offload_optimizer"] = dict(where, pipeline_read=True, pipeline_write=True)
+            if self.stage == 3:
+                zero["offload_param"] = where
+        return zero
 
     def config(self):
         return {"train_micro_batch_size_per_gpu": MICRO_BATCH, "gradient_accumulation_steps": self.accumulation,
-                "steps_per_print": 100000, "gradient_clipping": 1.0, "zero_optimization": {"stage": self.stage},
+                "steps_per_print": 100000, "gradient_clipping": 1.0, "zero_optimization": self.zero(),
                 "bf16": {"enabled": self.precision == "bf16"},
                 "torch_autocast": {"enabled": self.precision == "autocast", "dtype": "bf16"},
                 "optimizer": {"type": "AdamW", "params": {"lr": 3e-4, "betas": [0.9, 0.95], "weight_decay": 0.1}}}
 
 
 class Side:
-    """One of those compared; `start(case)` gives the beginning of its command line."""
+    """One of those compared; `start(case)` gives the beginning of its command line, `as_run(case)` what it makes of the case."""
 
-    def __init__(self, name, start, extra=(), **env):
-        self.name, self.start, self.extra = name, start, extra
+    def __init__(self, name, start, extra=(), as_run=lambda case: case, **env):
+        self.name, self.start, self.extra, self.as_run = name, start, extra, as_run
         self.env = dict(os.environ, OMP_NUM_THREADS="1", **env)
 
-    def run(self, inputs, case, steps):
+    def run(self, inputs, case, steps, **env):
         """The rows of the log of one run."""
+        case = self.as_run(case)
         with tempfile.TemporaryDirectory() as work:
             work = pathlib.Path(work)
             (work / "ds.json").write_text(json.dumps(case.config()))
             command = [*self.start(case), "--model", inputs / "model", "--data", inputs / "tokens.bin", "--seq-length", SEQ_LENGTH,
                        "--steps", steps, "--deepspeed_config", work / "ds.json", "--log-jsonl", work / "log.jsonl", *self.extra]
-            check_call(command, dict(self.env, PEER_T0=repr(time.time())), work)
+            check_call(command, dict(self.env, PEER_T0=repr(time.time()), **env), work)
             rows = [json.loads(line) for line in (work / "log.jsonl").read_text().splitlines()]
         if len(rows) != steps:
             sys.exit(f"{self.name} logged {len(rows)} steps of {steps}")
@@ -148,8 +171,10 @@ def make_sides(options, venv):
         return [venv / "bin/python", *start, HERE / "torch_train.py"]
 
     path = f"{venv / 'bin'}:{os.environ['PATH']}"
+    ds_train, flags = launched(options.bin / "deepspeed", options.bin / "ds_train"), ["--no-shuffle", "--quiet"]
     return {
-        "ours": Side("ds_train", launched(options.bin / "deepspeed", options.bin / "ds_train"), ["--no-shuffle", "--quiet"]),
+        "ours": Side("ds_train", ds_train, flags),
+        "no-offload": Side("ds_train, no offload", ds_train, flags, as_run=Case.without_offload),
         "deepspeed": Side("DeepSpeed 0.19.8", launched(venv / "bin/deepspeed", HERE / "oracle_train.py"), DS_ACCELERATOR="cpu", PATH=path),
         "ddp": Side("PyTorch DDP", plain, PATH=path),
         "ddp-compile": Side("PyTorch DDP, torch.compile", plain, ["--compile"], PATH=path),
@@ -212,11 +237,26 @@ def measure_starts(options, sides, inputs, case):
     yield row_of("train_start", "s", *starts, sides[1].name, higher_is_better=False)
 
 
+def measure_first_starts(options, sides, inputs):
+    """Each side once, with an empty folder for what DeepSpeed compiles; what both read from disk is warm."""
+    for offload in options.offload:
+        case = Case("fp32", options.stages[-1], 2, 1, offload, options.nvme_path)
+        for side in sides:
+            side.run(inputs, case, 1)
+        with tempfile.TemporaryDirectory() as empty:
+            starts = [side.run(inputs, case, 1, TORCH_EXTENSIONS_DIR=empty)[0]["start_s"] for side in sides]
+        yield row_of(f"first_start_stage{case.stage}_{offload}", "s", *[[s] for s in starts], sides[1].name, higher_is_better=False)
+
+
 def cases(options, rival):
     for precision in options.precisions:
-        if rival == "deepspeed":
+        if rival in ("deepspeed", "no-offload"):
             for stage in options.stages:
-                yield f"train_{precision}_stage{stage}", Case(precision, stage, 2, options.accumulation)
+                for offload in options.offload:
+                    if offload != "none" or rival == "deepspeed":
+                        case = Case(precision, stage, 2, options.accumulation, offload, options.nvme_path)
+                        yield f"train_{precision}_stage{stage}" + (f"_{offload}" if offload != "none" else "") + (
+                            "_kept" if rival == "no-offload" else ""), case
         else:
             yield f"train_{precision}_{rival}", Case(precision, 0, 1 if rival == "single" else 2, 1)
 
@@ -235,6 +275,7 @@ def main():
     for program in ("deepspeed", "ds_train"):
         if not (options.bin / program).exists():
             sys.exit(f"{options.bin / program} does not exist: run ./dev build, or give --bin")
+    options.nvme_path.mkdir(parents=True, exist_ok=True)
     if options.warmup >= options.steps:
         sys.exit("--warmup must be less than --steps")
     venv = pathlib.Path(subprocess.run([str(HERE / "env.sh"), "ds"], check=True, capture_output=True, text=True).stdout.split()[-1])
@@ -243,6 +284,9 @@ def main():
         print(f"{'':<32}{'ours':>10}{'rival':>10} {'':<9}{'ratio':>8}  (above 1: ours better; {cpu_name()})")
     if options.starts:
         for row in measure_starts(options, [sides["ours"], sides["deepspeed"]], inputs, Case("fp32", 2, 2, 1)):
+            show(row, options.json)
+    if options.first_start:
+        for row in measure_first_starts(options, [sides["ours"], sides["deepspeed"]], inputs):
             show(row, options.json)
     peaks = {precision: gemm_peak(venv, precision) for precision in options.precisions}
     for rival in options.rivals if options.pairs else []:
