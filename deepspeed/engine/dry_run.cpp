@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "deepspeed/engine/size_text.h"
 #include "deepspeed/zero/bucket_plan.h"
 #include "deepspeed/zero/coded_tensor.h"
 #include "deepspeed/zero/offload_plan.h"
@@ -24,10 +25,6 @@ std::string grouped(int64_t number) {
     out += digits[i];
   }
   return out;
-}
-
-std::string size_text(double size) {
-  return size >= 1e9 ? fmt::format("{:.2f} GB", size / 1e9) : fmt::format("{:.2f} MB", size / 1e6);
 }
 
 std::string partition_text(const zero::StateTable& table, const partition::Layout& layout) {
@@ -66,7 +63,7 @@ int64_t bytes_beside_parts(const DeepspeedConfig& config, const partition::Layou
 
 }  // namespace
 
-StateBytes state_bytes(const DeepspeedConfig& config, const partition::Layout& layout) {
+zero::StateBytes state_bytes(const DeepspeedConfig& config, const partition::Layout& layout) {
   const zero::StateTable table = zero::state_table(config.zero);
   const auto model = config.model_dtype();
   const auto elements = [&](const zero::Placement& state) {
@@ -78,7 +75,7 @@ StateBytes state_bytes(const DeepspeedConfig& config, const partition::Layout& l
                                         ? std::max<int64_t>(0, kept - config.zero.offload_param.max_in_cpu)
                                         : 0;
   const int64_t beside = table.parameter.sharded ? bytes_beside_parts(config, layout) : 0;
-  StateBytes bytes{
+  zero::StateBytes bytes{
       .parameters = (kept - stored_parameters) * bytes_of(model) + beside,
       .gradients = elements(table.gradient) * bytes_of(config.engine.grad_accum_dtype.value_or(model))};
   const int64_t each = kMoments + (model == config::DataType::kFp32 ? 0 : kFp32);
@@ -117,7 +114,7 @@ std::string plan_text(const DeepspeedConfig& config, const RunPlan& plan) {
   const auto buckets = zero::plan_buckets(layout, config.zero.reduce_bucket_size);
   int64_t largest = 0;
   for (const auto& bucket : buckets) largest = std::max(largest, bucket.numel);
-  const StateBytes bytes = state_bytes(config, layout);
+  const zero::StateBytes bytes = state_bytes(config, layout);
   const auto parameters = static_cast<double>(bytes.parameters),
              gradients = static_cast<double>(bytes.gradients),
              optimizer = static_cast<double>(bytes.optimizer);

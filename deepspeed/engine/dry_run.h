@@ -8,6 +8,7 @@
 #include "deepspeed/engine/config.h"
 #include "deepspeed/models/activation_size.h"
 #include "deepspeed/partition/layout.h"
+#include "deepspeed/zero/state_bytes.h"
 
 namespace deepspeed::engine {
 
@@ -21,12 +22,8 @@ struct RunPlan {
 };
 
 /// Bytes of the model states on the rank that has the most, all from `config` and the parameters' sizes.
-/// Activations, one bucket that travels, parameters that are gathered and libraries come on top. `optimizer`
-/// is what is in memory: with states on a disk, tiles of them.
-struct StateBytes {
-  int64_t parameters = 0, gradients = 0, optimizer = 0, on_disk = 0;
-};
-StateBytes state_bytes(const DeepspeedConfig& config, const partition::Layout& layout);
+/// Activations, one bucket that travels, parameters that are gathered and libraries come on top.
+zero::StateBytes state_bytes(const DeepspeedConfig& config, const partition::Layout& layout);
 
 /// What models::activation_bytes is to assume under `config`.
 models::ActivationSetting activation_setting(const DeepspeedConfig& config, int64_t seq_length,

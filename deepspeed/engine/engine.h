@@ -177,6 +177,8 @@ class Engine {
                                                   std::optional<int> modifier = std::nullopt) {
     return {states_->fetcher(), std::move(parameters), modifier, *parts_.group};
   }
+  /// What this rank's model states take now. Not collective.
+  zero::StateBytes state_bytes() const;
   /// Gathers and releases sharded parameters; what it has counted can be read.
   const zero::ParameterFetcher& fetcher() const { return states_->fetcher(); }
 

@@ -1,4 +1,5 @@
-// What dump_state prints: the engine's attributes, under DeepSpeed's names where it has them.
+// What the engine tells about itself. What dump_state prints: the engine's attributes, under DeepSpeed's
+// names where it has them.
 #include <fmt/ranges.h>
 
 #include "deepspeed/accel/dtype.h"
@@ -68,6 +69,13 @@ std::vector<std::pair<std::string, std::string>> Engine::attributes() const {
   if (states_->frozen() != nullptr) untrained += elements(states_->frozen()->parameters());
   all.emplace_back("untrained_elements", std::to_string(untrained));
   return all;
+}
+
+zero::StateBytes Engine::state_bytes() const {
+  zero::StateBytes bytes;
+  states_->add_bytes(bytes);
+  home_->add_bytes(bytes);
+  return bytes;
 }
 
 }  // namespace deepspeed::engine

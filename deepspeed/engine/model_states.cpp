@@ -232,4 +232,10 @@ std::vector<optim::ParamGroup> ModelStates::optimizer_groups() const {
   return groups;
 }
 
+void ModelStates::add_bytes(zero::StateBytes& bytes) const {
+  for (const auto& states : states_) states->add_bytes(bytes);
+  if (frozen_) frozen_->add_bytes(bytes);
+  for (const auto& [name, tensor] : whole_) bytes.parameters += static_cast<int64_t>(tensor.nbytes());
+}
+
 }  // namespace deepspeed::engine

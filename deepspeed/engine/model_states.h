@@ -57,6 +57,8 @@ class ModelStates {
   const std::vector<zero::NamedParameter>& whole() const { return whole_; }
   /// Parameters that are not trained and are sharded; null where none is.
   zero::ParameterShards* frozen() const { return frozen_.get(); }
+  /// Adds what this rank's parameters, gradients and master copies in memory take, buffers among parameters.
+  void add_bytes(zero::StateBytes& bytes) const;
   /// Gathers nothing where parameters are not sharded.
   zero::ParameterFetcher& fetcher() const { return *fetcher_; }
 

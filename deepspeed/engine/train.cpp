@@ -20,6 +20,7 @@
 #include "deepspeed/data/ngram_baseline.h"
 #include "deepspeed/engine/dry_run.h"
 #include "deepspeed/engine/initialize.h"
+#include "deepspeed/engine/memory_account.h"
 #include "deepspeed/engine/parse_config.h"
 #include "deepspeed/engine/resume.h"
 #include "deepspeed/engine/step_log.h"
@@ -48,6 +49,7 @@ class Training {
   void say_start();
   void start_page();
   double train_step();  // returns the mean loss over all samples of the step
+  void say_memory();
   void log_step(double loss, double step_ms, const std::optional<Score>& score);
   bool evaluates(int64_t step) const;
   Score evaluate();
@@ -67,7 +69,7 @@ class Training {
   std::unique_ptr<TrainPage> page_;
   DataOrder order_;
   std::optional<double> start_s_;
-  bool started_ = false;
+  bool started_ = false, said_memory_ = false;
   int64_t last_step_ = 0;
   std::string saved_tag_;
 };
@@ -255,6 +257,12 @@ void Training::log_step(double loss, double step_ms, const std::optional<Score>&
   if (page_) page_->add(record);
 }
 
+void Training::say_memory() {
+  const auto lines = memory_account(ready_.engine->state_bytes(), *group_);
+  if (!options_.quiet)
+    for (const std::string& line : lines) log_->say(line);
+}
+
 Score Training::evaluate() {
   const auto autocast = ready_.engine->autocast();
   return held_out_score(in_->objective(), *in_->eval_data().dataset, *group_,
@@ -293,6 +301,7 @@ void Training::save() {
 }
 
 void Training::finish() {
+  say_memory();
   if (!options_.save.empty()) save();
   // Export and sampling read the model outside any forward of all ranks.
   const bool reads_model = !options_.export_to.empty() || !options_.generate.empty();
@@ -359,6 +368,8 @@ void Training::train_steps() {
     std::optional<Score> score;
     if (evaluates(step)) score = evaluate();
     log_step(loss, step_ms, score);
+    if (!said_memory_) say_memory();
+    said_memory_ = true;
     if (score) say_evaluation(*score);
     if (!options_.save.empty() && options_.save_every > 0 && step % options_.save_every == 0) save();
   }

@@ -235,4 +235,17 @@ void GradientReducer::clear() {
   unreduced_ = false;
 }
 
+int64_t GradientReducer::bytes_in_buckets() const {
+  int64_t sum = 0;
+  const auto add = [&](const at::Tensor& t) {
+    if (t.defined() && !t.is_alias_of(accumulated_)) sum += static_cast<int64_t>(t.storage().nbytes());
+  };
+  for (const at::Tensor& buffer : open_) add(buffer);
+  for (const Pending& pending : pending_) {
+    add(pending.input);
+    if (!pending.result.is_alias_of(pending.input)) add(pending.result);
+  }
+  return sum;
+}
+
 }  // namespace deepspeed::zero

@@ -66,6 +66,10 @@ class GradientReducer {
   /// Starts the next accumulation window.
   void clear();
 
+  /// Bytes of what is accumulated, and of buckets that are being filled or on their way.
+  int64_t bytes_accumulated() const { return static_cast<int64_t>(accumulated_.nbytes()); }
+  int64_t bytes_in_buckets() const;
+
  private:
   struct Pending {
     size_t bucket;

@@ -194,4 +194,14 @@ void GroupStates::adopt_part(const partition::Piece& part) {
   }
 }
 
+void GroupStates::add_bytes(StateBytes& bytes) const {
+  if (shards_)
+    shards_->add_bytes(bytes);
+  else
+    bytes.parameters += static_cast<int64_t>(flat_.nbytes());
+  bytes.gradients += gradients_.bytes_accumulated();
+  bytes.buckets += gradients_.bytes_in_buckets();
+  if (has_masters()) bytes.optimizer += static_cast<int64_t>(master_.nbytes());
+}
+
 }  // namespace deepspeed::zero

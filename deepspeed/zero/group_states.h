@@ -63,6 +63,9 @@ class GroupStates {
   using WriteMaster = std::function<void(size_t piece, int64_t begin, const at::Tensor& values)>;
   void set_write_master(WriteMaster call) { write_master_ = std::move(call); }
 
+  /// Adds what this rank's parameters, gradients and master copies in memory take.
+  void add_bytes(StateBytes& bytes) const;
+
  private:
   void flatten();
   bool has_masters() const;

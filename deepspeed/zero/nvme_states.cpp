@@ -229,6 +229,14 @@ void NvmeStates::write_master(size_t group, size_t piece, int64_t begin, const a
                       offset_of(group, piece, 0) + begin * static_cast<int64_t>(bytes.element_size()));
 }
 
+void NvmeStates::add_bytes(StateBytes& bytes) const {
+  for (size_t g = 0; g < places_.size(); ++g)
+    for (size_t p = 0; p < places_[g].size(); ++p)
+      if (!places_[g][p]) bytes.optimizer += bytes_of(optimizer_.piece_state(g, p));
+  bytes.optimizer += bytes_in_memory();
+  bytes.on_disk += bytes_on_disk();
+}
+
 int64_t NvmeStates::bytes_on_disk() const {
   return tiles_.empty() ? 0 : tiles_.back().offset + tiles_.back().bytes;
 }

@@ -38,6 +38,8 @@ class NvmeStates : public OptimizerHome {
   void read(size_t group, size_t piece, const std::string& state, std::span<std::byte> out) const override;
   void write_master(size_t group, size_t piece, int64_t begin, const at::Tensor& values) override;
 
+  void add_bytes(StateBytes& bytes) const override;
+
   int64_t bytes_on_disk() const;
   int64_t bytes_in_memory() const;
 

@@ -24,12 +24,23 @@ class InMemory : public OptimizerHome {
     base::fail("optimizer state '{}' is in memory", state);
   }
   void write_master(size_t, size_t, int64_t, const at::Tensor&) override {}
+  void add_bytes(StateBytes& bytes) const override {
+    for (size_t g = 0; g < optimizer_.groups().size(); ++g)
+      for (size_t p = 0; p < optimizer_.groups()[g].pieces.size(); ++p)
+        bytes.optimizer += bytes_of(optimizer_.piece_state(g, p));
+  }
 
  private:
   optim::Optimizer& optimizer_;
 };
 
 }  // namespace
+
+int64_t bytes_of(const optim::PieceState& states) {
+  int64_t sum = 0;
+  for (const auto& [name, state] : states) sum += static_cast<int64_t>(state.nbytes());
+  return sum;
+}
 
 std::unique_ptr<OptimizerHome> make_optimizer_home(optim::Optimizer& optimizer, const ZeroConfig& config,
                                                    const aio::AioConfig& aio, const ModelValues& values) {

@@ -12,6 +12,7 @@
 #include "deepspeed/aio/config.h"
 #include "deepspeed/optim/optimizer.h"
 #include "deepspeed/zero/config.h"
+#include "deepspeed/zero/state_bytes.h"
 
 namespace deepspeed::zero {
 
@@ -41,6 +42,9 @@ class OptimizerHome {
   virtual void read(size_t group, size_t piece, const std::string& state, std::span<std::byte> out) const = 0;
   /// Elements of the master copy from `begin` on become `values`; where there is none, nothing happens.
   virtual void write_master(size_t group, size_t piece, int64_t begin, const at::Tensor& values) = 0;
+
+  /// Adds what the states take; of master copies, those that are not in memory.
+  virtual void add_bytes(StateBytes& bytes) const = 0;
 };
 
 /// What the home asks of whoever keeps the model's own parameters.
@@ -50,6 +54,8 @@ struct ModelValues {
   /// A step's new values, in the model's format, of a piece whose parameters have no memory.
   std::function<void(size_t group, size_t piece, const at::Tensor& values)> publish;
 };
+
+int64_t bytes_of(const optim::PieceState& states);
 
 /// By offload_optimizer.device. With NVMe, pieces that are not Piece::on_device move to a file; their param
 /// has sizes, but no memory, where it is a master copy or a parameter on a disk, whose low_precision_copy has

@@ -272,4 +272,14 @@ void ParameterShards::keep_part_of(size_t param) {
   if (listener_ && own.count > 0) listener_(own);
 }
 
+void ParameterShards::add_bytes(StateBytes& bytes) const {
+  int64_t persistent = 0;  // in buffers of the pool, but not for a while
+  for (const Whole& whole : wholes_)
+    if (whole.persistent && whole.buffer.defined()) persistent += static_cast<int64_t>(whole.buffer.nbytes());
+  bytes.parameters += static_cast<int64_t>(store_.memory().nbytes()) + gather_.bytes_kept() + persistent;
+  if (coded_.defined()) bytes.parameters += static_cast<int64_t>(coded_.nbytes());
+  bytes.gathered += pool_.bytes_in_use() + pool_.bytes_idle() - persistent;
+  bytes.on_disk += store_.bytes_on_disk();
+}
+
 }  // namespace deepspeed::zero

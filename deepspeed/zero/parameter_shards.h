@@ -17,6 +17,7 @@
 #include "deepspeed/zero/named_parameter.h"
 #include "deepspeed/zero/part_gather.h"
 #include "deepspeed/zero/part_store.h"
+#include "deepspeed/zero/state_bytes.h"
 #include "deepspeed/zero/zero_groups.h"
 
 namespace deepspeed::zero {
@@ -93,6 +94,9 @@ class ParameterShards {
   void set_listener(std::function<void(const partition::Piece&)> listener) {
     listener_ = std::move(listener);
   }
+
+  /// Adds what this rank's parameters take.
+  void add_bytes(StateBytes& bytes) const;
 
   const BufferPool& pool() const { return pool_; }
   const PartGather& gather() const { return gather_; }

@@ -17,7 +17,7 @@ std::span<std::byte> bytes_of(const at::Tensor& tensor) {
 
 PartStore::PartStore(int64_t numel, int64_t in_memory, at::ScalarType dtype,
                      const std::optional<PartFileOptions>& file)
-    : memory_(at::zeros({in_memory}, dtype)) {
+    : numel_(numel), memory_(at::zeros({in_memory}, dtype)) {
   if (in_memory == numel) return;
   DS_CHECK(file, "{} of {} elements are to be stored, but there is no file", numel - in_memory, numel);
   disk_.reset(new Disk{.file = open_state_file(file->folder),

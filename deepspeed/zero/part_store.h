@@ -44,9 +44,12 @@ class PartStore {
   void wait(aio::Ticket ticket);
   void cancel();
 
+  int64_t bytes_on_disk() const { return disk_ ? offset(numel_) : 0; }
+
  private:
   int64_t offset(int64_t begin) const { return (begin - memory_.numel()) * element_size(); }
 
+  int64_t numel_;
   at::Tensor memory_;
   struct Disk {
     aio::File file;

@@ -1,5 +1,8 @@
-// The plan of a dry run and the progress line.
+// The plan of a dry run, the account of memory and the progress line.
 #include <gmock/gmock.h>
+#include <unistd.h>
+
+#include <filesystem>
 
 #include "deepspeed/engine/dry_run.h"
 #include "deepspeed/engine/parse_config.h"
@@ -10,6 +13,7 @@
 namespace deepspeed::engine {
 namespace {
 
+namespace fs = std::filesystem;
 using testing::AllOf;
 using testing::HasSubstr;
 using testing::Not;
@@ -40,7 +44,7 @@ TEST(DryRun, CountsTheBytesThatTheEngineTakes) {
           }
         const auto layout =
             partition::Layout::concatenated(nn::sizes_of(nn::list_parameters(*run.model)), group->size());
-        const StateBytes bytes = state_bytes(run.engine().config(), layout);
+        const zero::StateBytes bytes = state_bytes(run.engine().config(), layout);
         const int64_t padding = (layout.padded_numel() - layout.numel()) * 12;
         EXPECT_GT(seen, 0);
         // The last rank's padding is no piece, and stage 0 has none at all.
@@ -49,6 +53,41 @@ TEST(DryRun, CountsTheBytesThatTheEngineTakes) {
         EXPECT_EQ(bytes.gradients,
                   (stage == 2 ? layout.shard_numel() : layout.padded_numel()) * (bf16 ? 2 : 4));
       });
+}
+
+// What the engine counts is what the plan foretold; tiles and files are whole pages.
+TEST(MemoryAccount, IsThePlansInEveryPlacement) {
+  const auto folder = fs::temp_directory_path() / fmt::format("ds_account_{}", ::getpid());
+  for (const bool bf16 : {false, true})
+    for (const int stage : {0, 1, 2, 3})
+      for (const bool nvme : {false, true}) {
+        SCOPED_TRACE(fmt::format("{}, stage {}{}", bf16 ? "bf16" : "fp32", stage, nvme ? ", NVMe" : ""));
+        const std::string offload =
+            nvme ? fmt::format(R"(, "offload_optimizer": {{"device": "nvme", "nvme_path": "{}"}})",
+                               folder.string())
+                 : "";
+        comm::run_ranks(2, [&](comm::GroupPtr group) {
+          TinyRun run(group, fmt::format(R"({{"train_micro_batch_size_per_gpu": 2,
+              "optimizer": {{"type": "Adam"}}, "bf16": {{"enabled": {}}},
+              "zero_optimization": {{"stage": {}, "stage3_param_persistence_threshold": 0{}}}}})",
+                                         bf16, stage, offload));
+          run.steps(1);
+          const auto sizes = nn::sizes_of(nn::list_parameters(*run.model));
+          const auto layout = stage == 3 ? partition::Layout::per_parameter(sizes, group->size())
+                                         : partition::Layout::concatenated(sizes, group->size());
+          const zero::StateBytes plan = state_bytes(run.engine().config(), layout),
+                                 held = run.engine().state_bytes();
+          const int64_t padding = (layout.padded_numel() - layout.numel()) * 12;
+          EXPECT_EQ(held.parameters, plan.parameters);
+          EXPECT_EQ(held.gradients, plan.gradients);
+          EXPECT_NEAR(held.optimizer, plan.optimizer, padding + (nvme ? 2 * 65536 : 0));
+          EXPECT_NEAR(held.on_disk, plan.on_disk, padding + (nvme ? 65536 : 0));
+          EXPECT_EQ(held.on_disk > 0, nvme);
+          EXPECT_EQ(held.gathered > 0, stage == 3);
+          EXPECT_EQ(held.buckets, 0);
+        });
+      }
+  fs::remove_all(folder);
 }
 
 TEST(DryRun, TellsPartitionBatchStepsAndBuckets) {

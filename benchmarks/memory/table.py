@@ -1,0 +1,182 @@
+#!/usr/bin/env python3
+"""Measures what model states take a parameter and rank, beside the formulas of ZeRO (./dev bench memory).
+
+  benchmarks/memory/table.py [--ranks 1 2 4] [--stages 0 1 2 3] [--offload none cpu nvme] [--precisions fp32 bf16]
+                             [--limit-gib 10] [--large] [--json]
+
+A GPT-2 of 12 layers x 768 with a vocabulary of 1024 takes two steps of Adam. Columns, all in bytes a parameter on the rank that
+has the most: the formula, the engine's own account (tensor by tensor), what libtorch has allocated between steps, and what the
+operating system counts beyond the memory before the model was there. The last three hold more than the states: buffers for one
+bucket and one gathered Block (with the optimizer on a disk: a few tiles), which the column `slack` allows for.
+--large trains a GPT-2 of 1.5B parameters (48 x 1600) instead, stage 3 with all states on NVMe, for three steps on two ranks, and
+watches that both together stay below the limit.
+"""
+import argparse
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+MODEL = dict(layers=12, hidden=768, vocabulary=1024, length=128)
+LARGE = dict(layers=48, hidden=1600, vocabulary=50257, length=256)
+BUCKET = 1_000_000
+TILES, TILE_ELEMENTS = 3, 2**20
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--ranks", nargs="+", type=int, default=[1, 2, 4])
+    parser.add_argument("--stages", nargs="+", type=int, default=[0, 1, 2, 3])
+    parser.add_argument("--offload", nargs="+", choices=["none", "cpu", "nvme"], default=["none", "cpu", "nvme"])
+    parser.add_argument("--precisions", nargs="+", choices=["fp32", "bf16"], default=["fp32", "bf16"])
+    parser.add_argument("--nvme-path", type=pathlib.Path, default=pathlib.Path.home() / ".cache/deepspeed-peers/nvme")
+    parser.add_argument("--bin", type=lambda path: pathlib.Path(path).resolve(), default=ROOT / "build/release/bin")
+    parser.add_argument("--large", action="store_true")
+    parser.add_argument("--steps", type=int, default=None)
+    parser.add_argument("--limit-gib", type=float, default=10)
+    parser.add_argument("--json", action="store_true")
+    return parser.parse_args()
+
+
+def config(options, precision, stage, offload, **zero):
+    zero = dict(stage=stage, reduce_bucket_size=BUCKET, stage3_prefetch_bucket_size=BUCKET, stage3_max_live_parameters=BUCKET,
+                stage3_max_reuse_distance=0, stage3_param_persistence_threshold=0, sub_group_size=TILE_ELEMENTS, **zero)
+    if offload != "none":
+        zero["offload_optimizer"] = dict(device=offload)
+    if offload == "nvme":
+        zero["offload_optimizer"] = dict(device="nvme", nvme_path=str(options.nvme_path), pipeline_read=True, pipeline_write=True)
+        if stage == 3:
+            zero["offload_param"] = dict(device="nvme", nvme_path=str(options.nvme_path), max_in_cpu=0)
+    return {"train_micro_batch_size_per_gpu": 1, "gradient_accumulation_steps": 1, "steps_per_print": 100000,
+            "bf16": {"enabled": precision == "bf16"}, "zero_optimization": zero,
+            "optimizer": {"type": "AdamW", "params": {"lr": 1e-4}}}
+
+
+def formula(precision, stage, offload, ranks):
+    """Bytes a parameter in memory and on disk: parameters, gradients, Adam's moments and, in 16 bits, a master copy."""
+    width = 4 if precision == "fp32" else 2
+    parameters = width / (ranks if stage == 3 else 1)
+    gradients = width / (ranks if stage >= 2 else 1)
+    optimizer = (8 if precision == "fp32" else 12) / (ranks if stage >= 1 else 1)
+    if offload != "nvme":
+        return parameters + gradients + optimizer, 0
+    if stage < 3:
+        return parameters + gradients, optimizer
+    # Parameters on a disk are the optimizer's own copy too where they are fp32 already; that is kept apart.
+    return gradients, parameters + optimizer + (width / ranks if precision == "fp32" else 0)
+
+
+def command(options, ranks, model, configuration, steps, work):
+    (work / "ds.json").write_text(json.dumps(configuration))
+    port = 20000 + os.getpid() % 20000
+    return [options.bin / "deepspeed", "--num_accelerators", ranks, "--master_port", port, options.bin / "memory_bench", work / "ds.json",
+            *[model[key] for key in ("layers", "hidden", "vocabulary", "length")], steps]
+
+
+def run(options, ranks, model, configuration, steps, watch=None):
+    with tempfile.TemporaryDirectory() as work:
+        words = [str(word) for word in command(options, ranks, model, configuration, steps, pathlib.Path(work))]
+        process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                                   env=dict(os.environ, OMP_NUM_THREADS="1"))
+        watcher = threading.Thread(target=watch, args=(process,)) if watch else None
+        if watcher:
+            watcher.start()
+        output = process.communicate()[0]
+        if watcher:
+            watcher.join()
+    rows = [line[line.index("{"):] for line in output.splitlines() if '"largest_block"' in line]
+    if process.returncode != 0 or not rows:
+        sys.exit(f"{' '.join(words)}\nexited with {process.returncode}:\n{output[-4000:]}")
+    return json.loads(rows[-1])
+
+
+def table(options):
+    if not options.json:
+        print(f"{'':<24}{'formula':>9}{'account':>9}{'allocated':>11}{'resident':>10}{'slack':>8}{'disk':>8}{'formula':>9}   bytes a parameter a rank")
+    worst = 0
+    for precision in options.precisions:
+        for ranks in options.ranks:
+            for stage in options.stages:
+                for offload in options.offload:
+                    measured = run(options, ranks, MODEL, config(options, precision, stage, offload), options.steps or 2)
+                    numel, width = measured["numel"], 4 if precision == "fp32" else 2
+                    want, want_disk = formula(precision, stage, offload, ranks)
+                    slack = 2 * BUCKET * width  # gradients on their way
+                    if stage == 3:
+                        slack += 2 * measured["largest_block"] * width  # a Block and what is prefetched
+                    if offload == "nvme":
+                        slack += TILES * TILE_ELEMENTS * 12
+                    most = {key: measured[key]["most"] / numel for key in ("parameters", "gradients", "optimizer", "gathered", "buckets", "allocated", "own", "on_disk")}
+                    account = most["parameters"] + most["gradients"] + most["optimizer"]
+                    row = dict(name=f"{precision}_{ranks}ranks_stage{stage}_{offload}", formula=want, account=account, allocated=most["allocated"],
+                               resident=most["own"], slack=slack / numel, disk=most["on_disk"], disk_formula=want_disk)
+                    row["within"] = want * 0.95 <= row["allocated"] <= want * 1.05 + row["slack"] and row["disk"] <= want_disk * 1.05 + 0.1
+                    worst += not row["within"]
+                    if options.json:
+                        print(json.dumps(row), flush=True)
+                    else:
+                        print(f"{row['name']:<24}{want:>9.2f}{account:>9.2f}{row['allocated']:>11.2f}{row['resident']:>10.2f}{row['slack']:>8.2f}"
+                              f"{row['disk']:>8.2f}{want_disk:>9.2f}{'' if row['within'] else '   outside 5 % and the slack'}", flush=True)
+    return worst
+
+
+def descendants(pid):
+    found, todo = [], [pid]
+    while todo:
+        pid = todo.pop()
+        found.append(pid)
+        try:
+            for task in os.listdir(f"/proc/{pid}/task"):
+                todo += map(int, pathlib.Path(f"/proc/{pid}/task/{task}/children").read_text().split())
+        except OSError:
+            pass
+    return found
+
+
+def own_bytes(pid):
+    """Anonymous and shared resident memory: what a limit counts of a process."""
+    try:
+        lines = pathlib.Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(("RssAnon:", "RssShmem:")))
+
+
+def large(options):
+    need = 28e9
+    options.nvme_path.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(options.nvme_path).free
+    if free < need:
+        print(f"skipped: a model of 1.5B parameters wants {need / 1e9:.0f} GB in {options.nvme_path}, there are {free / 1e9:.0f}")
+        return 0
+    peak, begin = [0], time.time()
+
+    def watch(process):
+        while process.poll() is None:
+            peak[0] = max(peak[0], sum(map(own_bytes, descendants(process.pid))))
+            time.sleep(0.1)
+
+    configuration = config(options, "bf16", 3, "nvme")
+    configuration["zero_optimization"]["reduce_bucket_size"] = 20_000_000
+    configuration["zero_optimization"]["sub_group_size"] = 16 * 2**20
+    measured = run(options, 2, LARGE, configuration, options.steps or 3, watch)
+    gib = peak[0] / 2**30
+    print(f"{measured['numel'] / 1e9:.2f}B parameters, 2 ranks, stage 3, all states on NVMe: {len(measured['losses'])} steps in {time.time() - begin:.0f} s, "
+          f"losses {', '.join(f'{loss:.4f}' for loss in measured['losses'])}; at most {gib:.2f} GiB of anonymous and shared memory, all processes, "
+          f"sampled every 0.1 s (limit {options.limit_gib:g}); {measured['on_disk']['sum'] / 1e9:.1f} GB on disk")
+    return gib > options.limit_gib
+
+
+def main():
+    options = parse()
+    sys.exit(1 if (large if options.large else table)(options) else 0)
+
+
+if __name__ == "__main__":
+    main()
