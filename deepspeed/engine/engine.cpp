@@ -90,6 +90,10 @@ void Engine::place_optimizer_states() {
                                          [this](size_t group, size_t piece, const at::Tensor& values) {
                                            const auto [states, i] = states_->owner(group, piece);
                                            states->write_values(i, values);
+                                         },
+                                     .finish =
+                                         [this] {
+                                           for (const auto& states : states_->all()) states->finish_writes();
                                          }});
   for (size_t s = 0; s < states_->all().size(); ++s)
     states_->all()[s]->set_write_master(

@@ -51,6 +51,10 @@ class GroupStates {
   /// New values of a piece whose parameters are on a disk, and whether owned()[i] is such a piece.
   void write_values(size_t i, const at::Tensor& values);
   bool is_stored(size_t i) const;
+  /// Those values are where they belong, or an Error says why not.
+  void finish_writes() const {
+    if (shards_) shards_->finish_writes();
+  }
 
   /// After the optimizer stepped: every rank gets every parameter's new value, or what of it it keeps.
   /// Collective.

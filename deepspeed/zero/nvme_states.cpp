@@ -78,6 +78,7 @@ void NvmeStates::step(double grad_scale) {
     for (size_t p = 0; p < places_[g].size(); ++p)
       if (!places_[g][p]) optimizer_.step_piece(g, p, grad_scale);
   go_through(First::kRead, [&](const TilePiece& piece) { step_piece(piece, grad_scale); });
+  if (values_.finish) values_.finish();
   broken_ = false;
 }
 

@@ -53,6 +53,8 @@ struct ModelValues {
   std::function<void(size_t group, size_t piece, at::Tensor master)> first_master;
   /// A step's new values, in the model's format, of a piece whose parameters have no memory.
   std::function<void(size_t group, size_t piece, const at::Tensor& values)> publish;
+  /// Returns when all that was published is where it belongs.
+  std::function<void()> finish;
 };
 
 int64_t bytes_of(const optim::PieceState& states);

@@ -64,6 +64,8 @@ class ParameterShards {
   /// refresh().
   at::Tensor read(int64_t begin, int64_t count) const { return store_.read(begin, count); }
   void write(int64_t begin, const at::Tensor& values);
+  /// What write() gave to a file is there, or an Error says why not. Not collective.
+  void finish_writes() const { store_.finish_writes(); }
   /// This rank's part of one parameter [layout().part_numel(param)]: a view of shard(), or a copy of what is
   /// in a file or kept in a code.
   at::Tensor part(size_t param) const;

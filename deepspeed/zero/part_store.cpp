@@ -3,11 +3,16 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>
 
+#include <algorithm>
+
 #include "deepspeed/base/error.h"
 #include "deepspeed/zero/state_file.h"
 
 namespace deepspeed::zero {
 namespace {
+
+// More would only wait for the disk in more memory.
+constexpr size_t kWritesInFlight = 4;
 
 std::span<std::byte> bytes_of(const at::Tensor& tensor) {
   return {static_cast<std::byte*>(tensor.mutable_data_ptr()), tensor.nbytes()};
@@ -21,12 +26,14 @@ PartStore::PartStore(int64_t numel, int64_t in_memory, at::ScalarType dtype,
   if (in_memory == numel) return;
   DS_CHECK(file, "{} of {} elements are to be stored, but there is no file", numel - in_memory, numel);
   disk_.reset(new Disk{.file = open_state_file(file->folder),
+                       .writes = {},
                        .handle = aio::Handle(file->aio, state_file_backend(file->aio, file->backend))});
   disk_->file.reserve(offset(numel));
 }
 
 at::Tensor PartStore::read(int64_t begin, int64_t count) const {
   if (!is_stored(begin)) return memory_.narrow(0, begin, count);
+  finish_writes();
   const at::Tensor values = at::empty({count}, memory_.options());
   disk_->handle.sync_pread(bytes_of(values), disk_->file, offset(begin));
   return values;
@@ -37,18 +44,38 @@ void PartStore::write(int64_t begin, const at::Tensor& values) {
     memory_.narrow(0, begin, values.numel()).copy_(values);
     return;
   }
-  const at::Tensor bytes = values.to(dtype()).contiguous();
-  disk_->handle.sync_pwrite(bytes_of(bytes), disk_->file, offset(begin));
+  const int64_t end = begin + values.numel();
+  const bool again = std::any_of(disk_->writes.begin(), disk_->writes.end(), [&](const Disk::Write& write) {
+    return write.begin < end && begin < write.begin + write.values.numel();
+  });
+  if (again) finish_writes();
+  while (disk_->writes.size() >= kWritesInFlight) finish_oldest_write();
+  const at::Tensor copy = values.to(dtype(), /*non_blocking=*/false, /*copy=*/true).contiguous();
+  const aio::Ticket ticket = disk_->handle.async_pwrite(bytes_of(copy), disk_->file, offset(begin));
+  disk_->writes.push_back({ticket, begin, copy});
+}
+
+void PartStore::finish_oldest_write() const {
+  const Disk::Write oldest = std::move(disk_->writes.front());
+  disk_->writes.pop_front();
+  disk_->handle.wait(oldest.ticket);
+}
+
+void PartStore::finish_writes() const {
+  while (disk_ && !disk_->writes.empty()) finish_oldest_write();
 }
 
 aio::Ticket PartStore::start_read(int64_t begin, const at::Tensor& out) {
+  finish_writes();
   return disk_->handle.async_pread(bytes_of(out), disk_->file, offset(begin));
 }
 
 void PartStore::wait(aio::Ticket ticket) { disk_->handle.wait(ticket); }
 
 void PartStore::cancel() {
-  if (disk_) disk_->handle.cancel();
+  if (!disk_) return;
+  disk_->handle.cancel();
+  disk_->writes.clear();
 }
 
 }  // namespace deepspeed::zero

@@ -5,6 +5,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <deque>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -37,7 +38,11 @@ class PartStore {
 
   /// A view of what is in memory, else a copy.
   at::Tensor read(int64_t begin, int64_t count) const;
+  /// To the file in the background, from a copy; what was written is what later reads find.
   void write(int64_t begin, const at::Tensor& values);
+  /// Returns when the file holds all that was written. The Error of a write may come from here, or from any
+  /// read or write after it.
+  void finish_writes() const;
 
   /// Of what is stored: reads into `out` until wait() has returned, or cancel().
   aio::Ticket start_read(int64_t begin, const at::Tensor& out);
@@ -53,8 +58,16 @@ class PartStore {
   at::Tensor memory_;
   struct Disk {
     aio::File file;
+    struct Write {
+      aio::Ticket ticket;
+      int64_t begin;
+      at::Tensor values;
+    };
+    mutable std::deque<Write> writes;  // in the background, oldest first; they outlive the handle
     mutable aio::Handle handle;
   };
+  void finish_oldest_write() const;
+
   std::unique_ptr<Disk> disk_;
 };
 

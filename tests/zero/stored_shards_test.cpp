@@ -113,5 +113,26 @@ TEST_F(StoredShardsAlone, NameTheFileOfADiskThatFails) {
   }
 }
 
+TEST_F(StoredShardsAlone, SayThatAWriteFailedOnceItIsWaitedFor) {
+  const auto named = parameters();
+  auto failing = std::make_shared<bool>(false);
+  ParameterShards::Options broken = options(0);
+  broken.file->backend = aio::with_faults(
+      aio::make_thread_pool, [failing](const aio::Transfer& transfer, int64_t) -> std::optional<aio::Fault> {
+        if (!*failing || transfer.direction != aio::Direction::kWrite) return std::nullopt;
+        return aio::Fault{.error = ENOSPC};
+      });
+  ParameterShards shards(named, fill, comm::single_group(), broken);
+  shards.write(0, at::ones({5}));
+  shards.finish_writes();
+  *failing = true;
+  shards.write(0, at::zeros({5}));
+  EXPECT_THROW(shards.finish_writes(), base::Error);
+  *failing = false;
+  shards.write(0, at::zeros({5}));  // a later try succeeds
+  shards.finish_writes();
+  EXPECT_TRUE(at::equal(shards.read(0, 5), at::zeros({5})));
+}
+
 }  // namespace
 }  // namespace deepspeed::zero
