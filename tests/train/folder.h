@@ -4,9 +4,12 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 #include "tests/train/process.h"
 
@@ -59,10 +62,19 @@ class TrainingFolder : public testing::Test {
     return command;
   }
 
+  static std::vector<nlohmann::json> log_lines(const std::string& path) {
+    std::ifstream in(path);
+    std::vector<nlohmann::json> lines;
+    // A killed run may leave a line without an end.
+    for (std::string line; std::getline(in, line) && !in.eof();) lines.push_back(nlohmann::json::parse(line));
+    return lines;
+  }
+
   fs::path folder;
 
  private:
-  static std::string fmt_name(const std::string& test) {
+  static std::string fmt_name(std::string test) {
+    std::replace(test.begin(), test.end(), '/', '_');
     return "ds_train_" + test + "_" + std::to_string(::getpid());
   }
 };

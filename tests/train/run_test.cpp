@@ -1,12 +1,6 @@
-// ds_train through the launcher: logs, checkpoints, export, and ranks that die.
-#include <signal.h>
-
-#include <algorithm>
-#include <chrono>
-#include <iterator>
+// ds_train through the launcher: logs, checkpoints, export.
 #include <map>
 #include <nlohmann/json.hpp>
-#include <thread>
 
 #include "deepspeed/base/file.h"
 #include "deepspeed/formats/safetensors.h"
@@ -19,41 +13,7 @@ using testing_support::Finished;
 using testing_support::run;
 namespace fs = std::filesystem;
 
-class DsTrain : public testing_support::TrainingFolder {
- protected:
-  static std::vector<nlohmann::json> log_lines(const std::string& path) {
-    std::ifstream in(path);
-    std::vector<nlohmann::json> lines;
-    // A killed run may leave a line without an end.
-    for (std::string line; std::getline(in, line) && !in.eof();) lines.push_back(nlohmann::json::parse(line));
-    return lines;
-  }
-
-  // Runs two launched ranks, of which every one leaves its process id, and kills rank 1 once training has
-  // logged ten steps in log.jsonl.
-  struct Killed {
-    Finished finished;
-    std::chrono::steady_clock::duration until_over;
-  };
-  Killed kill_rank_1(std::vector<std::string> command) {
-    write("rank.sh", "#!/bin/sh\necho $$ >'" + path("pid") + "'.$RANK\nexec \"$@\"\n");
-    fs::permissions(folder / "rank.sh", fs::perms::owner_all);
-    command.insert(command.begin() + 6, {"--no_local_rank", path("rank.sh")});
-    std::chrono::steady_clock::time_point killed;
-    std::thread watcher([&] {
-      for (int tries = 0; tries < 3000; ++tries) {
-        std::ifstream log(path("log.jsonl"));
-        if (std::count(std::istreambuf_iterator<char>(log), {}, '\n') >= 10) break;
-        std::this_thread::sleep_for(std::chrono::milliseconds(20));
-      }
-      killed = std::chrono::steady_clock::now();
-      ::kill(std::stoi(base::read_text_file(path("pid.1"))), SIGKILL);
-    });
-    Finished finished = run(command);
-    watcher.join();
-    return {std::move(finished), std::chrono::steady_clock::now() - killed};
-  }
-};
+class DsTrain : public testing_support::TrainingFolder {};
 
 TEST_F(DsTrain, WritesTheDocumentedLogOnTwoRanks) {
   const Finished finished = run(launched(2, {"--log-jsonl", path("log.jsonl"), "--quiet"}));
@@ -129,41 +89,5 @@ TEST_F(DsTrain, InitialisesFromTheSeedWithoutWeights) {
 }
 
 // With optimizer states on a disk, which must be free again afterwards. The last checkpoint goes on.
-TEST_F(DsTrain, AKilledRankLeavesNothingOnTheDiskAndItsCheckpointResumes) {
-  fs::create_directories(folder / "nvme");
-  write("ds.json",
-        R"({"train_micro_batch_size_per_gpu": 1, "optimizer": {"type": "AdamW", "params": {"lr": 1e-3}},
-    "bf16": {"enabled": true}, "zero_optimization": {"stage": 3, "sub_group_size": 2000,
-      "offload_optimizer": {"device": "nvme", "nvme_path": ")" +
-            path("nvme") + R"(", "pipeline_read": true, "pipeline_write": true}}})");
-  const auto killed = kill_rank_1(launched(2, {"--steps", "1000000", "-q", "--log-jsonl", path("log.jsonl"),
-                                               "--save", path("saved"), "--save-every", "4"}));
-  EXPECT_EQ(killed.finished.code, 128 + 9) << killed.finished.output;
-  EXPECT_LT(killed.until_over, std::chrono::seconds(5));
-  EXPECT_NE(killed.finished.output.find("rank 1"), std::string::npos) << killed.finished.output;
-  EXPECT_TRUE(fs::is_empty(folder / "nvme"));
-  const std::string tag = base::read_text_file(path("saved/latest"));
-  const int step = std::stoi(tag.substr(std::string("global_step").size()));
-  const Finished resumed = run(launched(2, {"--steps", std::to_string(step + 2), "-q", "--log-jsonl",
-                                            path("resumed.jsonl"), "--load", path("saved")}));
-  ASSERT_EQ(resumed.code, 0) << resumed.output;
-  const auto lines = log_lines(path("resumed.jsonl"));
-  ASSERT_EQ(lines.size(), 2u);
-  EXPECT_EQ(lines[0]["step"], step + 1);
-  // The killed run went on for some steps after that checkpoint: they are the same.
-  for (const auto& line : log_lines(path("log.jsonl")))
-    for (const auto& again : lines)
-      if (line["step"] == again["step"]) EXPECT_EQ(line["loss"], again["loss"]) << line["step"];
-}
-
-TEST_F(DsTrain, AKilledRankTakesTheOthersDownWithItsSignal) {
-  const auto killed =
-      kill_rank_1(launched(2, {"--steps", "1000000", "-q", "--log-jsonl", path("log.jsonl")}));
-  EXPECT_EQ(killed.finished.code, 128 + 9) << killed.finished.output;
-  EXPECT_LT(killed.until_over, std::chrono::seconds(5));
-  for (const char* rank : {"pid.0", "pid.1"})
-    EXPECT_FALSE(fs::exists("/proc/" + std::to_string(std::stoi(base::read_text_file(path(rank)))))) << rank;
-}
-
 }  // namespace
 }  // namespace deepspeed
