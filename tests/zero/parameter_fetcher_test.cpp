@@ -6,6 +6,8 @@
 #include "deepspeed/base/error.h"
 #include "deepspeed/comm/ranks.h"
 #include "deepspeed/nn/blocked.h"
+#include "deepspeed/nn/materializer.h"
+#include "deepspeed/nn/tiled_linear.h"
 
 namespace deepspeed::zero {
 namespace {
@@ -226,6 +228,37 @@ TEST(GatheredParameters, AreWholeAndChangedByOneRankForAll) {
     EXPECT_TRUE(run.all_empty());
     const GatheredParameters again(*run.fetcher, {weight}, std::nullopt, *group);
     EXPECT_TRUE(weight.detach().eq(5).all().item<bool>());
+  });
+}
+
+// Of a big layer in tiles, memory holds one tile at a time, forward and backward.
+TEST(ParameterFetcher, GathersATiledLayerTileByTile) {
+  comm::run_ranks(2, [&](comm::GroupPtr group) {
+    constexpr int64_t kIn = 64, kOut = 96, kTiles = 8;
+    const auto most_in_use = [&](int64_t splits) {
+      nn::TiledLinear layer({.linear = {.in_features = kIn, .out_features = kOut}, .out_splits = splits});
+      nn::DenseMaterializer().materialize(nn::list_parameters(layer), nn::InitSource(1));
+      std::vector<NamedParameter> named;
+      for (const auto& p : layer.named_parameters()) named.push_back({p.key(), p.value()});
+      ParameterShards shards(
+          named,
+          [&](size_t p, int64_t begin, at::Tensor slice) {
+            slice.copy_(named[p].tensor.detach().view({-1}).narrow(0, begin, slice.numel()));
+          },
+          group, ParameterShards::Options{});
+      ParameterFetcher fetcher(layer, {&shards},
+                               {.prefetch_bucket_size = 0, .max_live_parameters = 0, .max_reuse_distance = 0},
+                               *group);
+      for (int step = 0; step < 2; ++step) {
+        fetcher.begin_pass(true);
+        layer.forward(at::ones({2, kIn})).square().sum().backward();
+        fetcher.end_pass();
+      }
+      return shards.pool().bytes_in_use() + shards.pool().bytes_idle();
+    };
+    const int64_t whole = (kIn + 1) * kOut * 4;
+    EXPECT_GE(most_in_use(1), whole);
+    EXPECT_LE(most_in_use(kTiles), 2 * whole / kTiles + 1024);
   });
 }
 
