@@ -62,7 +62,7 @@ Measured train(const Size& size, const std::string& config, const comm::GroupPtr
                                              {"attn_pdrop", 0.0},
                                              {"resid_pdrop", 0.0}},
                                             "config.json");
-  const auto model = std::make_shared<models::Decoder>(spec);
+  const auto model = std::make_shared<models::Decoder>(spec, nullptr);
   Measured out;
   for (const auto& p : model->parameters()) out.parameters += p.numel();
   const int64_t layer = 12 * size.hidden * size.hidden + 13 * size.hidden;

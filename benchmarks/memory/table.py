@@ -2,14 +2,15 @@
 """Measures what model states take a parameter and rank, beside the formulas of ZeRO (./dev bench memory).
 
   benchmarks/memory/table.py [--ranks 1 2 4] [--stages 0 1 2 3] [--offload none cpu nvme] [--precisions fp32 bf16]
-                             [--limit-gib 10] [--large] [--json]
+                             [--limit-gib 10] [--large | --largest] [--json]
 
 A GPT-2 of 12 layers x 768 with a vocabulary of 1024 takes two steps of Adam. Columns, all in bytes a parameter on the rank that
 has the most: the formula, the engine's own account (tensor by tensor), what libtorch has allocated between steps, and what the
 operating system counts beyond the memory before the model was there. The last three hold more than the states: buffers for one
 bucket and one gathered Block (with the optimizer on a disk: a few tiles), which the column `slack` allows for.
 --large trains a GPT-2 of 1.5B parameters (48 x 1600) instead, stage 3 with all states on NVMe, for three steps on two ranks, and
-watches that both together stay below the limit.
+watches that both together stay below the limit. --largest looks for the deepest model of width 2560 that takes a step in the same
+placement on this machine: it begins with what memory and disk should hold and goes down by a tenth after each failure.
 """
 import argparse
 import json
@@ -38,6 +39,7 @@ def parse():
     parser.add_argument("--nvme-path", type=pathlib.Path, default=pathlib.Path.home() / ".cache/deepspeed-peers/nvme")
     parser.add_argument("--bin", type=lambda path: pathlib.Path(path).resolve(), default=ROOT / "build/release/bin")
     parser.add_argument("--large", action="store_true")
+    parser.add_argument("--largest", action="store_true")
     parser.add_argument("--steps", type=int, default=None)
     parser.add_argument("--limit-gib", type=float, default=10)
     parser.add_argument("--json", action="store_true")
@@ -96,6 +98,15 @@ def run(options, ranks, model, configuration, steps, watch=None):
     return json.loads(rows[-1])
 
 
+def try_run(*arguments):
+    """What run() gives, or nothing where it failed."""
+    try:
+        return run(*arguments)
+    except SystemExit as error:
+        print("\n".join(str(error).splitlines()[-2:]), file=sys.stderr)
+        return None
+
+
 def table(options):
     if not options.json:
         print(f"{'':<24}{'formula':>9}{'account':>9}{'allocated':>11}{'resident':>10}{'slack':>8}{'disk':>8}{'formula':>9}   bytes a parameter a rank")
@@ -148,6 +159,35 @@ def own_bytes(pid):
     return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(("RssAnon:", "RssShmem:")))
 
 
+def on_disk(options, bucket, tile):
+    configuration = config(options, "bf16", 3, "nvme")
+    configuration["zero_optimization"]["reduce_bucket_size"] = bucket
+    configuration["zero_optimization"]["sub_group_size"] = tile
+    return configuration
+
+
+def largest(options):
+    options.nvme_path.mkdir(parents=True, exist_ok=True)
+    disk = shutil.disk_usage(options.nvme_path).free
+    memory = next(int(line.split()[1]) * 1024 for line in open("/proc/meminfo") if line.startswith("MemAvailable:"))
+    width, vocabulary = 2560, 50257
+    layer = 12 * width**2 + 13 * width
+    fixed = 4 * vocabulary * width * 2 + 3e9  # gathered embeddings with their gradients, libraries, tiles
+    numel = min(disk * 0.9 / 14, (memory * 0.9 - fixed) / 2)  # 14 bytes on the disk, gradients of 2 in memory
+    layers = int((numel - vocabulary * width) / layer)
+    while layers >= 1:
+        begin = time.time()
+        measured = try_run(options, 2, dict(layers=layers, hidden=width, vocabulary=vocabulary, length=128), on_disk(options, 50_000_000, 2**24), 1)
+        if measured:
+            print(f"{measured['numel'] / 1e9:.2f}B parameters ({layers} layers x {width}) take a step in {time.time() - begin:.0f} s with start; "
+                  f"{memory / 2**30:.1f} GiB of memory and {disk / 1e9:.0f} GB of disk were free, {measured['peak']['sum'] / 2**30:.1f} GiB and "
+                  f"{measured['on_disk']['sum'] / 1e9:.0f} GB were taken")
+            return 0
+        print(f"{layers} layers: failed", file=sys.stderr)
+        layers = min(layers - 1, int(layers * 0.9))
+    return 1
+
+
 def large(options):
     need = 28e9
     options.nvme_path.mkdir(parents=True, exist_ok=True)
@@ -162,10 +202,7 @@ def large(options):
             peak[0] = max(peak[0], sum(map(own_bytes, descendants(process.pid))))
             time.sleep(0.1)
 
-    configuration = config(options, "bf16", 3, "nvme")
-    configuration["zero_optimization"]["reduce_bucket_size"] = 20_000_000
-    configuration["zero_optimization"]["sub_group_size"] = 16 * 2**20
-    measured = run(options, 2, LARGE, configuration, options.steps or 3, watch)
+    measured = run(options, 2, LARGE, on_disk(options, 20_000_000, 2**24), options.steps or 3, watch)
     gib = peak[0] / 2**30
     print(f"{measured['numel'] / 1e9:.2f}B parameters, 2 ranks, stage 3, all states on NVMe: {len(measured['losses'])} steps in {time.time() - begin:.0f} s, "
           f"losses {', '.join(f'{loss:.4f}' for loss in measured['losses'])}; at most {gib:.2f} GiB of anonymous and shared memory, all processes, "
@@ -175,7 +212,7 @@ def large(options):
 
 def main():
     options = parse()
-    sys.exit(1 if (large if options.large else table)(options) else 0)
+    sys.exit(1 if (largest if options.largest else large if options.large else table)(options) else 0)
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ nlohmann::json opt() {
           {"ffn_dim", 512},      {"word_embed_proj_dim", 128}};
 }
 
-struct Run {
+struct Trained {
   nlohmann::json config;
   at::ScalarType dtype = at::kFloat;
   bool recomputed = false, autocast = false;
@@ -52,7 +52,7 @@ void give_gradients(torch::nn::Module& model, at::ScalarType dtype) {
   for (const auto& p : model.parameters()) p.mutable_grad() = at::zeros_like(p);
 }
 
-ActivationSetting setting_of(const Run& run) {
+ActivationSetting setting_of(const Trained& run) {
   const int64_t bytes = run.dtype == at::kFloat ? 4 : 2;
   return {.batch = kBatch,
           .length = kLength,
@@ -61,7 +61,7 @@ ActivationSetting setting_of(const Run& run) {
           .recomputed = run.recomputed};
 }
 
-double measured(const Run& run, const ArchSpec& spec) {
+double measured(const Trained& run, const ArchSpec& spec) {
   const auto rng = std::make_shared<accel::Rng>(1);
   Decoder decoder(spec, rng);
   give_gradients(decoder, run.dtype);
@@ -78,7 +78,7 @@ double measured(const Run& run, const ArchSpec& spec) {
 }
 
 TEST(ActivationSize, IsWhatDecodersAllocate) {
-  const std::vector<Run> runs = {{gpt2(500)},
+  const std::vector<Trained> runs = {{gpt2(500)},
                                  {gpt2(20000)},
                                  {llama()},
                                  {gpt_neox()},
@@ -89,7 +89,7 @@ TEST(ActivationSize, IsWhatDecodersAllocate) {
                                  {gpt2(20000), at::kFloat, /*recomputed=*/true},
                                  {llama(), at::kBFloat16, /*recomputed=*/true},
                                  {gpt2(500), at::kFloat, false, /*autocast=*/true}};
-  for (const Run& run : runs) {
+  for (const Trained& run : runs) {
     const ArchSpec spec = parse_arch_spec(run.config, "config.json");
     const double want = measured(run, spec), estimate = activation_bytes(spec, setting_of(run));
     SCOPED_TRACE(fmt::format("{}, vocabulary {}, {}{}{}: {:.0f} bytes allocated, {:.0f} estimated",

@@ -251,7 +251,7 @@ TEST(ParameterFetcher, GathersATiledLayerTileByTile) {
                                *group);
       for (int step = 0; step < 2; ++step) {
         fetcher.begin_pass(true);
-        layer.forward(at::ones({2, kIn})).square().sum().backward();
+        layer.forward(at::ones({2, kIn}).requires_grad_(true)).square().sum().backward();
         fetcher.end_pass();
       }
       return shards.pool().bytes_in_use() + shards.pool().bytes_idle();
