@@ -328,11 +328,13 @@ void Training::run() {
 void Training::say_plan() {
   if (!first()) return;
   const DeepspeedConfig config = parse_config(in_->document(), group_->size(), in_->auto_facts());
-  const int64_t per_epoch = data::Sampler({.samples = in_->training_data().dataset->size(),
-                                           .micro_batch = config.engine.train_micro_batch_size_per_gpu,
-                                           .world_size = group_->size(),
-                                           .drop_last = config.engine.dataloader_drop_last})
-                                .steps_per_epoch(config.engine.gradient_accumulation_steps);
+  // A loader, which refuses micro-batches that no memory holds.
+  const data::Loader loader(in_->training_data().dataset,
+                            {.micro_batch = config.engine.train_micro_batch_size_per_gpu,
+                             .world_size = group_->size(),
+                             .drop_last = config.engine.dataloader_drop_last},
+                            /*workers=*/0);
+  const int64_t per_epoch = loader.sampler().steps_per_epoch(config.engine.gradient_accumulation_steps);
   const std::string text =
       plan_text(config, {.model_type = in_->spec().model_type,
                          .parameters = nn::sizes_of(nn::list_parameters(*in_->model())),
