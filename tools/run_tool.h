@@ -13,6 +13,13 @@
 
 namespace deepspeed::tools {
 
+/// For options whose empty text would count as not given: a script's variable that is not set.
+inline CLI::Validator not_empty() {
+  return CLI::Validator(
+      [](const std::string& text) { return text.empty() ? "the text is empty; leave the flag out" : ""; },
+      "");
+}
+
 /// Runs `body`, whose result is the exit code, and reports its exceptions as those of `name`.
 inline int report_errors(const std::string& name, const std::function<int()>& body) {
   std::string what;

@@ -9,6 +9,8 @@
 namespace deepspeed::config {
 namespace {
 
+constexpr std::string_view kSomeOf = "some of ";
+
 std::vector<std::string> split(std::string_view text, char mark) {
   std::vector<std::string> parts;
   while (true) {
@@ -45,6 +47,14 @@ Json read_list(const Node& node, const Rules& rules, Json (*read)(const Node&, c
   return out;
 }
 
+// "some of a/b/c": a list of such words.
+Json some_of(const Node& node, const std::vector<std::string>& words) {
+  if (!node.json().is_array()) fail_value(node, "a list");
+  Json out = Json::array();
+  for (const Node& element : node.children()) out.push_back(words[read_choice(element, words)]);
+  return out;
+}
+
 Json text_value(const Node& node, const Rules& rules) { return lower(read_text(node, rules)); }
 Json int_value(const Node& node, const Rules& rules) { return read_int(node, rules); }
 
@@ -55,6 +65,8 @@ Json read_as(const Node& node, const std::string& type, const Rules& rules) {
   if (type == "bool") return read_bool(node, rules);
   if (type == "text") return text_value(node, rules);
   if (type == "texts") return json.is_string() ? text_value(node, rules) : read_list(node, rules, text_value);
+  if (type.starts_with(kSomeOf))
+    return some_of(node, split(std::string_view(type).substr(kSomeOf.size()), '/'));
   if (type == "ints") return read_list(node, rules, int_value);
   if (type == "numbers") return read_numbers(node, rules);
   if (type == "list" || type == "object") {

@@ -14,8 +14,9 @@ struct NotYetRow {
   /// user's choice.
   const char* path;
   /// Alternatives separated by '|': bool, int, int>=N, int>N, number, number>=N, number>N, number:A..B, text,
-  /// texts (a text or a list of texts), numbers, ints, list, object, any, null, and literal words. "block" or
-  /// "strict": the path is a block whose keys follow ("|null": it may be null).
+  /// texts (a text or a list of texts), "some of a/b" (a list of such words), numbers, ints, list, object,
+  /// any, null, and literal words. "block" or "strict": the path is a block whose keys follow ("|null": it
+  /// may be null).
   const char* type;
   /// JSON text of the default.
   const char* initial;

@@ -210,7 +210,7 @@ std::vector<NotYetRow> not_yet_feature_rows() {
       {"compile.sync_after_allgather", "bool", "false", "", kCompile},
       {"compile.keep_int_input_tensors", "bool", "true", "", kCompile},
       {"compile.keep_all_input_tensors", "bool", "false", "", kCompile},
-      {"compile.passes", "texts|null", "null", "", kCompile},
+      {"compile.passes", "some of z1/z3/autosp/autotp|null", "null", "", kCompile},
       {"weight_quantization", "strict", "{}", "",
        "Quantized weights for inference; a block without \"enabled\": false asks for it."},
       {"weight_quantization.enabled", "bool", "true", "!false", kWeightQuant},

@@ -27,6 +27,18 @@ Place member(const Place& block, const std::string& key) {
   return {&(*block.json)[key], known ? &block.positions->children[index] : nullptr};
 }
 
+Json value_of(const std::string& path, const std::string& text) {
+  Json value = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (value.is_discarded()) value = text;
+  try {
+    static_cast<void>(value.dump());
+  } catch (const Json::type_error&) {
+    base::fail("the value of '{}' at the command line is not UTF-8", path);
+  }
+  // A block is read as one of a file is: no key may stand in it twice.
+  return value.is_object() ? parse_text(text, "'" + path + "' at the command line").json : value;
+}
+
 void assign(Document& document, const std::string& assignment) {
   const size_t equals = assignment.find('=');
   DS_CHECK(equals != std::string::npos && equals > 0, "'{}' is no KEY=VALUE, as zero_optimization.stage=1 is",
@@ -41,8 +53,7 @@ void assign(Document& document, const std::string& assignment) {
     place = member(place, path.substr(begin, end - begin));
     begin = end + 1;
   }
-  *place.json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (place.json->is_discarded()) *place.json = text;
+  *place.json = value_of(path, text);
   if (place.positions != nullptr) *place.positions = kFromCommandLine;
 }
 

@@ -62,8 +62,10 @@ MaskedDataset::MaskedDataset(TokenStorePtr store, const MaskedOptions& options)
     for (int64_t begin = d.begin; begin < d.end; begin += room_)
       parts_.push_back({begin, std::min(room_, d.end - begin)});
   }
-  DS_CHECK(!parts_.empty(), "'{}' holds no documents: --packing single needs .jsonl or Megatron data",
+  DS_CHECK(store_->documents() > 0, "'{}' holds no documents: --packing single needs .jsonl or Megatron data",
            store_->name());
+  DS_CHECK(!parts_.empty(), "'{}': none of its {} documents holds a token", store_->name(),
+           store_->documents());
 }
 
 int64_t MaskedDataset::size() const {

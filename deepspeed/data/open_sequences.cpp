@@ -1,6 +1,8 @@
 #include "deepspeed/data/open_sequences.h"
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 #include <optional>
 
 #include "deepspeed/base/error.h"
@@ -116,6 +118,8 @@ class Reader {
       const auto* value = std::get_if<double>(&label);
       DS_CHECK(value != nullptr, "{}: label {} is not a number, which a model of one label learns", where_,
                text::quote(std::get<std::string>(label)));
+      DS_CHECK(std::abs(*value) <= std::numeric_limits<float>::max(), "{}: label {} is too large", where_,
+               *value);
       return *value;
     }
     if (const auto* name = std::get_if<std::string>(&label)) {
@@ -126,9 +130,10 @@ class Reader {
       return static_cast<double>(found - names.begin());
     }
     const auto* id = std::get_if<int64_t>(&label);
-    DS_CHECK(id != nullptr && *id >= 0 && *id < options_.classes,
-             "{}: label {} is none of the model's {} classes (id2label in config.json)", where_,
-             id != nullptr ? fmt::format("{}", *id) : fmt::format("{}", std::get<double>(label)),
+    DS_CHECK(id != nullptr, "{}: label {:#.3g} is a fraction; write a class as a whole number or by its name",
+             where_, std::get<double>(label));
+    DS_CHECK(*id >= 0 && *id < options_.classes,
+             "{}: label {} is none of the model's {} classes (id2label in config.json)", where_, *id,
              options_.classes);
     return static_cast<double>(*id);
   }

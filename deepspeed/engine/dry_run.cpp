@@ -13,9 +13,17 @@
 namespace deepspeed::engine {
 namespace {
 
-constexpr int64_t kFp32 = 4, kMoments = 2 * kFp32;  // Adam's two, always in fp32
-
 int64_t bytes_of(config::DataType type) { return type == config::DataType::kFp32 ? 4 : 2; }
+
+// Of what the optimizer keeps beside an element: Adam's two moments, Lion's one, Adagrad's sum.
+int64_t moment_bytes(const DeepspeedConfig& config) {
+  using optim::OptimizerType;
+  const auto type = config.optimizer.type.value_or(OptimizerType::kAdam);
+  const int64_t moments = type == OptimizerType::kAdam || type == OptimizerType::kAdamW ? 2 : 1;
+  const bool in_fp32 = config.zero.offload_optimizer.enabled() && config.optimizer.fp32_optimizer_states &&
+                       !config.bf16.bf16_optimizer_states;
+  return moments * bytes_of(in_fp32 ? config::DataType::kFp32 : config.master_dtype());
+}
 
 std::string grouped(int64_t number) {
   const std::string digits = std::to_string(number);
@@ -33,8 +41,8 @@ std::string partition_text(const zero::StateTable& table, const partition::Layou
   const char* also = table.parameter.sharded  ? "parameters, gradients and "
                      : table.gradient.sharded ? "gradients and "
                                               : "";
-  return fmt::format("{}optimizer states in {} parts of {} elements{}", also, layout.world_size(),
-                     grouped(layout.shard_numel()),
+  return fmt::format("{}optimizer states in {} part{} of {} elements{}", also, layout.world_size(),
+                     layout.world_size() == 1 ? "" : "s", grouped(layout.shard_numel()),
                      padding > 0 ? fmt::format(" ({} of padding in all)", grouped(padding)) : "");
 }
 
@@ -78,15 +86,16 @@ zero::StateBytes state_bytes(const DeepspeedConfig& config, const partition::Lay
   zero::StateBytes bytes{
       .parameters = (kept - stored_parameters) * bytes_of(model) + beside,
       .gradients = elements(table.gradient) * bytes_of(config.engine.grad_accum_dtype.value_or(model))};
-  const int64_t each = kMoments + (model == config::DataType::kFp32 ? 0 : kFp32);
+  const bool has_masters = config.master_dtype() != model;
+  const int64_t each = moment_bytes(config) + (has_masters ? bytes_of(config.master_dtype()) : 0);
   const auto& offload = config.zero.offload_optimizer;
   const bool to_disk = table.optimizer.home == zero::Home::kNvme;
   const int64_t swapped = to_disk ? optimized - zero::resident_elements(offload, optimized) : 0;
   const int64_t tiles = 1 + offload.pipeline_read + offload.pipeline_write;
   const int64_t in_tiles = std::min(swapped, tiles * std::min(swapped, zero::tile_elements(config.zero)));
   bytes.optimizer = (optimized - swapped + in_tiles) * each;
-  // What is stored of fp32 parameters has a master copy as well.
-  const int64_t masters = model == config::DataType::kFp32 ? stored_parameters * kFp32 : 0;
+  // What is stored of parameters that are their own masters has a copy as well.
+  const int64_t masters = has_masters ? 0 : stored_parameters * bytes_of(model);
   bytes.on_disk = swapped * each + stored_parameters * bytes_of(model) + masters;
   return bytes;
 }

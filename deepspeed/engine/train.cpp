@@ -337,11 +337,13 @@ void Training::run() {
 void Training::say_plan() {
   if (!first()) return;
   const DeepspeedConfig config = parse_config(in_->document(), group_->size(), in_->auto_facts());
-  const int64_t per_epoch = data::Sampler({.samples = in_->training_data().dataset->size(),
-                                           .micro_batch = config.engine.train_micro_batch_size_per_gpu,
-                                           .world_size = group_->size(),
-                                           .drop_last = config.engine.dataloader_drop_last})
-                                .steps_per_epoch(config.engine.gradient_accumulation_steps);
+  // A loader, which refuses micro-batches that no memory holds.
+  const data::Loader loader(in_->training_data().dataset,
+                            {.micro_batch = config.engine.train_micro_batch_size_per_gpu,
+                             .world_size = group_->size(),
+                             .drop_last = config.engine.dataloader_drop_last},
+                            /*workers=*/0);
+  const int64_t per_epoch = loader.sampler().steps_per_epoch(config.engine.gradient_accumulation_steps);
   auto activations = activation_setting(config, options_.seq_length, options_.activation_checkpointing);
   activations.predicted = in_->objective().predicted();
   const std::string text =

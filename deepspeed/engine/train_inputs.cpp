@@ -41,6 +41,10 @@ TrainInputs::TrainInputs(const TrainOptions& options, comm::Group& group)
   check_flags(options);
   if (options.steps > 0) auto_facts_.total_steps = options.steps;
   const DeepspeedConfig config = parse_config(document_, group.size(), auto_facts_);
+  DS_CHECK(config.optimizer.type,
+           "{}: there is no 'optimizer', without which nothing is trained; write "
+           "\"optimizer\": {{\"type\": \"AdamW\"}}",
+           document_.name);
   dtype_ = accel::scalar_type(config.model_dtype());
   // Of sharded parameters every rank holds a part; those of other hosts count as if they were here.
   const double share = config.zero.stage >= 3 ? 1.0 / group.size() : 1;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "deepspeed/base/error.h"
@@ -101,7 +102,9 @@ Label label_of(std::string_view text) {
   const char* const end = text.data() + text.size();
   if (const auto read = std::from_chars(text.data(), end, whole); read.ec == std::errc() && read.ptr == end)
     return whole;
-  if (const auto read = std::from_chars(text.data(), end, value); read.ec == std::errc() && read.ptr == end)
+  // "nan" and "inf" are words here: nothing can be learnt of them.
+  if (const auto read = std::from_chars(text.data(), end, value);
+      read.ec == std::errc() && read.ptr == end && std::isfinite(value))
     return value;
   return std::string(text);
 }

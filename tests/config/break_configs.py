@@ -11,7 +11,7 @@ class Breaker:
         self.kinds = [self.unknown_key, self.wrong_type, self.out_of_range, self.fraction, self.duplicate,
                       self.old_and_new, self.wrong_word, self.batch, self.removed, self.both_precisions,
                       self.auto_in_loose_block, self.syntax, self.null, self.two_keys, self.gone, self.two_spellings,
-                      self.no_type, self.old_clipping, self.auto_batch, self.below_zero, self.not_its_own]
+                      self.no_type, self.old_clipping, self.auto_batch, self.below_zero, *3 * [self.not_its_own]]
 
     def apply(self, config):
         while True:
@@ -143,7 +143,7 @@ class Breaker:
 
     def not_its_own(self, config):
         """What one of the two parsers takes and the other does not."""
-        kind = self.rng.randrange(4)
+        kind = self.rng.randrange(8)
         if kind == 0:
             config.set("zero_optimization", Pairs([("stage", 3)]))
             config.set("gradient_allreduce_op", "sum")
@@ -152,8 +152,17 @@ class Breaker:
             config.set("torch_autocast", Pairs([("enabled", True), ("dtype", "bfloat16")]))
         elif kind == 2:
             config.set("torch_autocast", Pairs([("enabled", True), ("dtype", "torch.half")]))
-        else:
+        elif kind == 3:
             config.set("optimizer", Pairs([("type", "Lion"), ("params", Pairs([("eps", 1e-8)]))]))
+        elif kind == 4:
+            config.set("tensor_parallel", Pairs([("dtype", "torch.float16")]))
+        elif kind == 5:
+            config.set("data_efficiency", Pairs([("data_sampling", Pairs([("dynamic_batching", Pairs([("enabled", True)]))]))]))
+        elif kind == 6:
+            config.set("zero_optimization", Pairs([("stage", 2)]))
+            config.set("bf16", Pairs([("enabled", True), ("bf16_master_weights_and_grads", True)]))
+        else:
+            config.set("compile", Pairs([("passes", ["z1", "z2"])]))
         return to_text(config)
 
     def auto_in_loose_block(self, config):

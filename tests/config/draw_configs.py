@@ -59,6 +59,8 @@ def parts_of(field):
                 out.append((kind, low, high, field.get("min_open", False), field.get("max_open", False)))
         elif text == "text or list":
             out += [("text", ), ("texts", )]
+        elif text.startswith("some of "):
+            out.append(("some", text.removeprefix("some of ").split("/")))
         elif text == "list of texts":
             out.append(("texts", ))
         elif text.startswith('"'):
@@ -121,6 +123,8 @@ class Drawer:
             return rng.choice([int(flag), str(flag).lower()]) if strict and rng.random() < .1 else flag
         if kind == "word":
             return part[1]
+        if kind == "some":
+            return rng.sample(part[1], rng.randint(0, 2))
         if kind == "text":
             return rng.choice(WORDS)
         if kind == "texts":

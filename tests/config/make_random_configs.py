@@ -86,8 +86,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("reference")
     parser.add_argument("out")
-    parser.add_argument("--count", type=int, default=300)
-    parser.add_argument("--seed", type=int, default=25)
+    parser.add_argument("--count", type=int, default=450)
+    parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
     rng = random.Random(args.seed)
     with open(args.reference) as file:

@@ -98,6 +98,13 @@ INSTANTIATE_TEST_SUITE_P(
         Switch{R"("sparse_gradients": false)", R"("sparse_gradients": true)"},
         Switch{R"("graph_harvesting": false)", R"("sparse_attention": {"block": 16})"}));
 
+TEST(NotYetRows, ListsOfWordsHoldOnlyThose) {
+  EXPECT_EQ(error_in(R"("compile": {"passes": ["z1", "autosp"]})"), "");
+  EXPECT_THAT(error_in(R"("compile": {"passes": ["z1", "z2"]})"),
+              HasSubstr("compile.passes[1] must be one of z1, z3"));
+  EXPECT_THAT(error_in(R"("compile": {"passes": "z1"})"), HasSubstr("compile.passes must be a list"));
+}
+
 // Each row's own default must be a value of its type that leaves the feature off.
 TEST(NotYetRows, DefaultsAreOffAndOfTheRowsOwnType) {
   for (const config::NotYetRow& row : config::not_yet_rows()) {

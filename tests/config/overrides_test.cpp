@@ -68,5 +68,13 @@ TEST(Overrides, RefuseWhatIsNoAssignment) {
               HasSubstr("'optimizer.type' is \"Adam\" in ds.json"));
 }
 
+TEST(Overrides, ReadBlocksAsStrictlyAsAFilesAndTextsAsUtf8) {
+  EXPECT_EQ(parse({R"(fp16={"enabled": true, "hysteresis": 3})"}).fp16.hysteresis, 3);
+  EXPECT_THAT(error_of([] { set({R"(fp16={"enabled": true, "enabled": false})"}); }),
+              ::testing::AllOf(HasSubstr("enabled"), HasSubstr("'fp16' at the command line")));
+  EXPECT_THAT(error_of([] { set({"tensorboard.job_name=\xff"}); }),
+              HasSubstr("the value of 'tensorboard.job_name' at the command line is not UTF-8"));
+}
+
 }  // namespace
 }  // namespace deepspeed::config

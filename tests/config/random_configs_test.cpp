@@ -18,6 +18,7 @@ namespace {
 using config::Json;
 
 constexpr int kWorldSize = 2;
+constexpr const char* kOtherDraws = "DS_RANDOM_CONFIGS";  // a file of them in the golden's place
 
 // A difference that is meant: which way it goes, what either parser says, and where it is documented.
 struct Difference {
@@ -41,8 +42,9 @@ const std::vector<Difference>& differences() {
        "unless it can be resolved (docs/config.md)"},
       {true,
        "does not agree "
-       "with|(compute_grad_norm|offload_(optimizer|param)\\.\\w+|zero_\\w+|zeropp_loco_param|mics_\\w+) = .* "
-       "needs",
+       "with|(compute_grad_norm|offload_(optimizer|param)\\.\\w+|zero_\\w+|zeropp_loco_param|mics_\\w+|bf16_"
+       "master_weights_and_grads) "
+       "= .* needs",
        "", "What contradicts another key fails at parse"},
       {true, "is reached through a Python library", "",
        "are accepted while off, `\"enabled\": true` is an error"},
@@ -53,8 +55,10 @@ const std::vector<Difference>& differences() {
        "-?[0-9]",
        "", "strict blocks state fewer ranges"},
       {true,
-       "^(?!(bf16|bfloat16|comet|comms_logger|compile|csv_monitor|fp16|hybrid_engine|tensor_parallel|"
-       "tensorboard|wandb|weight_quantization|zero_optimization)\\.)[^ ]+ must be ",
+       "^(?!(bf16|bfloat16|comet|comms_logger|compile|csv_monitor|fp16|hybrid_engine|"
+       "tensor_parallel\\.(?!partition_config)\\w+|tensorboard|wandb|weight_quantization|zero_optimization)"
+       "\\b)"
+       "[^ ]+ must be ",
        "", "DeepSpeed takes any value at the top level and in loose blocks"},
       {true, "^optimizer\\.params\\..* has no such parameter", "",
        "A parameter that an optimizer of the type does not have"},
@@ -65,6 +69,9 @@ const std::vector<Difference>& differences() {
        "`gradient_allreduce_op: sum` works as at the other stages"},
       {false, "", "DeepSpeedConfigError: .*(removed|no longer)",
        "blocks that 0.19.8 removed are accepted while off"},
+      {false, "", "dtype: Input should be an instance of dtype", "`tensor_parallel.dtype` is a word"},
+      {false, "", "(Dynamic batching|Curriculum learning) is enabled, |zenflow: Value error",
+       "Of a feature that is not built yet only types and ranges are checked"},
       {false, "", "max_elements_per_comm|cpu_offload_params", "`max_elements_per_comm` is taken as"},
   };
   return kDifferences;
@@ -90,7 +97,7 @@ class RandomConfigs : public ::testing::Test {
  protected:
   RandomConfigs() {
     const std::string path =
-        base::env("DS_RANDOM_CONFIGS").value_or(DS_SOURCE_DIR "/tests/config/goldens/random_configs.jsonl");
+        base::env(kOtherDraws).value_or(DS_SOURCE_DIR "/tests/config/goldens/random_configs.jsonl");
     std::istringstream lines(base::read_text_file(path));
     for (std::string line; std::getline(lines, line);) records_.push_back(Json::parse(line));
     defaults_ = records_.back()["defaults"];
@@ -132,7 +139,7 @@ TEST_F(RandomConfigs, AreAcceptedOrRefusedAsByDeepSpeed) {
   fmt::print("{} configurations: {} judged alike, {} not available yet, {} differ as documented ({})\n",
              records_.size(), agreed, not_available, records_.size() - agreed - not_available,
              fmt::join(used, ", "));
-  for (size_t i = 0; i < used.size(); ++i)
+  for (size_t i = 0; i < used.size() && !base::env(kOtherDraws); ++i)
     EXPECT_GT(used[i], 0) << "no draw shows this difference: " << differences()[i].documented;
 }
 

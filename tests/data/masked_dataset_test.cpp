@@ -27,6 +27,20 @@ TokenStorePtr tokens(int64_t count, std::vector<Document> documents = {}) {
   return hold_tokens("tokens", std::move(ids), std::move(documents));
 }
 
+TEST(MaskedDataset, SaysWhetherDocumentsAreMissingOrEmpty) {
+  const auto error = [](const TokenStorePtr& store) -> std::string {
+    try {
+      MaskedDataset(store, options(34, /*by_document=*/true));
+    } catch (const base::Error& e) {
+      return e.what();
+    }
+    return "none";
+  };
+  EXPECT_THAT(error(tokens(9)), testing::HasSubstr("holds no documents"));
+  EXPECT_THAT(error(tokens(0, {{0, 0, 0}, {0, 0, 0}})),
+              testing::HasSubstr("none of its 2 documents holds a token"));
+}
+
 TEST(MaskedDataset, SamplesAreTheStreamBetweenBeginAndEndAndLabelsWhatWasMasked) {
   const MaskedDataset dataset(tokens(1000), options(34));
   EXPECT_EQ(dataset.size(), 31);

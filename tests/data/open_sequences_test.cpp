@@ -89,6 +89,8 @@ TEST_F(OpenSequences, OneLabelIsAValue) {
   EXPECT_EQ(sample[1].scalar_type(), at::kFloat);
   EXPECT_EQ(sample[1].item<float>(), -1.5f);
   EXPECT_THAT(error_of("d.tsv", "god\tgood\n", o), HasSubstr("'good' is not a number"));
+  EXPECT_THAT(error_of("d.tsv", "god\tnan\n", o), HasSubstr("d.tsv:1: label 'nan' is not a number"));
+  EXPECT_THAT(error_of("d.tsv", "god\t-1e39\n", o), HasSubstr("d.tsv:1: label -1e+39 is too large"));
 }
 
 TEST_F(OpenSequences, TokenLinesAreTakenAsTheyAreAndCutAtTheEnd) {
@@ -112,7 +114,9 @@ TEST_F(OpenSequences, TokenLinesAreTakenAsTheyAreAndCutAtTheEnd) {
 TEST_F(OpenSequences, SaysWhichLineHasWhatIsWrong) {
   EXPECT_THAT(error_of("d.tsv", "god\t0\ngod\t3\n", options()), HasSubstr("d.tsv:2: label 3 is none of"));
   EXPECT_THAT(error_of("d.tsv", "god\tugly\n", options()), HasSubstr("'ugly'"));
-  EXPECT_THAT(error_of("d.tsv", "god\t0.5\n", options()), HasSubstr("label 0.5"));
+  EXPECT_THAT(error_of("d.tsv", "god\t0.5\n", options()), HasSubstr("label 0.500 is a fraction"));
+  EXPECT_THAT(error_of("d.tsv", "god\t1.0\n", options()),
+              HasSubstr("label 1.00 is a fraction; write a class as"));
   EXPECT_THAT(error_of("d.tsv", "\n", options()), HasSubstr("holds no sequence"));
   EXPECT_THAT(error_of("d.txt", "god", options()), HasSubstr(".jsonl or .tsv"));
   EXPECT_THAT(error_of("d.jsonl", R"({"input_ids": [2000], "label": 0})", options()),

@@ -90,6 +90,35 @@ TEST(MemoryAccount, IsThePlansInEveryPlacement) {
   fs::remove_all(folder);
 }
 
+// Rules keep one or two tensors beside an element, in the format of what they update.
+TEST(DryRun, CountsTheStatesOfEveryOptimizer) {
+  const std::string bf16 = R"(, "bf16": {"enabled": true})",
+                    masters = R"(, "bf16": {"enabled": true, "bf16_master_weights_and_grads": true,
+                                            "bf16_optimizer_states": true})",
+                    offload = R"(, "offload_optimizer": {"device": "cpu"})";
+  for (const char* type : {"Adam", "AdamW", "Adagrad", "Lion"})
+    for (const auto& [more, zero] :
+         {std::pair{std::string(), std::string()}, {bf16, ""}, {masters, ""}, {bf16, offload}})
+      comm::run_ranks(1, [&, &more = more, &zero = zero](comm::GroupPtr group) {
+        TinyRun run(group,
+                    fmt::format(R"({{"train_micro_batch_size_per_gpu": 2, "optimizer": {{"type": "{}"}},
+                                            "zero_optimization": {{"stage": 1{}}}{}}})",
+                                type, zero, more));
+        run.steps(1);
+        int64_t held = 0;
+        auto& optimizer = run.engine().optimizer();
+        for (size_t i = 0; i < optimizer.groups()[0].pieces.size(); ++i) {
+          const auto& piece = optimizer.groups()[0].pieces[i];
+          if (piece.low_precision_copy.defined()) held += static_cast<int64_t>(piece.param.nbytes());
+          for (const auto& [name, state] : optimizer.piece_state(0, i))
+            held += static_cast<int64_t>(state.nbytes());
+        }
+        const auto layout =
+            partition::Layout::concatenated(nn::sizes_of(nn::list_parameters(*run.model)), group->size());
+        EXPECT_EQ(state_bytes(run.engine().config(), layout).optimizer, held) << type << more << zero;
+      });
+}
+
 TEST(DryRun, TellsPartitionBatchStepsAndBuckets) {
   const RunPlan plan{.model_type = "gpt2",
                      .parameters = {{"a", 1000}, {"b", 3000}, {"c", 2001}},

@@ -189,6 +189,44 @@ TEST(LinearCrossEntropy, LeavesIgnoredRowsOut) {
       std::isnan(linear_cross_entropy(at::empty({0, 3}), weight, at::empty({0}, at::kLong)).item<float>()));
 }
 
+TEST(LinearCrossEntropy, TakesStridedInputs) {
+  const at::Tensor hidden = values({7, 20}).t(),
+                   weight = values({33, 14}, at::kFloat, 0.5, 2).narrow(1, 4, 7),
+                   labels = labels_for(40, 33).view({20, 2}).select(1, 1);
+  const auto like = [](const at::Tensor& t) { return t.detach().requires_grad_(); };
+  const std::vector<at::Tensor> strided = {like(hidden), like(weight)},
+                                plain = {leaf(hidden.contiguous()), leaf(weight.contiguous())};
+  const at::Tensor loss = linear_cross_entropy(strided[0], strided[1], labels);
+  const at::Tensor expected = reference::linear_cross_entropy(plain[0], plain[1], labels.contiguous(), -100);
+  EXPECT_NEAR(loss.item<double>(), expected.item<double>(), 1e-5);
+  const auto got = torch::autograd::grad({loss}, strided), want = torch::autograd::grad({expected}, plain);
+  for (size_t i = 0; i < 2; ++i) EXPECT_LT(scaled_error(got[i], want[i].to(at::kDouble)), 2e-5) << i;
+}
+
+// An overflow must show in the loss and in the gradients, where training looks for it, and spoil no more of
+// them than in ATen's composition.
+TEST(LinearCrossEntropy, NanAndInfinitySpoilWhatTheySpoilInTheComposition) {
+  const at::Tensor labels = at::tensor({0L, 4L, 2L, 4L});
+  for (const double value : {NAN, INFINITY, -INFINITY})
+    for (const size_t which : {0, 1}) {
+      SCOPED_TRACE(fmt::format("{} of {}", value, which == 0 ? "hidden" : "weight"));
+      std::vector<at::Tensor> inputs = {values({4, 3}), values({5, 3}, at::kFloat, 1, 2)};
+      inputs[which][1][2] = value;
+      const std::vector<at::Tensor> ours = {leaf(inputs[0]), leaf(inputs[1])},
+                                    theirs = {leaf(inputs[0]), leaf(inputs[1])};
+      const at::Tensor loss = linear_cross_entropy(ours[0], ours[1], labels);
+      const at::Tensor expected = at::cross_entropy_loss(at::matmul(theirs[0], theirs[1].t()), labels);
+      EXPECT_EQ(std::isfinite(loss.item<float>()), std::isfinite(expected.item<float>()));
+      const auto got = torch::autograd::grad({loss}, ours), want = torch::autograd::grad({expected}, theirs);
+      for (size_t i = 0; i < 2; ++i) {
+        const at::Tensor finite = want[i].isfinite();
+        EXPECT_TRUE(got[i].isfinite().equal(finite)) << "gradient " << i << got[i] << want[i];
+        EXPECT_TRUE(at::allclose(got[i].masked_select(finite), want[i].masked_select(finite), 1e-4, 1e-5))
+            << i;
+      }
+    }
+}
+
 TEST(LinearCrossEntropy, AnIgnoredRowOfNanSpoilsNothing) {
   const at::Tensor clean = values({4, 3}), weight = leaf(values({5, 3}));
   at::Tensor hidden = clean.clone();

@@ -92,6 +92,12 @@ TEST(LabelledTable, HoldsTextsAndPairsWithOrWithoutAHeader) {
   EXPECT_EQ(*std::get<LabelledText>(pairs.lines[1]).pair, "d");
 }
 
+TEST(LabelledTable, TakesWhatIsNoFiniteNumberForAName) {
+  const Read read = read_table("a\tnan\nb\tinf\nc\t1e999\n");
+  for (size_t i = 0; i < 3; ++i)
+    EXPECT_TRUE(std::holds_alternative<std::string>(std::get<LabelledText>(read.lines[i]).label)) << i;
+}
+
 TEST(LabelledTable, RefusesOtherNumbersOfColumnsAndBadBytes) {
   EXPECT_THAT(error_of([] { read_table("a\n"); }), HasSubstr("d.tsv:1: 1 columns; want 2 or 3"));
   EXPECT_THAT(error_of([] { read_table("a\t1\nb\tc\t1\n"); }), HasSubstr("d.tsv:2: 3 columns; want 2"));

@@ -77,6 +77,25 @@ TEST_F(DsTrainComforts, PlansWithoutTrainingOrWriting) {
   for (const char* made : {"ckpt", "log.jsonl", "run.html"}) EXPECT_FALSE(fs::exists(path(made))) << made;
 }
 
+TEST_F(DsTrainComforts, PlansNothingThatTrainingWouldRefuse) {
+  write("ds.json", R"({"train_micro_batch_size_per_gpu": 1})");
+  for (const auto& more : {std::vector<std::string>{"--dry-run"}, {}}) {
+    const Finished finished = run(train(more));
+    EXPECT_EQ(finished.code, 1);
+    EXPECT_THAT(finished.output, HasSubstr("ds.json: there is no 'optimizer'"));
+  }
+  write("ds.json", R"({"train_micro_batch_size_per_gpu": 1073741824, "optimizer": {"type": "Adam"}})");
+  EXPECT_THAT(run(train({"--dry-run"})).output, HasSubstr("a micro-batch of 1073741824 samples takes"));
+}
+
+TEST_F(DsTrainComforts, AnEmptyTextIsNoFlagLeftOut) {
+  for (const char* flag : {"--load", "--save", "--export", "--report", "--log-jsonl", "--eval-data"}) {
+    const Finished finished = run(train({flag, ""}));
+    EXPECT_EQ(finished.code, 2) << flag;
+    EXPECT_THAT(finished.output, AllOf(HasSubstr(flag), HasSubstr("the text is empty")));
+  }
+}
+
 TEST_F(DsTrainComforts, PlansModelsWithDropout) {
   auto config = nlohmann::json::parse(base::read_text_file(path("model/config.json")));
   for (const char* key : {"embd_pdrop", "attn_pdrop", "resid_pdrop"}) config[key] = 0.1;

@@ -101,7 +101,8 @@ void add_options(CLI::App& app, Options& options) {
       app.add_option("--config", options.config.config,
                      "Check a DeepSpeed configuration (file, text, or base64) and explain each key: "
                      "its value, where that comes from, what it does")
-          ->type_name("FILE");
+          ->type_name("FILE")
+          ->check(deepspeed::tools::not_empty());
   app.add_option("--model", options.config.model,
                  "Hugging Face folder of the model to be trained, for \"auto\"")
       ->type_name("FOLDER")

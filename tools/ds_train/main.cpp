@@ -90,25 +90,31 @@ void add_options(CLI::App& app, TrainOptions& o, bool& no_shuffle) {
                "keep only the layers' inputs for backward and compute the rest again: less memory, a third "
                "more time");
   app.add_flag("--no-shuffle", no_shuffle, "take the samples in file order");
-  app.add_option("--eval-data", o.eval_data, "held-out data: loss and perplexity (or accuracy) at the end");
+  app.add_option("--eval-data", o.eval_data, "held-out data: loss and perplexity (or accuracy) at the end")
+      ->check(deepspeed::tools::not_empty());
   app.add_option("--eval-every", o.eval_every, "and every so many steps")->check(kSteps);
   app.add_flag("--eval-baselines", o.eval_baselines,
                "beside the perplexity, those of a unigram and a trigram model of the training data");
-  app.add_option("--save", o.save, "checkpoint folder, written at the end");
+  app.add_option("--save", o.save, "checkpoint folder, written at the end")
+      ->check(deepspeed::tools::not_empty());
   app.add_option("--save-every", o.save_every, "and every so many steps")->check(kSteps);
-  app.add_option("--load", o.load, "checkpoint folder to resume from");
-  app.add_option("--load-tag", o.load_tag, "checkpoint within it (default: what its file 'latest' names)");
+  app.add_option("--load", o.load, "checkpoint folder to resume from")->check(deepspeed::tools::not_empty());
+  app.add_option("--load-tag", o.load_tag, "checkpoint within it (default: what its file 'latest' names)")
+      ->check(deepspeed::tools::not_empty());
   app.add_flag("--restart-data", o.restart_data,
                "with --load: begin with the first sample of the data, which may be other data, of another "
                "--seq-length or in another order; --epochs counts from there");
-  app.add_option("--export", o.export_to, "write the trained model as a Hugging Face folder");
-  app.add_option("--generate", o.generate, "prompt to continue at the end");
+  app.add_option("--export", o.export_to, "write the trained model as a Hugging Face folder")
+      ->check(deepspeed::tools::not_empty());
+  app.add_option("--generate", o.generate, "prompt to continue at the end")
+      ->check(deepspeed::tools::not_empty());
   app.add_option("--generate-tokens", o.generate_tokens, "how far")
       ->capture_default_str()
       ->check(CLI::Range(1, 1 << 20));
-  app.add_option("--log-jsonl", o.log_jsonl, "one JSON line a step");
+  app.add_option("--log-jsonl", o.log_jsonl, "one JSON line a step")->check(deepspeed::tools::not_empty());
   app.add_option("--report", o.report,
-                 "HTML page with charts of the run, written at the end and on a stop signal");
+                 "HTML page with charts of the run, written at the end and on a stop signal")
+      ->check(deepspeed::tools::not_empty());
   add_overrides(app, o);
   app.add_flag("--dry-run", o.dry_run, "print the plan and the memory it takes; train and write nothing");
   app.add_flag("-q,--quiet", o.quiet, "no progress, no notes");
