@@ -2,46 +2,51 @@
 
 #include <ATen/ATen.h>
 #include <c10/core/CPUAllocator.h>
-#include <sys/mman.h>
 
-#include <cstdlib>
-#include <map>
+#include <algorithm>
+#include <deque>
+#include <iterator>
 #include <mutex>
 
 #include "deepspeed/accel/memory.h"
 #include "deepspeed/base/error.h"
+#include "deepspeed/base/mapping.h"
 
 namespace deepspeed::ops {
 namespace {
 
-constexpr size_t kHugePage = size_t{2} << 20;
-
-// Blocks that a process which keeps its freed memory will want again: the heap would cut them up and grow by
-// another one every few steps.
+// Blocks that a process which keeps its freed memory will want again, the last ones that were freed.
 class FreeBlocks {
  public:
   void* take(size_t bytes) {
     const std::lock_guard lock(mutex_);
-    const auto found = blocks_.find(bytes);
-    if (found == blocks_.end()) return nullptr;
-    void* block = found->second;
+    const auto found = std::find_if(blocks_.rbegin(), blocks_.rend(),
+                                    [&](const Block& block) { return block.bytes == bytes; });
+    if (found == blocks_.rend()) return nullptr;
+    void* memory = found->memory;
     kept_ -= bytes;
-    blocks_.erase(found);
-    return block;
+    blocks_.erase(std::next(found).base());
+    return memory;
   }
-  /// Whether it is kept: then it is no longer the caller's.
-  bool give(void* block, size_t bytes) {
-    constexpr size_t kMost = size_t{256} << 20;
+  void give(void* memory, size_t bytes) {
+    constexpr size_t kMost = size_t{512} << 20;
     const std::lock_guard lock(mutex_);
-    if (!accel::keeps_freed_memory() || kept_ + bytes > kMost) return false;
-    blocks_.emplace(bytes, block);
+    blocks_.push_back({memory, bytes});
     kept_ += bytes;
-    return true;
+    while (kept_ > kMost || (kept_ > 0 && !accel::keeps_freed_memory())) {
+      base::unmap_memory(blocks_.front().memory, blocks_.front().bytes);
+      kept_ -= blocks_.front().bytes;
+      blocks_.pop_front();
+    }
   }
 
  private:
+  struct Block {
+    void* memory;
+    size_t bytes;
+  };
   std::mutex mutex_;
-  std::multimap<size_t, void*> blocks_;  // by size
+  std::deque<Block> blocks_;  // oldest first
   size_t kept_ = 0;
 };
 
@@ -51,10 +56,10 @@ FreeBlocks& free_blocks() {
   return blocks;
 }
 
+// Not from the heap: that would be cut up, and grow by another such block every few steps.
 void* new_block(size_t bytes) {
-  void* memory = std::aligned_alloc(kHugePage, bytes);
+  void* memory = base::map_memory(bytes, base::kHugePage);
   DS_CHECK(memory, "out of memory: a buffer of {} MB could not be had; use a smaller batch", bytes >> 20);
-  ::madvise(memory, bytes, MADV_HUGEPAGE);  // a hint: small pages are slower, not wrong
   return memory;
 }
 
@@ -63,8 +68,8 @@ void* new_block(size_t bytes) {
 at::Tensor empty_huge(at::IntArrayRef sizes, at::ScalarType type) {
   const auto options = at::TensorOptions().dtype(type);
   const size_t bytes = static_cast<size_t>(c10::multiply_integers(sizes)) * c10::elementSize(type);
-  if (bytes < kHugePage) return at::empty(sizes, options);
-  const size_t whole = (bytes + kHugePage - 1) / kHugePage * kHugePage;
+  if (bytes < base::kHugePage) return at::empty(sizes, options);
+  const size_t whole = (bytes + base::kHugePage - 1) / base::kHugePage * base::kHugePage;
   void* memory = free_blocks().take(whole);
   if (memory == nullptr) memory = new_block(whole);
   // Counted where libtorch's own allocations are (accel/tensor_memory.h).
@@ -73,7 +78,7 @@ at::Tensor empty_huge(at::IntArrayRef sizes, at::ScalarType type) {
       memory, sizes,
       [whole](void* p) {
         c10::profiledCPUMemoryReporter().Delete(p);
-        if (!free_blocks().give(p, whole)) std::free(p);
+        free_blocks().give(p, whole);
       },
       options);
 }

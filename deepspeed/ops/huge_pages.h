@@ -9,7 +9,8 @@ namespace deepspeed::ops {
 
 /// An uninitialised contiguous CPU tensor, which asks the kernel for huge pages when it is at least one of
 /// them large. An Error that says how much was asked for when memory is short. Where freed memory is kept
-/// (accel/memory.h) up to 256 MB of freed buffers wait for the next of their size.
+/// (accel/memory.h) up to 512 MB of the buffers freed last wait for the next of their size; all others go
+/// back to the kernel.
 at::Tensor empty_huge(at::IntArrayRef sizes, at::ScalarType type);
 
 }  // namespace deepspeed::ops

@@ -36,5 +36,18 @@ TEST(HugePages, BuffersBeyondWhatIsKeptAreFreed) {
   EXPECT_LT(accel::resident_bytes(), int64_t{2} << 30);
 }
 
+// As in a step: one that is used all along, others within, together more than is kept.
+TEST(HugePages, MemoryDoesNotGrowWhenBuffersOfSeveralSizesComeAndGo) {
+  accel::keep_freed_memory();
+  int64_t after_two = 0;
+  for (int step = 0; step < 8; ++step) {
+    const at::Tensor bucket = empty_huge({kFloats * 90}, at::kFloat).fill_(1);
+    for (int64_t megabytes : {100, 300}) empty_huge({kFloats * megabytes / 4}, at::kFloat).fill_(1);
+    at::empty({kFloats * 3}, at::kFloat).fill_(1);
+    if (step == 1) after_two = accel::peak_resident_bytes();
+  }
+  EXPECT_LT(accel::peak_resident_bytes(), after_two + (int64_t{64} << 20));
+}
+
 }  // namespace
 }  // namespace deepspeed::ops
