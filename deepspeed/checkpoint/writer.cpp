@@ -8,6 +8,7 @@
 #include "deepspeed/base/error.h"
 #include "deepspeed/base/file.h"
 #include "deepspeed/base/log.h"
+#include "deepspeed/comm/together.h"
 #include "deepspeed/formats/safetensors.h"
 
 namespace deepspeed::checkpoint {
@@ -69,24 +70,6 @@ void write_rank_file(const fs::path& path, const RankPart& part) {
   formats::write_safetensors(path, views);
 }
 
-// Runs `action` here and learns what became of it everywhere: the first rank's failure is everyone's Error.
-template <class Action>
-void together(comm::Group& group, const std::string& what, Action&& action) {
-  std::string failure;
-  try {
-    action();
-  } catch (const std::exception& error) {
-    failure = error.what();
-    if (failure.empty()) failure = "unknown error";
-  }
-  const auto failures = group.all_gather_object(failure);
-  for (size_t rank = 0; rank < failures.size(); ++rank)
-    if (!failures[rank].empty()) {
-      if (group.size() == 1) base::fail("{}: {}", what, failures[rank]);
-      base::fail("{}: rank {}: {}", what, rank, failures[rank]);
-    }
-}
-
 std::string agreed_tag(const SaveOptions& options, comm::Group& group) {
   check_tag(options.tag);
   const auto tags = group.all_gather_object(options.tag);
@@ -136,13 +119,13 @@ void save(const SaveOptions& options, const RankPart& part, const nlohmann::orde
   const std::string what = fmt::format("checkpoint '{}' was not saved", final_name.string());
   const bool first = group.rank() == 0;
   try {
-    together(group, what, [&] {
+    comm::together(group, what, [&] {
       if (!first) return;
       fs::remove_all(temporary);
       fs::create_directories(temporary);
     });
-    together(group, what, [&] { write_rank_file(temporary / rank_file_name(group.rank()), part); });
-    together(group, what, [&] {
+    comm::together(group, what, [&] { write_rank_file(temporary / rank_file_name(group.rank()), part); });
+    comm::together(group, what, [&] {
       if (!first) return;
       nlohmann::ordered_json document = state;
       document["tag"] = tag;

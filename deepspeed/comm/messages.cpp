@@ -90,6 +90,7 @@ std::vector<std::string> Group::all_gather_object(const std::string& object) {
   auto lengths = at::zeros({size()}, options);  // a fake group fills only its own
   all_gather_into_tensor(lengths, at::full({1}, static_cast<int64_t>(object.size()), options));
   lengths = lengths.cpu();
+  if (lengths.sum().item<int64_t>() == 0) return std::vector<std::string>(static_cast<size_t>(size()));
   std::vector<at::Tensor> parts;
   for (int r = 0; r < size(); ++r)
     parts.push_back(at::empty({lengths[r].item<int64_t>()}, options.dtype(at::kByte)));

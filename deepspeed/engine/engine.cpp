@@ -98,7 +98,7 @@ void Engine::place_optimizer_states() {
   for (size_t s = 0; s < states_->all().size(); ++s)
     states_->all()[s]->set_write_master(
         [this, place = states_->place(s)](size_t piece, int64_t begin, const at::Tensor& values) {
-          home_->write_master(place.group, place.first_piece + piece, begin, values);
+          home_->write(place.group, place.first_piece + piece, zero::kMasterCopy, begin, values);
         });
 }
 

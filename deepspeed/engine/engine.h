@@ -181,6 +181,9 @@ class Engine {
   zero::StateBytes state_bytes() const;
   /// Gathers and releases sharded parameters; what it has counted can be read.
   const zero::ParameterFetcher& fetcher() const { return states_->fetcher(); }
+  /// What this rank keeps of the model, and where its optimizer's states live: for engine/full_values.h.
+  const ModelStates& model_states() const { return *states_; }
+  zero::OptimizerHome& optimizer_home() { return *home_; }
 
   /// Writes <folder>/<tag>/ and then <folder>/latest (checkpoint/writer.h). Keys of client_state are the
   /// caller's own.
@@ -188,6 +191,10 @@ class Engine {
   /// Restores what was saved, on any number of ranks and any stage. Nothing when no tag is given and there is
   /// no `latest`. An accumulation window that was under way when saving starts anew.
   std::optional<Loaded> load_checkpoint(const std::filesystem::path& folder, const LoadOptions& options = {});
+  /// Parameters and buffers, whole and in the model's format under the model's names: copies on rank 0,
+  /// nothing on the others. Parameters are gathered one at a time. Collective, outside forward and backward.
+  /// At stage 3 as DeepSpeed's _zero3_consolidated_16bit_state_dict.
+  std::vector<zero::NamedParameter> module_state_dict();
   /// Writes parameters and buffers, whole and in the model's format under the model's names, to
   /// <folder>/<file> (safetensors; rank 0's memory holds them all). False, with a warning and nothing
   /// written, at stage 3 unless stage3_gather_16bit_weights_on_model_save is set. Collective.

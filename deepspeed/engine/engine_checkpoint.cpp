@@ -6,6 +6,7 @@
 #include "deepspeed/base/log.h"
 #include "deepspeed/checkpoint/reader.h"
 #include "deepspeed/checkpoint/writer.h"
+#include "deepspeed/comm/together.h"
 #include "deepspeed/engine/engine.h"
 #include "deepspeed/models/weights.h"
 
@@ -124,7 +125,7 @@ checkpoint::PieceStates Engine::saved_piece(size_t states, size_t piece) const {
   };
   for (const auto& spec : optimizer_->state_specs(group, number)) store(spec.name, spec.dtype, spec.name);
   if (home_->has_stored_master(group, number))
-    store(kMaster, param.scalar_type(), "");
+    store(kMaster, param.scalar_type(), zero::kMasterCopy);
   else
     saved.states[kMaster] = param;
   return saved;
@@ -141,35 +142,35 @@ bool Engine::save_16bit_model(const std::filesystem::path& folder, const std::st
           "true");
     return false;
   }
-  std::vector<zero::NamedParameter> tensors;
-  for (const auto& states : states_->all())
-    tensors.insert(tensors.end(), states->parameters().begin(), states->parameters().end());
-  if (const auto* frozen = states_->frozen())
-    tensors.insert(tensors.end(), frozen->parameters().begin(), frozen->parameters().end());
-  tensors.insert(tensors.end(), states_->whole().begin(), states_->whole().end());
-  for (auto& [name, tensor] : tensors) {
-    const auto whole = gathered({tensor});
-    tensor = first ? tensor.detach().clone(at::MemoryFormat::Contiguous) : at::Tensor();
-  }
-  // Everyone learns whether rank 0 could write.
-  std::string failure;
-  if (first) {
-    try {
-      std::vector<formats::TensorView> views;
-      for (const auto& [name, t] : tensors)
-        views.push_back({.name = name,
-                         .dtype = models::file_dtype(t.scalar_type()),
-                         .shape = t.sizes().vec(),
-                         .data = {static_cast<const std::byte*>(t.const_data_ptr()), t.nbytes()}});
-      std::filesystem::create_directories(folder);
-      formats::write_safetensors(folder / file, views, {{"format", "pt"}});
-    } catch (const std::exception& error) {
-      failure = error.what();
-    }
-  }
-  failure = parts_.group->broadcast_object_list({failure}, /*root=*/0).front();
-  DS_CHECK(failure.empty(), "save_16bit_model: {}", failure);
+  const auto tensors = module_state_dict();
+  comm::together(*parts_.group, "save_16bit_model", [&] {
+    if (!first) return;
+    std::vector<formats::TensorView> views;
+    for (const auto& [name, t] : tensors)
+      views.push_back({.name = name,
+                       .dtype = models::file_dtype(t.scalar_type()),
+                       .shape = t.sizes().vec(),
+                       .data = {static_cast<const std::byte*>(t.const_data_ptr()), t.nbytes()}});
+    std::filesystem::create_directories(folder);
+    formats::write_safetensors(folder / file, views, {{"format", "pt"}});
+  });
   return true;
+}
+
+std::vector<zero::NamedParameter> Engine::module_state_dict() {
+  at::NoGradGuard no_grad;
+  const bool first = parts_.group->rank() == 0;
+  std::vector<zero::NamedParameter> copies;
+  const auto add = [&](const std::vector<zero::NamedParameter>& tensors) {
+    for (const auto& [name, tensor] : tensors) {
+      const auto whole = gathered({tensor});
+      if (first) copies.push_back({name, tensor.detach().clone(at::MemoryFormat::Contiguous)});
+    }
+  };
+  for (const auto& states : states_->all()) add(states->parameters());
+  if (const auto* frozen = states_->frozen()) add(frozen->parameters());
+  add(states_->whole());
+  return copies;
 }
 
 // What load_parameters needs of the file and the caller's wishes.

@@ -216,6 +216,19 @@ std::pair<zero::GroupStates*, size_t> ModelStates::owner(size_t group, size_t pi
   base::fail("the optimizer's group {} has no piece {}", group, piece);
 }
 
+std::optional<ModelStates::ParameterPlace> ModelStates::find(const at::Tensor& parameter) const {
+  for (size_t s = 0; s < states_.size(); ++s) {
+    const auto& parameters = states_[s]->parameters();
+    for (size_t p = 0; p < parameters.size(); ++p)
+      if (parameters[p].tensor.is_same(parameter)) return ParameterPlace{s, p};
+  }
+  const auto all = parts_.model.parameters();
+  const bool known =
+      std::any_of(all.begin(), all.end(), [&](const at::Tensor& p) { return p.is_same(parameter); });
+  DS_CHECK(known, "the tensor is no parameter of the engine's model: pass one of module().parameters()");
+  return std::nullopt;
+}
+
 std::vector<optim::ParamGroup> ModelStates::optimizer_groups() const {
   std::vector<optim::ParamGroup> groups;
   for (size_t s = 0; s < states_.size(); ++s) {

@@ -50,6 +50,12 @@ class ModelStates {
   const OptimizerPlace& place(size_t i) const { return places_[i]; }
   /// Which of all() has a piece of the optimizer's, and where in its owned().
   std::pair<zero::GroupStates*, size_t> owner(size_t group, size_t piece) const;
+  /// Where a trained parameter is: all()[states], and its number in there. Nothing for one that is not
+  /// trained; Error for a tensor that is no parameter of the model.
+  struct ParameterPlace {
+    size_t states, param;
+  };
+  std::optional<ParameterPlace> find(const at::Tensor& parameter) const;
   /// Every group's pieces with its hyperparameters.
   std::vector<optim::ParamGroup> optimizer_groups() const;
 

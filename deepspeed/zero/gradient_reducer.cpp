@@ -79,6 +79,7 @@ at::Tensor GradientReducer::place(size_t param) {
 }
 
 void GradientReducer::add(size_t param, const at::Tensor& gradient) {
+  has_average_ = false;
   const at::Tensor grad = gradient.is_sparse() ? gradient.to_dense() : gradient;
   DS_CHECK(!arrived_[param] || bucket_of_[param] >= next_bucket_ || !reduces_now(),
            "a further gradient of '{}' arrived after its bucket had been reduced: the parameter is used by "
@@ -208,6 +209,7 @@ void GradientReducer::finish(const std::function<void(size_t)>& on_unused) {
   if (reduces_now()) issue_ready();
   while (!pending_.empty()) complete_oldest();
   unreduced_ = !reduces_now();
+  has_average_ = boundary_;
   std::fill(arrived_.begin(), arrived_.end(), 0);
   for (size_t b = 0; b < buckets_.size(); ++b)
     missing_[b] = static_cast<int64_t>(buckets_[b].last_param - buckets_[b].first_param);
@@ -232,7 +234,7 @@ at::Tensor GradientReducer::whole() const {
 
 void GradientReducer::clear() {
   std::fill(has_sum_.begin(), has_sum_.end(), 0);
-  unreduced_ = false;
+  unreduced_ = has_average_ = false;
 }
 
 int64_t GradientReducer::bytes_in_buckets() const {

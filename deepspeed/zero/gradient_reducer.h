@@ -59,6 +59,9 @@ class GradientReducer {
   /// Collective.
   void flush();
 
+  /// Whether shard() and whole() hold the average of a window that has ended: from the finish() of its
+  /// boundary, or flush(), to clear().
+  bool has_average() const { return has_average_; }
   /// This rank's part [shard_numel] of the averaged gradient, after finish() at a boundary. Padding is zero.
   at::Tensor shard() const;
   /// The whole averaged gradient [padded_numel], where gradients are not sharded.
@@ -105,6 +108,7 @@ class GradientReducer {
 
   std::function<void(size_t)> before_issue_;
   bool boundary_ = true;
+  bool has_average_ = false;
   bool unreduced_ = false;        // whole sums have grown since they were last reduced
   std::vector<char> arrived_;     // in this backward, by parameter
   std::vector<int64_t> missing_;  // parameters still to come in this backward, by bucket

@@ -102,6 +102,11 @@ at::Tensor GroupStates::values_of(size_t i) const {
   return flat_.narrow(0, first_ + owned_[i].shard_offset, owned_[i].count);
 }
 
+at::Tensor GroupStates::gradient_of(size_t i) const {
+  const at::Tensor gradients = table_.optimizer.sharded ? gradients_.shard() : gradients_.whole();
+  return gradients.narrow(0, owned_[i].shard_offset, owned_[i].count);
+}
+
 // What this rank's optimizer updates, in the parameters' own format, as far as it is in memory.
 at::Tensor GroupStates::own_values() const {
   if (shards_) return flat_;
@@ -123,7 +128,6 @@ void GroupStates::flatten() {
 }
 
 std::vector<optim::Piece> GroupStates::pieces() const {
-  const at::Tensor gradient = table_.optimizer.sharded ? gradients_.shard() : gradients_.whole();
   std::vector<optim::Piece> pieces;
   for (size_t i = 0; i < owned_.size(); ++i) {
     const partition::Piece& owned = owned_[i];
@@ -132,7 +136,7 @@ std::vector<optim::Piece> GroupStates::pieces() const {
     piece.name = parameters_[owned.param].name + "@" + std::to_string(owned.begin);
     piece.param = owned.shard_offset < master_.numel() ? master_.narrow(0, owned.shard_offset, owned.count)
                                                        : without_memory(owned.count, master_.scalar_type());
-    piece.grad = gradient.narrow(0, owned.shard_offset, owned.count);
+    piece.grad = gradient_of(i);
     if (has_masters())
       piece.low_precision_copy =
           is_stored(i) ? without_memory(owned.count, flat_.scalar_type()) : values_of(i);
@@ -168,16 +172,28 @@ void GroupStates::publish() {
 
 void GroupStates::load_values(const ParameterShards::Fill& fill) {
   if (!shards_) {
-    for (size_t p = 0; p < parameters_.size(); ++p)
-      fill(p, 0, flat_.narrow(0, layout_.flat_offset(p), parameters_[p].tensor.numel()));
+    for (size_t p = 0; p < parameters_.size(); ++p) load_own_values(p, fill);
     return;
   }
-  for (size_t i = 0; i < owned_.size(); ++i) {
-    const at::Tensor values = values_of(i);
-    fill(owned_[i].param, owned_[i].begin, values);
-    if (is_stored(i)) write_values(i, values);
-  }
+  for (size_t i = 0; i < owned_.size(); ++i) load_piece(i, fill);
   shards_->refresh();
+}
+
+void GroupStates::load_own_values(size_t param, const ParameterShards::Fill& fill) {
+  if (!shards_)
+    return fill(param, 0, flat_.narrow(0, layout_.flat_offset(param), parameters_[param].tensor.numel()));
+  for (size_t i = 0; i < owned_.size(); ++i)
+    if (owned_[i].param == param) load_piece(i, fill);
+}
+
+void GroupStates::load_piece(size_t i, const ParameterShards::Fill& fill) {
+  const at::Tensor values = values_of(i);
+  fill(owned_[i].param, owned_[i].begin, values);
+  if (is_stored(i)) write_values(i, values);
+}
+
+void GroupStates::refresh(size_t param) {
+  if (shards_) shards_->refresh(param);
 }
 
 void GroupStates::adopt_part(const partition::Piece& part) {

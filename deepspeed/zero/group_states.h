@@ -56,12 +56,19 @@ class GroupStates {
     if (shards_) shards_->finish_writes();
   }
 
+  /// The averaged gradient at owned()[i], while gradients().has_average(); a view.
+  at::Tensor gradient_of(size_t i) const;
+
   /// After the optimizer stepped: every rank gets every parameter's new value, or what of it it keeps.
   /// Collective.
   void publish();
   /// Gives the parameters new values: `fill` is called for every run of elements that this rank keeps (all of
   /// them, or its shard), with memory for them in the parameters' format. Masters do not follow. Collective.
   void load_values(const ParameterShards::Fill& fill);
+  /// The same of one parameter in two steps: this rank's own; then, collective, the copies that ranks keep of
+  /// each other's parts.
+  void load_own_values(size_t param, const ParameterShards::Fill& fill);
+  void refresh(size_t param);
   /// Elements of owned()[piece] from `begin` on have been given new values (GatheredParameters): masters
   /// follow, those that live elsewhere through the call.
   using WriteMaster = std::function<void(size_t piece, int64_t begin, const at::Tensor& values)>;
@@ -72,6 +79,7 @@ class GroupStates {
 
  private:
   void flatten();
+  void load_piece(size_t i, const ParameterShards::Fill& fill);
   bool has_masters() const;
   void adopt_part(const partition::Piece& part);
   at::Tensor own_values() const;

@@ -12,8 +12,6 @@
 namespace deepspeed::zero {
 namespace {
 
-constexpr const char* kMaster = "";
-
 bool has_no_memory(const at::Tensor& tensor) { return tensor.numel() > 0 && tensor.storage().nbytes() == 0; }
 
 }  // namespace
@@ -195,39 +193,56 @@ bool NvmeStates::has_stored_master(size_t group, size_t piece) const {
   return no_memory_.at(group).at(piece).defined();
 }
 
-const TilePiece& NvmeStates::stored(size_t group, size_t piece) const {
+NvmeStates::Stored NvmeStates::stored(size_t group, size_t piece, const std::string& state) const {
   const auto& place = places_.at(group).at(piece);
   DS_CHECK(place, "piece {} of group {} is in memory", piece, group);
-  return tiles_[place->tile].pieces[place->index];
+  const Tile& tile = tiles_[place->tile];
+  const TilePiece& tensors = tile.pieces[place->index];
+  const auto at = [&](size_t tensor, at::ScalarType dtype) {
+    return Stored{tile.offset + tensors.places[tensor], tensors.numel, dtype};
+  };
+  const bool has_master = has_stored_master(group, piece);
+  if (has_master && state == kMasterCopy) return at(0, no_memory_[group][piece].scalar_type());
+  const auto specs = optimizer_.state_specs(group, piece);
+  std::vector<std::string> kept;
+  for (size_t i = 0; i < specs.size(); ++i) {
+    if (specs[i].name == state) return at(i + (has_master ? 1 : 0), specs[i].dtype);
+    kept.push_back(specs[i].name);
+  }
+  fail_unknown_state(optimizer_, state, kept);
 }
 
-int64_t NvmeStates::offset_of(size_t group, size_t piece, size_t tensor) const {
-  return tiles_[places_.at(group).at(piece)->tile].offset + stored(group, piece).places.at(tensor);
+bool NvmeStates::is_stored(size_t group, size_t piece, const std::string& state) const {
+  return !is_in_memory(group, piece) && (state != kMasterCopy || has_stored_master(group, piece));
 }
 
 void NvmeStates::read(size_t group, size_t piece, const std::string& state, std::span<std::byte> out) const {
-  size_t tensor = 0;
-  if (state != kMaster) {
-    tensor = has_stored_master(group, piece) ? 1 : 0;
-    for (const auto& spec : optimizer_.state_specs(group, piece)) {
-      if (spec.name == state) break;
-      ++tensor;
-    }
-  }
-  const TilePiece& place = stored(group, piece);
-  DS_CHECK(tensor < place.places.size() &&
-               static_cast<int64_t>(out.size()) == place.numel * place.element_bytes[tensor],
+  const Stored tensor = stored(group, piece, state);
+  DS_CHECK(out.size() == static_cast<size_t>(tensor.numel) * c10::elementSize(tensor.dtype),
            "{} bytes are asked for of state '{}'", out.size(), state);
-  handle_.sync_pread(out, file_, offset_of(group, piece, tensor));
+  handle_.sync_pread(out, file_, tensor.offset);
 }
 
-void NvmeStates::write_master(size_t group, size_t piece, int64_t begin, const at::Tensor& values) {
-  if (!has_stored_master(group, piece)) return;
-  const at::Tensor bytes = values.to(no_memory_[group][piece].scalar_type()).contiguous();
-  DS_CHECK(begin >= 0 && begin + bytes.numel() <= stored(group, piece).numel,
-           "elements {} to {} are not all in the piece", begin, begin + bytes.numel());
+at::Tensor NvmeStates::values(size_t group, size_t piece, const std::string& state) const {
+  if (!is_stored(group, piece, state)) return values_in_memory(optimizer_, group, piece, state);
+  const Stored tensor = stored(group, piece, state);
+  const at::Tensor copy = at::empty({tensor.numel}, tensor.dtype);
+  read(group, piece, state, {static_cast<std::byte*>(copy.mutable_data_ptr()), copy.nbytes()});
+  return copy;
+}
+
+void NvmeStates::write(size_t group, size_t piece, const std::string& state, int64_t begin,
+                       const at::Tensor& values) {
+  if (!is_stored(group, piece, state)) {
+    values_in_memory(optimizer_, group, piece, state).narrow(0, begin, values.numel()).copy_(values);
+    return;
+  }
+  const Stored tensor = stored(group, piece, state);
+  const at::Tensor bytes = values.to(tensor.dtype).contiguous();
+  DS_CHECK(begin >= 0 && begin + bytes.numel() <= tensor.numel, "elements {} to {} are not all in the piece",
+           begin, begin + bytes.numel());
   handle_.sync_pwrite({static_cast<const std::byte*>(bytes.const_data_ptr()), bytes.nbytes()}, file_,
-                      offset_of(group, piece, 0) + begin * static_cast<int64_t>(bytes.element_size()));
+                      tensor.offset + begin * static_cast<int64_t>(bytes.element_size()));
 }
 
 void NvmeStates::add_bytes(StateBytes& bytes) const {

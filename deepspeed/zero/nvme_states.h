@@ -36,7 +36,9 @@ class NvmeStates : public OptimizerHome {
   bool is_in_memory(size_t group, size_t piece) const override;
   bool has_stored_master(size_t group, size_t piece) const override;
   void read(size_t group, size_t piece, const std::string& state, std::span<std::byte> out) const override;
-  void write_master(size_t group, size_t piece, int64_t begin, const at::Tensor& values) override;
+  at::Tensor values(size_t group, size_t piece, const std::string& state) const override;
+  void write(size_t group, size_t piece, const std::string& state, int64_t begin,
+             const at::Tensor& values) override;
 
   void add_bytes(StateBytes& bytes) const override;
 
@@ -57,8 +59,13 @@ class NvmeStates : public OptimizerHome {
   void take_back(size_t tile);
   void make(const TilePiece& piece);
   void step_piece(const TilePiece& piece, double grad_scale);
-  const TilePiece& stored(size_t group, size_t piece) const;
-  int64_t offset_of(size_t group, size_t piece, size_t tensor) const;
+  /// One tensor of a piece: where it is in the file, and its format.
+  struct Stored {
+    int64_t offset, numel;
+    at::ScalarType dtype;
+  };
+  Stored stored(size_t group, size_t piece, const std::string& state) const;
+  bool is_stored(size_t group, size_t piece, const std::string& state) const;
 
   /// Where a tile is in memory.
   struct Slot {

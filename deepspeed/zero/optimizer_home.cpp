@@ -1,5 +1,7 @@
 #include "deepspeed/zero/optimizer_home.h"
 
+#include <fmt/ranges.h>
+
 #include "deepspeed/base/error.h"
 #include "deepspeed/zero/nvme_states.h"
 #include "deepspeed/zero/offload_plan.h"
@@ -23,7 +25,13 @@ class InMemory : public OptimizerHome {
   void read(size_t, size_t, const std::string& state, std::span<std::byte>) const override {
     base::fail("optimizer state '{}' is in memory", state);
   }
-  void write_master(size_t, size_t, int64_t, const at::Tensor&) override {}
+  at::Tensor values(size_t group, size_t piece, const std::string& state) const override {
+    return values_in_memory(optimizer_, group, piece, state);
+  }
+  void write(size_t group, size_t piece, const std::string& state, int64_t begin,
+             const at::Tensor& values) override {
+    this->values(group, piece, state).narrow(0, begin, values.numel()).copy_(values);
+  }
   void add_bytes(StateBytes& bytes) const override {
     for (size_t g = 0; g < optimizer_.groups().size(); ++g)
       for (size_t p = 0; p < optimizer_.groups()[g].pieces.size(); ++p)
@@ -35,6 +43,22 @@ class InMemory : public OptimizerHome {
 };
 
 }  // namespace
+
+at::Tensor values_in_memory(optim::Optimizer& optimizer, size_t group, size_t piece,
+                            const std::string& state) {
+  if (state == kMasterCopy) return optimizer.groups().at(group).pieces.at(piece).param;
+  const optim::PieceState states = optimizer.piece_state(group, piece);
+  if (const auto found = states.find(state); found != states.end()) return found->second;
+  std::vector<std::string> kept;
+  for (const auto& [name, tensor] : states) kept.push_back(name);
+  fail_unknown_state(optimizer, state, kept);
+}
+
+void fail_unknown_state(const optim::Optimizer& optimizer, const std::string& state,
+                        const std::vector<std::string>& kept) {
+  base::fail("optimizer {} keeps no state '{}'; it has {}", optimizer.type(), state,
+             kept.empty() ? "none" : fmt::format("{}", fmt::join(kept, ", ")));
+}
 
 int64_t bytes_of(const optim::PieceState& states) {
   int64_t sum = 0;

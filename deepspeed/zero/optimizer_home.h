@@ -8,6 +8,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "deepspeed/aio/config.h"
 #include "deepspeed/optim/optimizer.h"
@@ -15,6 +16,9 @@
 #include "deepspeed/zero/state_bytes.h"
 
 namespace deepspeed::zero {
+
+/// The name of a piece's master copy beside those of its states.
+inline constexpr const char* kMasterCopy = "";
 
 /// A piece whose master copy and states are in memory for as long as it is shown; without a master copy
 /// `param` is the model's own.
@@ -38,10 +42,15 @@ class OptimizerHome {
   virtual bool is_in_memory(size_t group, size_t piece) const = 0;
   /// Of a piece that is not: whether its master copy is elsewhere as well.
   virtual bool has_stored_master(size_t group, size_t piece) const = 0;
-  /// Of a piece that is not: the bytes of one of its states; an empty name means the master copy.
+  /// Of a piece that is not: the bytes of one of its states, or of a stored kMasterCopy.
   virtual void read(size_t group, size_t piece, const std::string& state, std::span<std::byte> out) const = 0;
-  /// Elements of the master copy from `begin` on become `values`; where there is none, nothing happens.
-  virtual void write_master(size_t group, size_t piece, int64_t begin, const at::Tensor& values) = 0;
+  /// One of a piece's states, or (kMasterCopy) what the optimizer updates of it, [the piece's elements] in
+  /// its own format: a view where it is in memory, else a copy of it alone. Error naming the states that
+  /// there are.
+  virtual at::Tensor values(size_t group, size_t piece, const std::string& state) const = 0;
+  /// Elements of the same from `begin` on become `values`, wherever they live.
+  virtual void write(size_t group, size_t piece, const std::string& state, int64_t begin,
+                     const at::Tensor& values) = 0;
 
   /// Adds what the states take; of master copies, those that are not in memory.
   virtual void add_bytes(StateBytes& bytes) const = 0;
@@ -58,6 +67,13 @@ struct ModelValues {
 };
 
 int64_t bytes_of(const optim::PieceState& states);
+
+/// values() of a piece that the optimizer has in memory.
+at::Tensor values_in_memory(optim::Optimizer& optimizer, size_t group, size_t piece,
+                            const std::string& state);
+/// The Error for a state that an optimizer does not keep.
+[[noreturn]] void fail_unknown_state(const optim::Optimizer& optimizer, const std::string& state,
+                                     const std::vector<std::string>& kept);
 
 /// By offload_optimizer.device. With NVMe, pieces that are not Piece::on_device move to a file; their param
 /// has sizes, but no memory, where it is a master copy or a parameter on a disk, whose low_precision_copy has

@@ -239,19 +239,31 @@ void ParameterShards::refresh() {
   at::NoGradGuard no_grad;
   gather_.forget_all();
   std::vector<comm::WorkPtr> gathers;
-  for (size_t p = 0; p < wholes_.size(); ++p) {
-    DS_CHECK(wholes_[p].persistent || !wholes_[p].here, "'{}' is gathered while its shards change",
-             parameters_[p].name);
-    if (!wholes_[p].persistent || !wholes_[p].storage || parameters_[p].tensor.numel() == 0) continue;
-    if (wholes_[p].here)
-      gathers.push_back(begin_gather(p, /*exact=*/true));
-    else
-      start(p, /*exact=*/true);
-  }
+  for (size_t p = 0; p < wholes_.size(); ++p)
+    if (auto gather = begin_refresh(p)) gathers.push_back(std::move(gather));
   for (size_t p = 0; p < wholes_.size(); ++p)
     if (wholes_[p].persistent) finish(p);
   for (const auto& gather : gathers) gather->wait();
   forget_reads();
+}
+
+void ParameterShards::refresh(size_t param) {
+  at::NoGradGuard no_grad;
+  gather_.forget(param);
+  if (const auto gather = begin_refresh(param)) gather->wait();
+  if (wholes_[param].persistent) finish(param);
+  give_back_part(param);
+}
+
+// Of a persistent parameter: the gather into the whole that is here, or one that finish() ends.
+comm::WorkPtr ParameterShards::begin_refresh(size_t param) {
+  const Whole& whole = wholes_[param];
+  DS_CHECK(whole.persistent || !whole.here, "'{}' is gathered while its shards change",
+           parameters_[param].name);
+  if (!whole.persistent || !whole.storage || parameters_[param].tensor.numel() == 0) return nullptr;
+  if (whole.here) return begin_gather(param, /*exact=*/true);
+  start(param, /*exact=*/true);
+  return nullptr;
 }
 
 void ParameterShards::keep_part_of(size_t param) {

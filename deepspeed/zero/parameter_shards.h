@@ -90,6 +90,8 @@ class ParameterShards {
   void release(size_t param);
   /// The shards have changed: persistent parameters follow, all others must be released. Collective.
   void refresh();
+  /// The same of one parameter.
+  void refresh(size_t param);
   /// This rank's part becomes what the whole parameter holds, which is here (GatheredParameters).
   void keep_part_of(size_t param);
   /// Called with the part that keep_part_of() has changed.
@@ -124,6 +126,7 @@ class ParameterShards {
   void make_parts(const Fill& fill);
   at::Tensor coded_part(size_t param) const;
   comm::WorkPtr begin_gather(size_t param, bool exact);
+  comm::WorkPtr begin_refresh(size_t param);
   partition::Piece own_piece(size_t param) const;
   at::Tensor padded(size_t param) const;
 

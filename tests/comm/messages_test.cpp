@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "deepspeed/base/error.h"
+#include "deepspeed/comm/together.h"
 #include "tests/comm/over_backends.h"
 
 namespace deepspeed::comm {
@@ -78,6 +79,20 @@ TEST_P(Messages, MonitoredBarrierNamesTheMissingRanksOnEveryRank) {
   EXPECT_EQ(told, 2);
 }
 
+TEST_P(Messages, WhatOneRankFailsAtIsEveryRanksError) {
+  run_here(3, [](GroupPtr group) {
+    int done = 0;
+    together(*group, "adding", [&] { ++done; });
+    EXPECT_EQ(done, 1);
+    try {
+      together(*group, "adding", [&] { DS_CHECK(group->rank() == 0, "rank {} cannot", group->rank()); });
+      ADD_FAILURE() << "rank " << group->rank() << " did not learn of it";
+    } catch (const base::Error& error) {
+      EXPECT_STREQ(error.what(), "adding: rank 1: rank 1 cannot");
+    }
+  });
+}
+
 TEST_P(Messages, ByteStringsOfAnyLengthAreShared) {
   run_here(3, [](GroupPtr group) {
     const std::string mine =
@@ -87,6 +102,7 @@ TEST_P(Messages, ByteStringsOfAnyLengthAreShared) {
     EXPECT_EQ(all[0], std::string(1, '\0'));
     EXPECT_EQ(all[1], "");
     EXPECT_EQ(all[2].size(), 2001u);
+    EXPECT_EQ(group->all_gather_object(""), std::vector<std::string>(3));
     std::vector<std::string> list;
     if (group->rank() == 2) list = {"a", "", std::string(70000, 'b')};
     list = group->broadcast_object_list(list, 2);

@@ -1,64 +1,21 @@
 // Where states live changes no curve: every placement of one run, and resuming on it.
-#include <unistd.h>
-
-#include <filesystem>
-
 #include "deepspeed/base/error.h"
-#include "tests/engine/tiny.h"
+#include "tests/engine/placings.h"
 
 namespace deepspeed::engine {
 namespace {
 
 namespace fs = std::filesystem;
 
-struct Placing {
-  int stage = 0;
-  const char* optimizer = "none";
-  double ratio = 1;
-  const char* parameter = "none";
-};
-
-class Offload : public testing::Test {
+class Offload : public Placings {
  protected:
-  void SetUp() override {
-    folder = fs::temp_directory_path() / ("ds_offload_" + std::to_string(::getpid()));
-    fs::remove_all(folder);
-  }
-  void TearDown() override { fs::remove_all(folder); }
-
-  // Tiles of 700 elements cut parameters, and hold several of the small ones.
   std::string config(const Placing& placing, const std::string& more = "", double lr = 1e-3,
                      const std::string& type = "AdamW", const std::string& params = "") const {
     return fmt::format(R"({{"train_micro_batch_size_per_gpu": 2, "gradient_accumulation_steps": 2,
-      "optimizer": {{"type": "{}", "params": {{"lr": {}{}}}}},
-      "zero_optimization": {{"stage": {}, "sub_group_size": 700, "reduce_bucket_size": 3000,
-        "stage3_param_persistence_threshold": 30, "offload_param": {{"device": "{}", "nvme_path": "{}", "max_in_cpu": 1500, "buffer_count": 3}},
-        "offload_optimizer": {{"device": "{}", "nvme_path": "{}", "ratio": {},
-                               "pipeline_read": true, "pipeline_write": true}}}}{}}})",
-                       type, lr, params, placing.stage, placing.parameter, (folder / "nvme").string(),
-                       placing.optimizer, (folder / "nvme").string(), placing.ratio, more);
+      "optimizer": {{"type": "{}", "params": {{"lr": {}{}}}}}, {}{}}})",
+                       type, lr, params, zero_block(placing), more);
   }
-
-  static std::vector<Placing> all_placings() {
-    std::vector<Placing> all;
-    for (const char* device : {"none", "cpu", "nvme"})
-      for (int stage : {0, 1, 2}) all.push_back({.stage = stage, .optimizer = device});
-    all.push_back({3, "nvme", 1, "nvme"});
-    for (const char* parameter : {"none", "cpu"}) {
-      all.push_back({.stage = 3, .parameter = parameter});
-      for (const char* device : {"cpu", "nvme"})
-        for (double ratio : {0.0, 0.3, 1.0}) all.push_back({3, device, ratio, parameter});
-    }
-    return all;
-  }
-
-  fs::path folder;
 };
-
-std::string name_of(const Placing& p) {
-  return fmt::format("stage {}, optimizer on {} (ratio {}), parameters on {}", p.stage, p.optimizer, p.ratio,
-                     p.parameter);
-}
 
 std::vector<double> curve(int world, const std::string& config, int steps = 6) {
   std::vector<double> losses;

@@ -110,7 +110,7 @@ TEST_F(NvmeStatesTest, GivesAndTakesSingleStates) {
   NvmeStates home(*pieces.optimizer, options(), pieces.first());
   EXPECT_TRUE(home.is_in_memory(0, 3));
   EXPECT_TRUE(home.has_stored_master(0, 1) && !home.is_in_memory(0, 1));
-  home.write_master(0, 1, 7, at::full({3}, 99, at::kFloat));
+  home.write(0, 1, kMasterCopy, 7, at::full({3}, 99, at::kFloat));
   at::Tensor master = at::empty({1000}), moment = at::empty({1000});
   const auto bytes = [](at::Tensor& t) {
     return std::span(static_cast<std::byte*>(t.mutable_data_ptr()), t.nbytes());
@@ -122,6 +122,22 @@ TEST_F(NvmeStatesTest, GivesAndTakesSingleStates) {
   EXPECT_TRUE(at::equal(master, expected));
   EXPECT_TRUE(moment.eq(0).all().item<bool>());
   EXPECT_THROW(home.read(0, 1, "sum", bytes(moment)), base::Error);
+
+  // The same of every piece, the one in memory (3) among them; neighbours stay as they are.
+  for (const size_t piece : {1, 3}) {
+    const at::Tensor first = home.values(0, piece, kMasterCopy).clone();
+    EXPECT_TRUE(at::equal(first, piece == 1 ? expected : pieces.masters[3]));
+    home.write(0, piece, "exp_avg", 0, at::full({kLengths[piece]}, 5, at::kFloat));
+    home.write(0, piece, "exp_avg_sq", 2, at::full({4}, 6, at::kDouble));
+    EXPECT_TRUE(home.values(0, piece, "exp_avg").eq(5).all().item<bool>());
+    const at::Tensor square = home.values(0, piece, "exp_avg_sq");
+    EXPECT_TRUE(square.narrow(0, 2, 4).eq(6).all().item<bool>());
+    EXPECT_EQ(square.sum().item<double>(), 24);
+    EXPECT_TRUE(at::equal(home.values(0, piece, kMasterCopy), first));
+  }
+  EXPECT_TRUE(home.values(0, 4, "exp_avg").eq(0).all().item<bool>());
+  EXPECT_THROW(home.write(0, 1, "exp_avg", 999, at::ones({2})), base::Error);
+  EXPECT_THROW(home.values(0, 3, "sum"), base::Error);
   EXPECT_THROW(pieces.optimizer->piece_state(0, 1), base::Error);
 }
 
