@@ -4,18 +4,15 @@
 // and runtime/zero/stage3.py (get_full_hp_param to set_local_hp_param; contract 2.6).
 //
 // For all of them:
-//   parameter   one of engine.module().parameters(), on every rank the same.
-//   results     fp32 copies; nothing for a parameter that is not trained.
-//   values      any format, which is rounded to that of what they replace; on every rank the same, unless it
-//   is
-//               about this rank's part.
-//   calls       outside forward and backward. safe_*_full_* are collective: every data-parallel rank calls.
-//   The
-//               others say so where they are.
-//   errors      base::Error for what is no parameter, for a value of another shape, for an optimizer state
-//   that
-//               does not exist (it names those that do) and where there is nothing to set. What fails on one
-//               rank of a collective call is every rank's Error.
+// - `parameter` is one of engine.module().parameters(), on every rank the same.
+// - Results are fp32 copies; nothing for a parameter that is not trained.
+// - Values may have any format and are rounded to that of what they replace. They are the same on every rank,
+//   unless they are about this rank's part.
+// - Calls come outside forward and backward. safe_*_full_* are collective: every data-parallel rank calls.
+//   The others say so where they are.
+// - base::Error for what is no parameter, for a value of another shape, for an optimizer state that does not
+//   exist (it names those that do) and where there is nothing to set. What fails on one rank of a collective
+//   call is every rank's Error.
 #pragma once
 
 #include <ATen/core/Tensor.h>
