@@ -25,7 +25,8 @@ const std::vector<Placement> kPlacements = {
     {2, true, {}},
     {3, false, {}},
     {3, true, {R"("zero_quantized_gradients": true, "zero_quantized_weights": true)"}},
-    {2, true, {kOptimizerInMemory}},
+    {2, true, {R"("offload_optimizer": {"device": "cpu"})"}},
+    {3, true, {kOptimizerInMemory}},
     {1, true, {kOptimizerOnDisk}},
     {3, true, {kOptimizerOnDisk}},
     {3, false, {kOptimizerOnDisk, kParametersOnDisk}}};
