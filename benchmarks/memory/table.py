@@ -77,7 +77,7 @@ def formula(precision, stage, offload, ranks):
 def command(options, ranks, model, configuration, steps, work):
     (work / "ds.json").write_text(json.dumps(configuration))
     port = 20000 + os.getpid() % 20000
-    return [options.bin / "deepspeed", "--num_accelerators", ranks, "--master_port", port, options.bin / "memory_bench", work / "ds.json",
+    return [options.bin / "deepspeed", "--num_accelerators", ranks, "--master_port", port, "--no_local_rank", options.bin / "memory_bench", work / "ds.json",
             *[model[key] for key in ("layers", "hidden", "vocabulary", "length")], steps]
 
 

@@ -4,6 +4,11 @@
 #include "deepspeed/ops/huge_pages.h"
 
 namespace deepspeed::optim {
+namespace {
+
+constexpr int64_t kCacheLine = 64;
+
+}  // namespace
 
 StatefulOptimizer::StatefulOptimizer(std::vector<ParamGroup> groups, StateRule rule)
     : Optimizer(std::move(groups)), rule_(std::move(rule)) {
@@ -11,13 +16,38 @@ StatefulOptimizer::StatefulOptimizer(std::vector<ParamGroup> groups, StateRule r
 }
 
 const std::vector<at::Tensor>& StatefulOptimizer::states(size_t group, size_t piece) {
-  const at::Tensor& param = piece_at(group, piece).param;
   auto& [tensors, lent] = states_[group][piece];
   DS_CHECK(!lent || !tensors.empty(), "optimizer {}: the states of piece '{}' are not in memory", type(),
            piece_at(group, piece).name);
-  while (tensors.size() < rule_.names.size())
-    tensors.push_back(ops::empty_huge(param.sizes(), format(param)).fill_(rule_.initial));
+  if (tensors.size() < rule_.names.size()) make_states();
   return tensors;
+}
+
+// One buffer for all: a buffer of whole huge pages for each would waste a page a piece.
+void StatefulOptimizer::make_states() {
+  struct Missing {
+    std::vector<at::Tensor>& tensors;
+    const at::Tensor& param;
+    int64_t bytes;  // to the next state: whole cache lines
+  };
+  std::vector<Missing> missing;
+  int64_t total = 0;
+  for (size_t g = 0; g < states_.size(); ++g)
+    for (size_t p = 0; p < states_[g].size(); ++p) {
+      auto& [tensors, lent] = states_[g][p];
+      if (lent || !tensors.empty()) continue;
+      const at::Tensor& param = piece_at(g, p).param;
+      const int64_t bytes = param.numel() * static_cast<int64_t>(c10::elementSize(format(param)));
+      missing.push_back({tensors, param, (bytes + kCacheLine - 1) / kCacheLine * kCacheLine});
+      total += missing.back().bytes * static_cast<int64_t>(rule_.names.size());
+    }
+  const at::Tensor all = ops::empty_huge({total}, at::kByte);
+  int64_t at = 0;
+  for (const Missing& m : missing)
+    for (size_t i = 0; i < rule_.names.size(); ++i, at += m.bytes) {
+      const at::Tensor state = all.narrow(0, at, m.bytes).view(format(m.param)).narrow(0, 0, m.param.numel());
+      m.tensors.push_back(state.fill_(rule_.initial));
+    }
 }
 
 at::ScalarType StatefulOptimizer::format(const at::Tensor& param) const {

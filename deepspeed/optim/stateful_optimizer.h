@@ -12,8 +12,8 @@ struct StateRule {
   double initial = 0;
 };
 
-/// Keeps the states of a rule, each as long as its piece. They are made on first use, so that a program
-/// reaches its first forward without having touched them.
+/// Keeps the states of a rule, each as long as its piece. All that are not lent are made when the first of
+/// them is used, so that a program reaches its first forward without having touched them.
 class StatefulOptimizer : public Optimizer {
  public:
   PieceState piece_state(size_t group, size_t piece) override;
@@ -27,6 +27,7 @@ class StatefulOptimizer : public Optimizer {
 
  private:
   at::ScalarType format(const at::Tensor& param) const;
+  void make_states();
   struct States {
     std::vector<at::Tensor> tensors;  // by name
     bool lent = false;                // by somebody else, who may have taken them back
