@@ -45,7 +45,9 @@ CpuFeatures detect() {
   f.amx_tile = f.avx512 && has("amx_tile") && request_amx_permission();
   f.amx_bf16 = f.amx_tile && has("amx_bf16");
   f.amx_int8 = f.amx_tile && has("amx_int8");
-  f.fast_bf16 = f.amx_bf16 || (f.avx512_bf16 && cpuinfo_field("vendor_id") == "AuthenticAMD");
+  const bool amd = cpuinfo_field("vendor_id") == "AuthenticAMD";
+  f.fast_bf16 = f.amx_bf16 || (f.avx512_bf16 && amd);
+  f.slow_mkl = f.avx512 && amd;
 #endif
   return f;
 }

@@ -21,6 +21,10 @@ struct CpuFeatures {
   /// bf16 products are faster than fp32 ones: by AMX, or by the dot products of AMD's processors. Intel's
   /// have half the rate of fp32 there (86 against 166 GFLOP/s a core).
   bool fast_bf16 = false;
+  /// MKL, which libtorch multiplies fp32 matrices with, stays far below this processor's peak although its
+  /// registers are 512 bits wide: AMD's. Zen 4, one thread, peak 115 GFLOP/s: MKL 85 to 99 (65 with
+  /// 50257 columns), our own kernel (ops/gemm.h) 101 to 114.
+  bool slow_mkl = false;
   std::string model;  // "model name" of /proc/cpuinfo
 };
 

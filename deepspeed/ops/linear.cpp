@@ -6,6 +6,7 @@
 #include "deepspeed/accel/autocast.h"
 #include "deepspeed/accel/gradient_place.h"
 #include "deepspeed/base/cpu_features.h"
+#include "deepspeed/ops/gemm.h"
 #include "deepspeed/ops/kernels.h"
 
 namespace deepspeed::ops {
@@ -15,6 +16,29 @@ using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
 at::Tensor as_rows(const at::Tensor& t) { return t.reshape({-1, t.size(-1)}); }
+
+at::Tensor with_unit_stride(const at::Tensor& t) {
+  return t.stride(0) == 1 || t.stride(1) == 1 ? t : t.contiguous();
+}
+
+// Whether fp32 factors are multiplied by our own kernel.
+bool ours(const at::Tensor& a, const at::Tensor& b) {
+  return a.scalar_type() == at::kFloat && b.scalar_type() == at::kFloat && gemm_kernel(at::kFloat) &&
+         worth_packing(a.size(0), b.size(1));
+}
+
+// a @ b into `place`, if that is defined, plus bias [N], if that is; the factors are of one type.
+at::Tensor product(const at::Tensor& a, const at::Tensor& b, at::Tensor place = {},
+                   const at::Tensor& bias = {}) {
+  if (ours(a, b)) {
+    if (!place.defined()) place = at::empty({a.size(0), b.size(1)}, a.options());
+    gemm(*gemm_kernel(at::kFloat), place, with_unit_stride(a), with_unit_stride(b),
+         bias.defined() ? bias.contiguous() : bias);
+    return place;
+  }
+  if (bias.defined()) return at::addmm(bias, a, b);
+  return place.defined() ? at::mm_out(place, a, b) : at::mm(a, b);
+}
 
 // weight [in, out], or its transpose; kWiden multiplies bf16 tensors in fp32. The weight's gradient goes
 // where it is collected.
@@ -31,7 +55,7 @@ struct Linear : torch::autograd::Function<Linear<kWiden>> {
     const at::Tensor rows = factor(as_rows(x)), in_out = out_in ? factor(weight).t() : factor(weight);
     auto shape = x.sizes().vec();
     shape.back() = in_out.size(1);
-    return result(bias ? at::addmm(factor(*bias), rows, in_out) : at::mm(rows, in_out)).view(shape);
+    return result(product(rows, in_out, {}, bias ? factor(*bias) : at::Tensor())).view(shape);
   }
 
   static variable_list backward(AutogradContext* ctx, const variable_list& upstream) {
@@ -42,26 +66,26 @@ struct Linear : torch::autograd::Function<Linear<kWiden>> {
     const at::Tensor dy = factor(as_rows(upstream[0]));
     variable_list gradients(4);
     if (ctx->needs_input_grad(0))
-      gradients[0] = result(at::mm(dy, out_in ? factor(weight) : factor(weight).t())).view(x.sizes());
+      gradients[0] = result(product(dy, out_in ? factor(weight) : factor(weight).t())).view(x.sizes());
     if (ctx->needs_input_grad(1)) {
       const at::Tensor rows = factor(as_rows(x));
-      gradients[1] = out_in ? product(dy.t(), rows, weight) : product(rows.t(), dy, weight);
+      gradients[1] = out_in ? collected(dy.t(), rows, weight) : collected(rows.t(), dy, weight);
     }
     // Inputs are counted among the tensors that were given.
     if (ctx->saved_data["has_bias"].toBool() && ctx->needs_input_grad(2)) gradients[2] = result(dy.sum(0));
     return gradients;
   }
 
-  static at::Tensor product(const at::Tensor& a, const at::Tensor& b, const at::Tensor& weight) {
+  static at::Tensor collected(const at::Tensor& a, const at::Tensor& b, const at::Tensor& weight) {
     at::Tensor place = accel::gradient_place(weight);
-    if (!place.defined()) return result(at::mm(a, b));
-    return kWiden ? place.copy_(at::mm(a, b)) : at::mm_out(place, a, b);
+    if (!kWiden) return product(a, b, place);
+    return place.defined() ? place.copy_(product(a, b)) : result(product(a, b));
   }
 };
 
-bool all_bf16(const at::Tensor& x, const at::Tensor& weight, const std::optional<at::Tensor>& bias) {
-  return x.scalar_type() == at::kBFloat16 && weight.scalar_type() == at::kBFloat16 &&
-         (!bias || bias->scalar_type() == at::kBFloat16);
+bool all_are(at::ScalarType type, const at::Tensor& x, const at::Tensor& weight,
+             const std::optional<at::Tensor>& bias) {
+  return x.scalar_type() == type && weight.scalar_type() == type && (!bias || bias->scalar_type() == type);
 }
 
 }  // namespace
@@ -74,9 +98,10 @@ at::Tensor linear_by_fp32_products(const at::Tensor& x, const at::Tensor& weight
 at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const std::optional<at::Tensor>& bias,
                   WeightOrder order) {
   const bool out_in = order == WeightOrder::kOutIn;
-  if (x.device().is_cpu() && !base::cpu_features().fast_bf16 && all_bf16(x, weight, bias))
+  if (x.device().is_cpu() && !base::cpu_features().fast_bf16 && all_are(at::kBFloat16, x, weight, bias))
     return linear_by_fp32_products(x, weight, bias, order);
-  if (x.device().is_cpu() && accel::has_gradient_place(weight) && wants_grad({weight}) &&
+  const bool by_gemm = gemm_kernel(at::kFloat) && all_are(at::kFloat, x, weight, bias);
+  if (x.device().is_cpu() && (by_gemm || (accel::has_gradient_place(weight) && wants_grad({weight}))) &&
       !accel::Autocast::current())
     return Linear<false>::apply(x, weight, bias, out_in);
   if (out_in) return at::linear(x, weight, bias);

@@ -12,8 +12,8 @@ enum class WeightOrder { kOutIn, kInOut };
 
 /// x [..., in] -> [..., out], plus bias [out] where given. Differentiable. Products of bf16 tensors are
 /// summed in fp32 and rounded once, as PyTorch does it; where bf16 products are slower than fp32 ones
-/// (base::CpuFeatures::fast_bf16) the factors are widened first, which changes no product. Every other type
-/// is PyTorch's own addmm.
+/// (base::CpuFeatures::fast_bf16) the factors are widened first, which changes no product. fp32 is
+/// multiplied by our own kernel where that is faster (ops/gemm.h). Every other type is PyTorch's own addmm.
 at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const std::optional<at::Tensor>& bias,
                   WeightOrder order);
 

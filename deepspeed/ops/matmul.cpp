@@ -9,6 +9,7 @@
 #include "deepspeed/base/cpu_features.h"
 #include "deepspeed/base/error.h"
 #include "deepspeed/ops/cpu/bf16_product_kernel.h"
+#include "deepspeed/ops/gemm.h"
 #include "deepspeed/ops/isa_table.h"
 
 // MKL's, which libtorch_cpu exports but has no header for. Weak: a libtorch without MKL has none.
@@ -41,12 +42,17 @@ Operand operand(const at::Tensor& t) {
 }  // namespace
 
 at::ScalarType factor_type(at::ScalarType a, at::ScalarType b) {
-  const bool native = cblas_gemm_bf16bf16f32 != nullptr && base::cpu_features().fast_bf16;
+  const bool native = gemm_kernel(at::kBFloat16) != nullptr ||
+                      (cblas_gemm_bf16bf16f32 != nullptr && base::cpu_features().fast_bf16);
   return a == at::kBFloat16 && b == at::kBFloat16 && native ? at::kBFloat16 : at::kFloat;
 }
 
 void matmul_fp32(const at::Tensor& out, const at::Tensor& a, const at::Tensor& b, bool accumulate) {
-  if (a.scalar_type() == at::kFloat) {
+  const bool fp32 = a.scalar_type() == at::kFloat;
+  const cpu::GemmKernel* own = gemm_kernel(a.scalar_type());
+  if (own != nullptr && (!fp32 || worth_packing(a.size(0), b.size(1))))
+    return gemm(*own, out, a, b, accumulate ? out : at::Tensor());
+  if (fp32) {
     at::Tensor result = out;
     if (accumulate)
       at::addmm_out(result, result, a, b);
@@ -64,6 +70,12 @@ void matmul_fp32(const at::Tensor& out, const at::Tensor& a, const at::Tensor& b
 TransposedFactor::TransposedFactor(at::Tensor b) : b_(std::move(b)) {
   static const bool amx = chosen_isa("bf16_product") == base::Isa::kAmx;
   const int64_t n = b_.size(0), k = b_.size(1);
+  if (const cpu::GemmKernel* own = gemm_kernel(b_.scalar_type())) {
+    const int64_t bytes = own->packed_bytes(n, k);
+    packed_ = at::empty({bytes}, b_.options().dtype(at::kByte));
+    own->pack(gemm_factor(b_), n, k, packed_.data_ptr());
+    return;
+  }
   if (!amx || b_.scalar_type() != at::kBFloat16 || k % cpu::kAmxDepth != 0) return;
   packed_ = at::empty({cpu::packed_bf16_size(n, k)}, b_.options());
   cpu::pack_bf16_amx(static_cast<const uint16_t*>(b_.const_data_ptr()), k, n, k,
@@ -73,6 +85,17 @@ TransposedFactor::TransposedFactor(at::Tensor b) : b_(std::move(b)) {
 void TransposedFactor::multiply(const at::Tensor& out, const at::Tensor& a) const {
   if (!packed_.defined()) return matmul_fp32(out, a, b_.t(), false);
   const int64_t m = a.size(0), k = a.size(1), n = b_.size(0);
+  if (const cpu::GemmKernel* own = gemm_kernel(b_.scalar_type()))
+    return gemm(*own, {.m = m,
+                       .n = n,
+                       .k = k,
+                       .a = gemm_factor(a),
+                       .b = {},
+                       .packed_b = packed_.const_data_ptr(),
+                       .add = nullptr,
+                       .add_stride = 0,
+                       .out = out.data_ptr<float>(),
+                       .out_stride = n});
   const cpu::Bf16Product args{m,
                               n,
                               k,
