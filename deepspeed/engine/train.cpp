@@ -328,7 +328,11 @@ void Training::run() {
     train_steps();
     if (!stopped()) finish();
   } catch (const std::exception& error) {
-    if (page_) page_->write(stopped() ? "stopped by a signal" : fmt::format("failed: {}", error.what()));
+    try {
+      if (page_) page_->write(stopped() ? "stopped by a signal" : fmt::format("failed: {}", error.what()));
+    } catch (const std::exception& also) {
+      base::log_error("{}", also.what());
+    }
     throw;
   }
   if (page_) page_->write(stopped() ? "stopped by a signal" : "finished");

@@ -7,6 +7,7 @@
 
 #include "deepspeed/base/env.h"
 #include "deepspeed/base/error.h"
+#include "deepspeed/base/rank_discovery.h"
 #include "deepspeed/base/version.h"
 #include "deepspeed/engine/objective.h"
 #include "deepspeed/engine/train.h"
@@ -138,10 +139,16 @@ std::string quoted(int argc, char** argv) {
   return out;
 }
 
+// The launcher's rank, else mpirun's or srun's.
+int rank_here() {
+  if (const auto rank = deepspeed::base::env_int("RANK")) return static_cast<int>(*rank);
+  const auto found = deepspeed::base::discover_rank();
+  return found ? found->rank : 0;
+}
+
 // The report is rank 0's; other ranks end at once, which ends the collective that rank 0 may be waiting in.
 void train(TrainOptions& options) {
-  if (options.report.empty() || deepspeed::base::env_int("RANK").value_or(0) != 0)
-    return deepspeed::engine::train(options);
+  if (options.report.empty() || rank_here() != 0) return deepspeed::engine::train(options);
   deepspeed::train::StopSignal stop;
   options.stop_requested = [] { return deepspeed::train::StopSignal::received() != 0; };
   try {
