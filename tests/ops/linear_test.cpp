@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include "deepspeed/accel/gradient_place.h"
 #include "deepspeed/base/error.h"
 #include "fused_support.h"
 
@@ -52,7 +53,8 @@ at::Tensor run(const Case& c, const std::vector<at::Tensor>& inputs) {
 }
 
 TEST(LinearOp, AndItsGradientsAreThoseOfTheReferenceRoundedOnce) {
-  const std::vector<std::vector<int64_t>> shapes = {{1, 1}, {3, 7}, {2, 5, 33}, {2, 0, 4}, {40, 64}};
+  const std::vector<std::vector<int64_t>> shapes = {{1, 1},    {3, 7},   {2, 5, 33},
+                                                    {2, 0, 4}, {40, 64}, {2, 30, 65}};
   for (const Case& c : cases())
     for (const auto& shape : shapes)
       for (int64_t out : {1, 5, 48}) {
@@ -82,6 +84,32 @@ TEST(LinearOp, TakesStridedInputs) {
     const at::Tensor weight = c.order == WeightOrder::kOutIn ? w : w.t();
     const at::Tensor want = expected(x.to(at::kDouble), weight.to(at::kDouble), at::Tensor(), c.order);
     EXPECT_LT(error(c.op(x, weight, std::nullopt, c.order), want), tolerance(c.type));
+  }
+}
+
+// As sum() gives it, of sizes that processors with a kernel of our own (ops/gemm.h) use it for.
+TEST(LinearOp, TakesAnExpandedGradient) {
+  for (const Case& c : cases()) {
+    const auto inputs = leaves(c, {64, 50}, 70);
+    std::vector<at::Tensor> exact;
+    for (const auto& t : inputs) exact.push_back(leaf(t.to(at::kDouble)));
+    run(c, inputs).sum().backward();
+    expected(exact[0], exact[1], c.bias ? exact[2] : at::Tensor(), c.order).sum().backward();
+    for (size_t i = 0; i < inputs.size(); ++i)
+      EXPECT_LT(error(inputs[i].grad(), exact[i].grad()), tolerance(c.type)) << "input " << i;
+  }
+}
+
+TEST(LinearOp, LeavesTheWeightsGradientWhereItIsCollected) {
+  for (const Case& c : cases()) {
+    const auto inputs = leaves(c, {64, 50}, 70);
+    const at::Tensor place = at::full(inputs[1].sizes(), NAN, inputs[1].options().requires_grad(false)),
+                     dy = values({64, 70}, c.type, 1, 4);
+    const auto offer = accel::offer_gradient_place(inputs[1], [&] { return place; });
+    const auto got = gradients(run(c, inputs), inputs, dy);
+    const at::Tensor product = at::mm(inputs[0].detach().to(at::kDouble).t(), dy.to(at::kDouble));
+    EXPECT_EQ(got[1].data_ptr(), place.data_ptr());
+    EXPECT_LT(error(place, c.order == WeightOrder::kOutIn ? product.t() : product), tolerance(c.type));
   }
 }
 

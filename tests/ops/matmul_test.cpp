@@ -16,8 +16,8 @@ at::Tensor expected(const at::Tensor& a, const at::Tensor& b) {
 
 TEST(MatmulFp32, MultipliesEveryLayoutAndAdds) {
   for (at::ScalarType type : {at::kFloat, factor_type(at::kBFloat16, at::kBFloat16)})
-    for (int64_t m : {1, 5, 40})
-      for (int64_t n : {1, 7, 33})
+    for (int64_t m : {1, 5, 64})
+      for (int64_t n : {1, 7, 65})
         for (int64_t k : {1, 3, 64}) {
           SCOPED_TRACE(fmt::format("{} m={} n={} k={}", c10::toString(type), m, n, k));
           for (const at::Tensor& a :
