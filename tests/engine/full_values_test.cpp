@@ -137,9 +137,11 @@ TEST_F(FullValues, AreThoseOfStage0AtEveryPlacement) {
   for (const auto& [precision, allowed] :
        std::vector<std::pair<std::string, double>>{{"", 1e-6}, {kBf16, 2e-2}, {kFp16, 3e-3}}) {
     const Seen wanted = see(2, config({}, precision));
-    for (const Placing& placing : all_placings()) {
-      SCOPED_TRACE(name_of(placing) + precision);
-      expect_same(see(2, config(placing, precision)), wanted, allowed);
+    const auto placings = all_placings();
+    // fp16 differs from bf16 in the loss scale alone: every fourth placement, stages and homes among them.
+    for (size_t i = 0; i < placings.size(); i += precision == kFp16 ? 4 : 1) {
+      SCOPED_TRACE(name_of(placings[i]) + precision);
+      expect_same(see(2, config(placings[i], precision)), wanted, allowed);
     }
   }
 }
@@ -167,8 +169,7 @@ TEST_F(FullValues, AreWhatWasSetAndWhatAHandComputedStepMakesOfIt) {
 TEST_F(FullValues, AreTheSameOnAnyNumberOfRanks) {
   for (int world : {1, 5}) {  // of five some own nothing of a parameter
     const Seen wanted = see(world, config({}));
-    for (const Placing& placing : {Placing{1}, Placing{2, "nvme"}, Placing{3}, Placing{3, "nvme", 0.3},
-                                   Placing{3, "nvme", 1, "nvme"}}) {
+    for (const Placing& placing : {Placing{1}, Placing{3, "nvme", 0.3}, Placing{3, "nvme", 1, "nvme"}}) {
       SCOPED_TRACE(name_of(placing) + fmt::format(", {} ranks", world));
       expect_same(see(world, config(placing)), wanted, 1e-5);
     }
@@ -318,7 +319,7 @@ Tensors parts_of(const at::Tensor& whole, int world) {
 }
 
 TEST_F(FullValues, LocalOnesAreThePartsOfTheFullOnes) {
-  for (int world : {1, 2, 5})
+  for (int world : {1, 5})
     for (const Placing& placing : {Placing{3}, Placing{3, "nvme", 0.3}, Placing{3, "nvme", 1, "nvme"}})
       for (const std::string& precision : {std::string(), kBf16})
         comm::run_ranks(world, [&](comm::GroupPtr group) {
