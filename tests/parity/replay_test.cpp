@@ -165,12 +165,12 @@ TEST(GoldenRuns, OfAutocastAreNotThoseOfFp32) {
 
 TEST(GoldenRuns, FailWithALearningRateTwoPercentOff) {
   ASSERT_GE(manifest()["runs"].size(), 10u);
-  std::map<std::string, bool>
-      seen;  // one run a schedule and precision: every run would take as long as the goldens do
+  // Every schedule and every precision, but not all pairs: that would take as long as the goldens do.
+  std::map<std::string, bool> seen;
   for (const Json& run : manifest()["runs"]) {
-    const std::string kind =
-        run["factors"]["schedule"].get<std::string>() + run["factors"]["precision"].get<std::string>();
-    if (std::exchange(seen[kind], true)) continue;
+    const bool old_schedule = std::exchange(seen[run["factors"]["schedule"].get<std::string>()], true);
+    const bool old_precision = std::exchange(seen[run["factors"]["precision"].get<std::string>()], true);
+    if (old_schedule && old_precision) continue;
     Json config = Json::parse(base::read_text_file(kGoldens / run["config"].get<std::string>()));
     scale_rates(config, 1.02);
     const auto theirs = rows_of(run);
