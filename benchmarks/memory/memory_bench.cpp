@@ -1,6 +1,7 @@
 // One rank of a measurement of memory: trains a GPT-2 of random weights for some steps under a configuration
 // and says what its states take. Started by the launcher; rank 0 prints one line of JSON.
-//   deepspeed --num_accelerators 2 --no_local_rank memory_bench CONFIG.json LAYERS HIDDEN VOCABULARY LENGTH STEPS
+//   deepspeed --num_accelerators 2 --no_local_rank
+//     memory_bench CONFIG.json LAYERS HIDDEN VOCABULARY LENGTH STEPS
 #include <ATen/ATen.h>
 #include <malloc.h>
 

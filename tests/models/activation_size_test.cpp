@@ -79,16 +79,16 @@ double measured(const Trained& run, const ArchSpec& spec) {
 
 TEST(ActivationSize, IsWhatDecodersAllocate) {
   const std::vector<Trained> runs = {{gpt2(500)},
-                                 {gpt2(20000)},
-                                 {llama()},
-                                 {gpt_neox()},
-                                 {opt()},
-                                 {gpt2(500), at::kBFloat16},
-                                 {llama(), at::kBFloat16},
-                                 {gpt2(500), at::kFloat, /*recomputed=*/true},
-                                 {gpt2(20000), at::kFloat, /*recomputed=*/true},
-                                 {llama(), at::kBFloat16, /*recomputed=*/true},
-                                 {gpt2(500), at::kFloat, false, /*autocast=*/true}};
+                                     {gpt2(20000)},
+                                     {llama()},
+                                     {gpt_neox()},
+                                     {opt()},
+                                     {gpt2(500), at::kBFloat16},
+                                     {llama(), at::kBFloat16},
+                                     {gpt2(500), at::kFloat, /*recomputed=*/true},
+                                     {gpt2(20000), at::kFloat, /*recomputed=*/true},
+                                     {llama(), at::kBFloat16, /*recomputed=*/true},
+                                     {gpt2(500), at::kFloat, false, /*autocast=*/true}};
   for (const Trained& run : runs) {
     const ArchSpec spec = parse_arch_spec(run.config, "config.json");
     const double want = measured(run, spec), estimate = activation_bytes(spec, setting_of(run));

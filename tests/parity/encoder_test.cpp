@@ -80,8 +80,7 @@ void expect_gradients(torch::nn::Module& model, const ArchSpec& spec, const Gold
   for (const auto& p : parameters) {
     const std::string name = spec.hugging_face_name(p.name);
     const double want = golden["grad_norm." + name].item<double>();
-    EXPECT_NEAR(p.tensor.grad().to(at::kDouble).norm().item<double>(), want, 1e-4 * want + 1e-7)
-        << name;
+    EXPECT_NEAR(p.tensor.grad().to(at::kDouble).norm().item<double>(), want, 1e-4 * want + 1e-7) << name;
   }
 }
 
