@@ -138,15 +138,14 @@ def table(options):
 
 
 def descendants(pid):
-    found, todo = [], [pid]
-    while todo:
-        pid = todo.pop()
-        found.append(pid)
+    """The process and all below it."""
+    found = [pid]
+    for parent in found:  # grows as children are found
         try:
-            for task in os.listdir(f"/proc/{pid}/task"):
-                todo += map(int, pathlib.Path(f"/proc/{pid}/task/{task}/children").read_text().split())
+            for task in os.listdir(f"/proc/{parent}/task"):
+                found += map(int, pathlib.Path(f"/proc/{parent}/task/{task}/children").read_text().split())
         except OSError:
-            pass
+            pass  # it has ended
     return found
 
 

@@ -9,6 +9,7 @@
 
 #include "deepspeed/base/cpu_features.h"
 #include "deepspeed/base/error.h"
+#include "deepspeed/base/mapping.h"
 #include "deepspeed/ops/isa_table.h"
 #include "deepspeed/ops/parallel.h"
 
@@ -25,7 +26,7 @@ struct Free {
 
 // One buffer a thread, as large as any kernel wants it (2.4 MB) and kept: products are small and many.
 void* scratch(int64_t bytes) {
-  constexpr size_t kHugePage = size_t{2} << 20;
+  using base::kHugePage;
   thread_local std::unique_ptr<void, Free> memory;
   thread_local size_t size = 0;
   if (static_cast<size_t>(bytes) > size) {
