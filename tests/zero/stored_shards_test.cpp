@@ -36,6 +36,17 @@ struct Folder {
     return {.persistence_threshold = persistence,
             .file = PartFileOptions{.folder = folder, .max_in_memory = max_in_memory, .reads_ahead = 2}};
   }
+  // On a disk whose transfers in that direction fail while *failing.
+  ParameterShards::Options faulty_options(const std::shared_ptr<bool>& failing, aio::Direction direction,
+                                          int error) const {
+    ParameterShards::Options broken = options(0);
+    broken.file->backend = aio::with_faults(
+        aio::make_thread_pool, [=](const aio::Transfer& transfer, int64_t) -> std::optional<aio::Fault> {
+          if (!*failing || transfer.direction != direction) return std::nullopt;
+          return aio::Fault{.error = error};
+        });
+    return broken;
+  }
   fs::path folder = fs::temp_directory_path() / ("ds_stored_shards_" + std::to_string(::getpid()));
 };
 class StoredShards : public testing::TestWithParam<int>, public Folder {};
@@ -96,13 +107,8 @@ TEST_P(StoredShards, PersistentOnesFollowWhatIsWritten) {
 TEST_F(StoredShardsAlone, NameTheFileOfADiskThatFails) {
   const auto named = parameters();
   auto failing = std::make_shared<bool>(false);
-  ParameterShards::Options broken = options(0);
-  broken.file->backend = aio::with_faults(
-      aio::make_thread_pool, [failing](const aio::Transfer& transfer, int64_t) -> std::optional<aio::Fault> {
-        if (!*failing || transfer.direction != aio::Direction::kRead) return std::nullopt;
-        return aio::Fault{.error = EIO};
-      });
-  ParameterShards shards(named, fill, comm::single_group(), broken);
+  ParameterShards shards(named, fill, comm::single_group(),
+                         faulty_options(failing, aio::Direction::kRead, EIO));
   *failing = true;
   try {
     shards.start(0);
@@ -116,13 +122,8 @@ TEST_F(StoredShardsAlone, NameTheFileOfADiskThatFails) {
 TEST_F(StoredShardsAlone, SayThatAWriteFailedOnceItIsWaitedFor) {
   const auto named = parameters();
   auto failing = std::make_shared<bool>(false);
-  ParameterShards::Options broken = options(0);
-  broken.file->backend = aio::with_faults(
-      aio::make_thread_pool, [failing](const aio::Transfer& transfer, int64_t) -> std::optional<aio::Fault> {
-        if (!*failing || transfer.direction != aio::Direction::kWrite) return std::nullopt;
-        return aio::Fault{.error = ENOSPC};
-      });
-  ParameterShards shards(named, fill, comm::single_group(), broken);
+  ParameterShards shards(named, fill, comm::single_group(),
+                         faulty_options(failing, aio::Direction::kWrite, ENOSPC));
   shards.write(0, at::ones({5}));
   shards.finish_writes();
   *failing = true;
