@@ -14,8 +14,9 @@ using cpu::Element;
 // Threads meet only at multiples of this, so that no two write one cache line of an aligned buffer.
 constexpr int64_t kBlock = 4096;
 constexpr int64_t kBlocksPerThread = 8;
-// A copy of this many elements or more would drive the states out of the caches before anyone reads it.
-constexpr int64_t kStreamedCopy = int64_t{4} << 20;
+// A copy of this many elements or more has left a core's own caches before anyone reads it, and storing it
+// there would read its lines first.
+constexpr int64_t kStreamedCopy = int64_t{1} << 19;
 
 Element checked(const char* op, const char* name, const at::Tensor& t, int64_t numel) {
   const Element element = checked_element(op, name, t);
