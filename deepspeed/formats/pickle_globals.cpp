@@ -10,7 +10,8 @@ using G = PickleGlobal;
 constexpr std::array kRows = {
     PickleGlobalRow{"collections", "OrderedDict", G::kOrderedDict},
     PickleGlobalRow{"torch", "Size", G::kSize},
-    PickleGlobalRow{"torch", "device", G::kDevice},
+    PickleGlobalRow{"torch", "device", G::kNotATensor},
+    PickleGlobalRow{"_codecs", "encode", G::kNotATensor},  // bytes, in protocol 2
     PickleGlobalRow{"torch._utils", "_rebuild_tensor", G::kRebuildTensor},
     PickleGlobalRow{"torch._utils", "_rebuild_tensor_v2", G::kRebuildTensorV2},
     PickleGlobalRow{"torch._utils", "_rebuild_tensor_v3", G::kRebuildTensorV3},

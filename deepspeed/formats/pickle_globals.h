@@ -11,7 +11,7 @@ namespace deepspeed::formats {
 enum class PickleGlobal {
   kOrderedDict,
   kSize,
-  kDevice,
+  kNotATensor,        // makes what is of no interest here
   kRebuildTensor,     // (storage, offset, size, strides)
   kRebuildTensorV2,   // and requires_grad, backward_hooks, perhaps metadata
   kRebuildTensorV3,   // and dtype behind backward_hooks

@@ -29,10 +29,10 @@ struct Contents {
 class TensorLister {
  public:
   TensorLister(const Contents& contents, const std::string& where)
-      : contents_(contents), where_(where), allowance_(contents.pickle_bytes * 4 + 4096) {}
+      : contents_(contents), where_(where), allowance_(contents.pickle_bytes * 8 + 4096) {}
 
   std::vector<MappedTensor> list() {
-    visit(contents_.pickle.root(), "", 0);
+    if (holds(contents_.pickle.root())) visit(contents_.pickle.root(), "", 0);
     return std::move(tensors_);
   }
 
@@ -46,35 +46,36 @@ class TensorLister {
     allowance_ -= amount;
   }
 
-  void visit(PickleValue value, const std::string& name, int depth) {
-    spend(1);
-    if (value.kind == Kind::kTensor) return add(value, name);
-    const auto items = contents_.pickle.items(value);
-    if (items.empty()) return;
-    DS_CHECK(depth < kMaxDepth, "'{}': containers within containers deeper than {} at '{}'", where_,
-             kMaxDepth, shown(name));
-    const std::string prefix = name.empty() ? name : name + ".";
-    spend(prefix.size());
-    if (value.kind != Kind::kDict) {
-      for (size_t i = 0; i < items.size(); ++i) visit(items[i], prefix + std::to_string(i), depth + 1);
-      return;
-    }
-    for (size_t i = 0; i + 1 < items.size(); i += 2)
-      visit(items[i + 1], prefix + key_text(items[i], items[i + 1]), depth + 1);
+  bool holds(PickleValue value) const {
+    return value.kind == Kind::kTensor || !contents_.pickle.items(value).empty();
   }
 
-  std::string key_text(PickleValue key, PickleValue value) const {
+  // A tensor, or a container that is not empty.
+  void visit(PickleValue value, const std::string& name, int depth) {
+    spend(name.size());
+    if (value.kind == Kind::kTensor) return add(value, name);
+    DS_CHECK(depth < kMaxDepth, "'{}': containers within containers deeper than {} at '{}'", where_,
+             kMaxDepth, shown(name));
+    const auto items = contents_.pickle.items(value);
+    const std::string prefix = name.empty() ? name : name + ".";
+    const bool dict = value.kind == Kind::kDict;
+    for (size_t i = dict ? 1 : 0; i < items.size(); i += dict ? 2 : 1) {
+      spend(1);
+      if (holds(items[i]))
+        visit(items[i], prefix + (dict ? key_text(items[i - 1]) : std::to_string(i)), depth + 1);
+    }
+  }
+
+  std::string key_text(PickleValue key) const {
     if (key.kind == Kind::kText) return std::string(key.text());
-    if (key.kind == Kind::kInt) return std::to_string(key.integer);
-    const bool matters = value.kind == Kind::kTensor || !contents_.pickle.items(value).empty();
-    DS_CHECK(!matters, "'{}': a dict has a key that is neither text nor a number", where_);
-    return "?";
+    DS_CHECK(key.kind == Kind::kInt, "'{}': a dict has a key that is neither text nor a number", where_);
+    return std::to_string(key.integer);
   }
 
   void add(PickleValue value, const std::string& name) {
     DS_CHECK(!name.empty(), "'{}' holds a single tensor without a name, not a model's weights", where_);
     PickledTensor pickled = contents_.pickle.tensor(value);
-    spend(name.size() + 2 * pickled.shape.size());
+    spend(2 * pickled.shape.size());
     DS_CHECK(names_.insert(name).second, "'{}': tensor '{}' appears twice", where_, shown(name));
     tensors_.push_back(place(std::move(pickled), name));
   }

@@ -404,7 +404,7 @@ class PickleMachine {
         return ordered_dict(arguments);
       case PickleGlobal::kSize:
         return push(size_of(arguments));
-      case PickleGlobal::kDevice:
+      case PickleGlobal::kNotATensor:
         return push(of_kind(Kind::kOther));
       case PickleGlobal::kRebuildTensor:
         return tensor(tuple_of(arguments, 4, 4, "_rebuild_tensor"), std::nullopt);

@@ -11,6 +11,8 @@ class AllocationMeter {
   AllocationMeter();
   /// The most bytes that were held at once beyond those at the start.
   size_t peak() const;
+  /// Whether that is no more than a file of so many bytes justifies.
+  bool fits(size_t file_bytes) const { return peak() <= 64 * 1024 + 100 * file_bytes; }
 
  private:
   size_t start_;

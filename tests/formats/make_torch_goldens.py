@@ -59,7 +59,7 @@ def main():
     HERE.mkdir(parents=True, exist_ok=True)
     torch.save(every_view(), HERE / "views.bin")
     torch.save(every_view(), HERE / "views_legacy.bin", _use_new_zipfile_serialization=False)
-    for protocol in (3, 4, 5):
+    for protocol in (2, 3, 4, 5):
         torch.save(training_checkpoint(), HERE / f"checkpoint_protocol{protocol}.pt", pickle_protocol=protocol)
     torch.save({"a": torch.zeros(1).expand(5)}, HERE / "expanded.bin")
     torch.save({"a": Anything()}, HERE / "class.bin")

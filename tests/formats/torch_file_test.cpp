@@ -8,6 +8,7 @@
 
 #include "images.h"
 #include "pickles.h"
+#include "tests/formats/allocation_meter.h"
 #include "zip_images.h"
 
 namespace deepspeed::formats {
@@ -116,7 +117,8 @@ TEST_P(Views, ScalarsEmptyTensorsAndParametersAreTensorsLikeOthers) {
 }
 
 TEST(TorchFile, NestedContainersOfEveryProtocolAreDottedNames) {
-  for (const char* name : {"checkpoint_protocol3.pt", "checkpoint_protocol4.pt", "checkpoint_protocol5.pt"}) {
+  for (const char* name : {"checkpoint_protocol2.pt", "checkpoint_protocol3.pt", "checkpoint_protocol4.pt",
+                           "checkpoint_protocol5.pt"}) {
     const TorchFile file(kGoldens / name);
     std::vector<std::string> names;
     for (const auto& tensor : file.tensors()) names.push_back(tensor.name);
@@ -172,7 +174,11 @@ TEST(TorchFile, ADamagedByteNeverReadsOutsideTheFile) {
 }
 
 std::string error_of_file(const std::string& bytes) {
-  return error_of([&] { TorchFile::from_bytes(image_of(bytes), "x.bin"); });
+  const AllocationMeter meter;
+  const std::string error = error_of([&] { TorchFile::from_bytes(image_of(bytes), "x.bin"); });
+  EXPECT_TRUE(meter.fits(bytes.size())) << meter.peak() << " bytes: " << error;
+  EXPECT_EQ(error.find('\n'), std::string::npos);
+  return error;
 }
 std::string error_of_view(int64_t offset, const std::vector<int64_t>& shape,
                           const std::vector<int64_t>& strides) {

@@ -6,6 +6,7 @@
 
 #include "images.h"
 #include "pickles.h"
+#include "tests/formats/allocation_meter.h"
 
 namespace deepspeed::formats {
 namespace {
@@ -17,7 +18,10 @@ using Kind = PickleValue::Kind;
 
 /// The error of a pickle of these opcodes; "no error" when none.
 std::string error_in(const std::string& opcodes) {
-  return error_of([&] { Pickle(image_of(opcodes), 0, "x.pkl"); });
+  const AllocationMeter meter;
+  const std::string error = error_of([&] { Pickle(image_of(opcodes), 0, "x.pkl"); });
+  EXPECT_TRUE(meter.fits(opcodes.size())) << meter.peak() << " bytes: " << error;
+  return error;
 }
 std::string error_in_value(const std::string& value) { return error_in(pickle(value)); }
 
@@ -196,6 +200,15 @@ TEST(Pickle, OneListMadeIntoManyDictsIsRefused) {
   for (int i = 0; i < 1000; ++i)
     value += global("collections", "OrderedDict") + "h" + std::string(1, '\0') + "\x85R0";
   EXPECT_THAT(error_in_value(value + "N"), HasSubstr("too many OrderedDicts"));
+}
+
+TEST(Pickle, OpcodesThatTakeAByteEachTakeNoMoreMemoryThanTheirNumberJustifies) {
+  for (const char* opcode : {"N", "]", "}", ")", "(", "N\x94", "Nq\1", "]\x94", "}\x94N\x85", "U\1a"})
+    for (size_t count : {1000, 100'000}) {
+      std::string many = "\x80\2";
+      for (size_t i = 0; i < count; ++i) many += opcode;
+      EXPECT_NE(error_in(many + "."), "no error");
+    }
 }
 
 TEST(Pickle, EndsWhereItSaysAndLeavesTheRest) {
