@@ -166,7 +166,7 @@ bool is_legacy_magic(const Pickle& pickle) {
   return pickle.root().kind == Kind::kLong && pickle.root().text() == kLegacyMagic;
 }
 
-void check_legacy_system(const Pickle& pickle, const std::string& where) {
+void check_legacy_machine(const Pickle& pickle, const std::string& where) {
   const auto items = pickle.items(pickle.root());
   for (size_t i = 0; i + 1 < items.size(); i += 2)
     if (items[i].kind == Kind::kText && items[i].text() == "little_endian")
@@ -174,7 +174,7 @@ void check_legacy_system(const Pickle& pickle, const std::string& where) {
                "'{}' was written on a big-endian machine, which is not supported", where);
 }
 
-// Pickles of magic number, version, system, the object and the storages' keys; then for each key the number
+// Pickles of magic number, version, machine, the object and the storages' keys; then for each key the number
 // of elements and the elements, whose type only the object's pickle knows.
 Contents read_legacy(Bytes image, const std::string& where) {
   const Pickle magic(image, 0, where);
@@ -182,11 +182,11 @@ Contents read_legacy(Bytes image, const std::string& where) {
   const Pickle version(image, magic.end(), where);
   DS_CHECK(version.root().kind == Kind::kInt && version.root().integer == kLegacyVersion,
            "'{}' at byte {}: this version of PyTorch's file format is not supported", where, magic.end());
-  const Pickle system(image, version.end(), where);
-  check_legacy_system(system, where);
-  Contents contents{Pickle(image, system.end(), where), 0, {}};
+  const Pickle machine(image, version.end(), where);
+  check_legacy_machine(machine, where);
+  Contents contents{Pickle(image, machine.end(), where), 0, {}};
   const size_t pickle_end = contents.pickle.end();
-  contents.pickle_bytes = pickle_end - system.end();
+  contents.pickle_bytes = pickle_end - machine.end();
   const Pickle keys(image, pickle_end, where);
   DS_CHECK(keys.root().kind == Kind::kList, "'{}' at byte {}: the storages' keys are not a list", where,
            pickle_end);
