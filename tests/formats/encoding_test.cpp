@@ -4,8 +4,11 @@
 
 #include <bit>
 #include <cmath>
+#include <numeric>
 #include <sstream>
 
+#include "deepspeed/base/cpu_features.h"
+#include "deepspeed/formats/element_kernels.h"
 #include "images.h"
 #include "zip_images.h"
 
@@ -32,22 +35,53 @@ std::vector<uint8_t> scrambled_blocks(BlockType type, uint32_t count) {
   return bytes;
 }
 
+struct KernelSet {
+  const char* name;
+  const ElementKernels& kernels;
+};
+/// Those that this processor runs.
+std::vector<KernelSet> kernel_sets() {
+  std::vector<KernelSet> sets{{"scalar", element_kernels_scalar()}};
+  if (base::cpu_features().avx2) sets.push_back({"avx2", element_kernels_avx2()});
+  return sets;
+}
+
 TEST(DecodeBlocks, ScalesOfEverySizeGiveTheBitsOfTheGgufPackage) {
   std::istringstream lines(
       slurp(std::filesystem::path(DS_SOURCE_DIR) / "tests/formats/goldens/gguf/checksums.txt"));
   std::map<std::string, std::string> expected;
   for (std::string name, sum; lines >> name >> sum;) expected[name] = sum;
   ASSERT_EQ(expected.size(), 6u);
-  for (BlockType type : {BlockType::kQ4_0, BlockType::kQ5_0, BlockType::kQ8_0, BlockType::kQ4_K,
-                         BlockType::kQ5_K, BlockType::kQ6_K}) {
-    constexpr uint32_t kBlocks = 8192;
-    const auto blocks = scrambled_blocks(type, kBlocks);
-    std::vector<float> values(kBlocks * block_elements(type));
-    decode_blocks(type, reinterpret_cast<const std::byte*>(blocks.data()), kBlocks, values.data());
-    for (float& value : values)
-      if (std::isnan(value)) value = std::bit_cast<float>(0x7fc00000u);
-    EXPECT_EQ(fmt::format("{:08x}", crc32(std::as_bytes(std::span(values)))), expected[encoding_name(type)])
-        << encoding_name(type);
+  for (const auto& [set, kernels] : kernel_sets())
+    for (const auto& [type, kernel] :
+         {std::pair(BlockType::kQ4_0, kernels.q4_0), std::pair(BlockType::kQ5_0, kernels.q5_0),
+          std::pair(BlockType::kQ8_0, kernels.q8_0), std::pair(BlockType::kQ4_K, kernels.q4_k),
+          std::pair(BlockType::kQ5_K, kernels.q5_k), std::pair(BlockType::kQ6_K, kernels.q6_k)}) {
+      constexpr uint32_t kBlocks = 8192;
+      const auto blocks = scrambled_blocks(type, kBlocks);
+      std::vector<float> values(kBlocks * block_elements(type)), chosen(values.size());
+      kernel(blocks.data(), kBlocks, values.data());
+      decode_blocks(type, reinterpret_cast<const std::byte*>(blocks.data()), kBlocks, chosen.data());
+      for (auto* all : {&values, &chosen}) {
+        for (float& value : *all)
+          if (std::isnan(value)) value = std::bit_cast<float>(0x7fc00000u);
+        EXPECT_EQ(fmt::format("{:08x}", crc32(std::as_bytes(std::span(*all)))), expected[encoding_name(type)])
+            << encoding_name(type) << " " << set;
+      }
+    }
+}
+
+TEST(ConvertToFloats, EveryKernelGivesTheSameBits) {
+  std::vector<uint16_t> every(65536);
+  std::iota(every.begin(), every.end(), uint16_t{0});
+  const auto* from = reinterpret_cast<const uint8_t*>(every.data());
+  std::vector<uint32_t> first(every.size()), other(every.size());
+  for (auto kernel : {&ElementKernels::f16, &ElementKernels::bf16}) {
+    (element_kernels_scalar().*kernel)(from, every.size(), reinterpret_cast<float*>(first.data()));
+    for (const auto& [set, kernels] : kernel_sets()) {
+      (kernels.*kernel)(from, every.size(), reinterpret_cast<float*>(other.data()));
+      EXPECT_EQ(first, other) << set;
+    }
   }
 }
 
