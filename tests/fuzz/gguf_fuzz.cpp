@@ -1,5 +1,5 @@
-// Any bytes as a GGUF file: either it opens, or one line says why not. What opens has every tensor's bytes inside
-// the file, all of them decode, and every metadata value answers or says in one line why not.
+// Any bytes as a GGUF file: either it opens, or one line says why not. What opens has every tensor's bytes
+// inside the file, all of them decode, and every metadata value answers or says in one line why not.
 #include <cstdint>
 #include <cstdlib>
 #include <span>

@@ -1,5 +1,6 @@
-// Any bytes as a file of torch.save's, or, where they begin as none, as the pickle in one: either it opens, or one
-// line says why not. What opens has every tensor inside the file, and no more elements than its bytes hold.
+// Any bytes as a file of torch.save's, or, where they begin as none, as the pickle in one: either it opens,
+// or one line says why not. What opens has every tensor inside the file, and no more elements than its bytes
+// hold.
 #include <cstdint>
 #include <cstdlib>
 #include <span>
