@@ -1,6 +1,8 @@
 // Safetensors files made in memory, right and wrong, for the tests of this folder.
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -12,6 +14,7 @@
 
 #include "deepspeed/base/error.h"
 #include "deepspeed/formats/safetensors.h"
+#include "tests/formats/allocation_meter.h"
 
 namespace deepspeed::formats {
 
@@ -37,7 +40,10 @@ std::string error_of(Call&& call) {
 }
 
 inline std::string error_of_image(const std::vector<std::byte>& bytes) {
-  return error_of([&] { SafetensorsFile::from_bytes(bytes, "x.safetensors"); });
+  const AllocationMeter meter;
+  const std::string error = error_of([&] { SafetensorsFile::from_bytes(bytes, "x.safetensors"); });
+  EXPECT_TRUE(meter.fits(bytes.size())) << meter.peak() << " bytes: " << error;
+  return error;
 }
 
 /// An empty folder that is removed at the end.
