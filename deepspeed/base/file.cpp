@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstring>
@@ -79,6 +80,33 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   std::swap(data_, other.data_);
   std::swap(size_, other.size_);
   return *this;
+}
+
+namespace {
+
+// Whether all pages of the bytes can be had, as far as the kernel can tell beforehand.
+bool populate(std::span<const std::byte> bytes) {
+  static const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const auto begin = reinterpret_cast<uintptr_t>(bytes.data()) / page * page;
+  const size_t size = reinterpret_cast<uintptr_t>(bytes.data()) + bytes.size() - begin;
+  int result;
+  do result = ::madvise(reinterpret_cast<void*>(begin), size, MADV_POPULATE_READ);
+  while (result != 0 && (errno == EINTR || errno == EAGAIN));
+  return result == 0 || (errno != EFAULT && errno != EHWPOISON);
+}
+
+}  // namespace
+
+void copy_mapped(std::span<const std::byte> from, std::byte* to, const std::filesystem::path& file,
+                 size_t offset) {
+  constexpr size_t kAtOnce = size_t{16} << 20;
+  for (size_t done = 0; done < from.size(); done += kAtOnce) {
+    const auto bytes = from.subspan(done, std::min(kAtOnce, from.size() - done));
+    DS_CHECK(populate(bytes),
+             "cannot read '{}' at offset {}: the file is shorter than when it was opened, or its disk failed",
+             file.string(), offset + done);
+    std::memcpy(to + done, bytes.data(), bytes.size());
+  }
 }
 
 namespace {

@@ -29,6 +29,11 @@ class MappedFile {
   size_t size_ = 0;
 };
 
+/// Copies bytes out of a mapping of `file`, where they begin at `offset`. What reading them would answer with
+/// SIGBUS, a file that became shorter or a disk that fails, is an Error naming both (from Linux 5.14 on).
+void copy_mapped(std::span<const std::byte> from, std::byte* to, const std::filesystem::path& file,
+                 size_t offset);
+
 /// Replaces a file atomically: bytes go to "<path>.tmp.<pid>.<n>", commit() fsyncs it, renames it over `path`
 /// and fsyncs the folder. A symbolic link stays and what it names is replaced; a device or FIFO is an Error.
 /// Without commit() the destructor removes the temporary file and `path` is untouched.

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cstring>
+#include <span>
 
 #include "deepspeed/base/error.h"
 #include "deepspeed/base/file.h"
@@ -41,6 +41,10 @@ at::ScalarType dtype_of(formats::Dtype dtype, const std::string& where) {
     default:
       base::fail("{}: elements of type {} are no checkpoint's", where, formats::dtype_name(dtype));
   }
+}
+
+std::span<std::byte> bytes_of(const at::Tensor& tensor) {
+  return {static_cast<std::byte*>(tensor.mutable_data_ptr()), tensor.nbytes()};
 }
 
 nlohmann::ordered_json read_state(const fs::path& path) {
@@ -92,19 +96,15 @@ Reader::Reader(const fs::path& folder, const std::string& tag) {
 
 // The mapping is aligned to bytes only, so the data is copied out.
 at::Tensor Reader::tensor(size_t file, const formats::TensorInfo& info) const {
-  const auto bytes = files_[file].data(info);
   at::Tensor copy = at::empty(info.shape, dtype_of(info.dtype, files_[file].path().string()));
-  if (!bytes.empty()) std::memcpy(copy.data_ptr(), bytes.data(), bytes.size());
+  files_[file].read(info, 0, bytes_of(copy));
   return copy;
 }
 
 // A part of a run, so that a small part costs no memory for the whole.
 at::Tensor Reader::elements(const Run& run, int64_t first, int64_t count) const {
   at::Tensor copy = at::empty({count}, dtype_of(run.info->dtype, files_[run.file].path().string()));
-  const size_t size = copy.element_size();
-  const auto bytes =
-      files_[run.file].data(*run.info).subspan(static_cast<size_t>(first) * size, copy.nbytes());
-  if (!bytes.empty()) std::memcpy(copy.data_ptr(), bytes.data(), bytes.size());
+  files_[run.file].read(*run.info, static_cast<size_t>(first) * copy.element_size(), bytes_of(copy));
   return copy;
 }
 

@@ -100,7 +100,8 @@ void SafetensorsFile::parse(std::span<const std::byte> image) {
   const size_t length = read_length(image, where);
   SafetensorsHeader header =
       parse_safetensors_header({reinterpret_cast<const char*>(image.data()) + kLengthBytes, length}, where);
-  data_ = image.subspan(kLengthBytes + length);
+  data_begin_ = kLengthBytes + length;
+  data_ = image.subspan(data_begin_);
   metadata_ = std::move(header.metadata);
   tensors_ = std::move(header.tensors);
   std::sort(tensors_.begin(), tensors_.end(), lies_before);
@@ -117,6 +118,14 @@ std::span<const std::byte> SafetensorsFile::data(const TensorInfo& info) const {
   DS_CHECK(info.begin <= info.end && info.end <= data_.size(), "tensor '{}' does not belong to '{}'",
            shown(info.name), path_.string());
   return data_.subspan(info.begin, info.end - info.begin);
+}
+
+void SafetensorsFile::read(const TensorInfo& info, size_t begin, std::span<std::byte> out) const {
+  const auto all = data(info);
+  DS_CHECK(begin <= all.size() && out.size() <= all.size() - begin,
+           "tensor '{}' of '{}' has no bytes {} to {}", shown(info.name), path_.string(), begin,
+           begin + out.size());
+  base::copy_mapped(all.subspan(begin, out.size()), out.data(), path_, data_begin_ + info.begin + begin);
 }
 
 void write_safetensors(base::AtomicFile& file, const std::filesystem::path& name,

@@ -38,6 +38,9 @@ class SafetensorsFile {
   const TensorInfo* find(std::string_view name) const;
   /// The tensor's bytes, little-endian and contiguous; aligned only to the element size at best.
   std::span<const std::byte> data(const TensorInfo& info) const;
+  /// Copies bytes of the tensor, from byte `begin` of it on. Error naming file and offset where the file is
+  /// shorter by now or cannot be read, which touching data() would end the process for.
+  void read(const TensorInfo& info, size_t begin, std::span<std::byte> out) const;
   /// The header's "__metadata__", empty when absent.
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
   const std::filesystem::path& path() const { return path_; }
@@ -49,6 +52,7 @@ class SafetensorsFile {
   std::filesystem::path path_;
   std::optional<base::MappedFile> mapped_;
   std::span<const std::byte> data_;
+  size_t data_begin_ = 0;  // of data_ in the file
   std::vector<TensorInfo> tensors_;
   std::unordered_map<std::string_view, size_t> index_;  // views of the names in tensors_
   std::map<std::string, std::string> metadata_;

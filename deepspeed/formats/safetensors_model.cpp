@@ -138,6 +138,11 @@ std::span<const std::byte> SafetensorsModel::data(std::string_view name) const {
   return files_[at.file].data(files_[at.file].tensors()[at.tensor]);
 }
 
+void SafetensorsModel::read(std::string_view name, size_t begin, std::span<std::byte> out) const {
+  const Place& at = place(name);
+  files_[at.file].read(files_[at.file].tensors()[at.tensor], begin, out);
+}
+
 const fs::path& SafetensorsModel::file_of(std::string_view name) const {
   return files_[place(name).file].path();
 }

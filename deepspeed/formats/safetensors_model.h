@@ -29,6 +29,8 @@ class SafetensorsModel {
   /// Errors name the tensor and the folder when it is not there.
   const TensorInfo& info(std::string_view name) const;
   std::span<const std::byte> data(std::string_view name) const;
+  /// As SafetensorsFile::read.
+  void read(std::string_view name, size_t begin, std::span<std::byte> out) const;
   /// The file that holds the tensor, for messages.
   const std::filesystem::path& file_of(std::string_view name) const;
   /// The first file's metadata.

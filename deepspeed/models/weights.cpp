@@ -3,7 +3,6 @@
 #include <ATen/ops/from_blob.h>
 #include <torch/csrc/autograd/grad_mode.h>
 
-#include <cstring>
 #include <map>
 #include <set>
 
@@ -123,7 +122,6 @@ void WeightSource::fill(const nn::ParameterSpec& spec, int64_t begin, at::Tensor
   if (is_missing_head(spec)) return nn::InitSource(seed_).fill(spec, begin, std::move(slice));
   const std::string name = file_name(spec);
   const auto& info = files_.info(name);
-  const auto bytes = files_.data(name);
   const size_t width = formats::dtype_size(info.dtype);
   if (slice.numel() == 0) return;
   const auto dtype = tensor_dtype(info.dtype, name);
@@ -133,8 +131,7 @@ void WeightSource::fill(const nn::ParameterSpec& spec, int64_t begin, at::Tensor
   for (const Run& run : runs_of(spec_, spec, begin, slice.numel())) {
     const size_t first = static_cast<size_t>(run.file) * width,
                  count = static_cast<size_t>(run.count) * width;
-    DS_CHECK(first + count <= bytes.size(), "tensor '{}' ends before element {}", name, run.file + run.count);
-    std::memcpy(out + static_cast<size_t>(run.ours - begin) * width, bytes.data() + first, count);
+    files_.read(name, first, {out + static_cast<size_t>(run.ours - begin) * width, count});
   }
   slice.copy_(stored);
 }

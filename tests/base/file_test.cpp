@@ -192,5 +192,28 @@ TEST_F(File, ARelativeNameIsWrittenInTheCurrentFolder) {
   EXPECT_EQ(read_text_file(folder / "plain"), "x");
 }
 
+using Mappings = InAFolder;
+
+TEST_F(Mappings, CopyWhatTheFileHolds) {
+  const std::string text(100'000, 'x');
+  write_text_file(folder / "file", text);
+  const MappedFile file(folder / "file");
+  std::string copy(50'000, ' ');
+  copy_mapped(file.bytes().subspan(10, copy.size()), reinterpret_cast<std::byte*>(copy.data()), file.path(),
+              10);
+  EXPECT_EQ(copy, text.substr(0, copy.size()));
+}
+
+TEST_F(Mappings, OfAFileThatBecameShorterAreAnErrorNotASignal) {
+  write_text_file(folder / "file", std::string(100'000, 'x'));
+  const MappedFile file(folder / "file");
+  fs::resize_file(folder / "file", 10);
+  std::vector<std::byte> copy(20'000);
+  EXPECT_THAT(
+      error_of(
+          [&] { copy_mapped(file.bytes().subspan(40'000, copy.size()), copy.data(), file.path(), 40'000); }),
+      AllOf(HasSubstr((folder / "file").string()), HasSubstr("at offset 40000"), HasSubstr("shorter")));
+}
+
 }  // namespace
 }  // namespace deepspeed::base
