@@ -97,8 +97,10 @@ void BpeModel::tokenize(std::string_view piece, std::vector<Symbol>& out) const 
   thread_local std::vector<Node> nodes;
   nodes.clear();
   spell(piece, nodes);
-  if (nodes.size() <= kFewSymbols) merge_few(nodes);
-  else merge_all(nodes);
+  if (nodes.size() <= kFewSymbols)
+    merge_few(nodes);
+  else
+    merge_all(nodes);
   uint32_t begin = 0;
   for (const Node& node : nodes) {
     if (node.width == 0) continue;
@@ -120,7 +122,8 @@ int32_t BpeModel::unknown_id(std::string_view character) const {
 
 bool BpeModel::spell_bytes(std::string_view character, std::vector<Node>& nodes) const {
   const auto id_of_byte = [&](char byte) { return byte_ids_[static_cast<uint8_t>(byte)]; };
-  if (std::any_of(character.begin(), character.end(), [&](char byte) { return id_of_byte(byte) < 0; })) return false;
+  if (std::any_of(character.begin(), character.end(), [&](char byte) { return id_of_byte(byte) < 0; }))
+    return false;
   for (const char byte : character) nodes.push_back({id_of_byte(byte), 1, 0, 0});
   return true;
 }
@@ -129,9 +132,9 @@ int32_t BpeModel::id_of_character(std::string_view character) const {
   return options_.byte_level ? byte_ids_[static_cast<uint8_t>(character[0])] : id_of(character).value_or(-1);
 }
 
-// One node a byte or character. What the vocabulary lacks becomes its bytes, or the unknown token, or vanishes where
-// there is none; the symbols after it then claim its place. An unknown token is written when the next character is
-// known, hence after the bytes of one that falls back. All this as tokenizers has it.
+// One node a byte or character. What the vocabulary lacks becomes its bytes, or the unknown token, or
+// vanishes where there is none; the symbols after it then claim its place. An unknown token is written when
+// the next character is known, hence after the bytes of one that falls back. All this as tokenizers has it.
 void BpeModel::spell(std::string_view piece, std::vector<Node>& nodes) const {
   nodes.reserve(piece.size());
   std::optional<Node> unknown;

@@ -17,7 +17,7 @@ struct BpeOptions {
   Vocabulary vocabulary;                                    // ids unique
   std::vector<std::pair<std::string, std::string>> merges;  // best first
   std::optional<std::string> unknown_token;                 // for what the vocabulary lacks
-  bool byte_level = true;      // starts from bytes, written as byte characters; else from the text's characters
+  bool byte_level = true;  // starts from bytes, written as byte characters; else from the text's characters
   bool byte_fallback = false;  // a character that the vocabulary lacks becomes the tokens of its bytes
   bool fuse_unknown = false;   // one unknown token for a run of such characters
   bool ignore_merges = false;  // a piece that is a token is that token
@@ -38,8 +38,7 @@ class BpeModel : public Model {
   int32_t max_id() const override { return tokens_.max_id(); }
   size_t merge_count() const { return merge_count_; }
 
-  /// Whether cutting before every `marker` that follows another character changes no token.
-  bool may_cut_before(std::string_view marker) const;
+  bool may_cut_before(std::string_view marker) const override;
 
  private:
   struct Merge {

@@ -1,5 +1,7 @@
 #include "deepspeed/text/chars_map.h"
 
+#include <unicode/uchar.h>
+
 #include <algorithm>
 #include <array>
 
@@ -20,7 +22,17 @@ uint32_t label_of(uint32_t unit) { return unit & (uint32_t{1} << 31 | 0xFF); }
 uint32_t offset_of(uint32_t unit) { return unit >> 10 << ((unit & uint32_t{1} << 9) >> 6); }
 uint32_t value_of(uint32_t unit) { return unit & ~(uint32_t{1} << 31); }
 
-enum class ClusterKind { kOther, kExtend, kPrepend, kControl, kLead, kVowel, kTail, kLeadVowel, kLeadVowelTail };
+enum class ClusterKind {
+  kOther,
+  kExtend,
+  kPrepend,
+  kControl,
+  kLead,
+  kVowel,
+  kTail,
+  kLeadVowel,
+  kLeadVowelTail
+};
 
 ClusterKind kind_of(uint32_t c) {
   static const CodePointSet extend(kClusterExtendRanges, kClusterExtendRangeCount);
@@ -45,22 +57,31 @@ bool joins(uint32_t left, ClusterKind left_kind, uint32_t right, ClusterKind rig
   if (left_kind == kControl || right_kind == kControl) return false;
   if (right_kind == kExtend || left_kind == kPrepend) return true;
   if (left_kind == kLead)
-    return right_kind == kLead || right_kind == kVowel || right_kind == kLeadVowel || right_kind == kLeadVowelTail;
+    return right_kind == kLead || right_kind == kVowel || right_kind == kLeadVowel ||
+           right_kind == kLeadVowelTail;
   if (left_kind == kLeadVowel || left_kind == kVowel) return right_kind == kVowel || right_kind == kTail;
   return (left_kind == kLeadVowelTail || left_kind == kTail) && right_kind == kTail;
 }
 
-// The end of the cluster that begins at `begin`. Clusters that only longer rules join (emoji, flags, conjuncts) have six
-// bytes and more, and then no cluster is seen as a whole.
+bool is_pictograph(uint32_t c) {
+  return c >= 0xA9 && u_hasBinaryProperty(static_cast<UChar32>(c), UCHAR_EXTENDED_PICTOGRAPHIC) != 0;
+}
+
+// The end of the cluster that begins at `begin` (UAX #29). Flags and conjuncts, whose rules are left out,
+// have six bytes and more with and without them, and then no cluster is seen as a whole.
 size_t cluster_end(std::string_view text, size_t begin) {
+  constexpr uint32_t kZeroWidthJoiner = 0x200D;
   size_t end = begin;
   uint32_t left = next_code_point(text, end);
   ClusterKind left_kind = kind_of(left);
+  bool pictograph = is_pictograph(left);  // with nothing but extensions behind it
   while (end < text.size()) {
     size_t after = end;
     const uint32_t right = next_code_point(text, after);
     const ClusterKind right_kind = kind_of(right);
-    if (!joins(left, left_kind, right, right_kind)) break;
+    const bool joins_pictographs = pictograph && left == kZeroWidthJoiner && is_pictograph(right);
+    if (!joins_pictographs && !joins(left, left_kind, right, right_kind)) break;
+    pictograph = is_pictograph(right) || (pictograph && right_kind == ClusterKind::kExtend);
     end = after;
     left = right;
     left_kind = right_kind;
@@ -69,15 +90,16 @@ size_t cluster_end(std::string_view text, size_t begin) {
 }
 
 size_t count_characters(std::string_view text) {
-  return static_cast<size_t>(
-      std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
+  return static_cast<size_t>(std::count_if(
+      text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
 }
 
-// Extra characters come last; where there are fewer, the last one stands for the rest. A text that goes before
-// anything is written is forgotten, as there is no character to note it at.
+// Extra characters come last; where there are fewer, the last one stands for the rest. A text that goes
+// before anything is written is forgotten, as there is no character to note it at.
 void replace(std::vector<ChangedCharacter>& out, std::string_view from, std::string_view to) {
   for (size_t at = 0; at < to.size();) out.push_back({next_code_point(to, at), 0});
-  const auto difference = static_cast<ptrdiff_t>(count_characters(to)) - static_cast<ptrdiff_t>(count_characters(from));
+  const auto difference =
+      static_cast<ptrdiff_t>(count_characters(to)) - static_cast<ptrdiff_t>(count_characters(from));
   for (ptrdiff_t i = 0; i < difference; ++i) out[out.size() - 1 - static_cast<size_t>(i)].change = 1;
   if (difference < 0 && !out.empty()) out.back().change += static_cast<int>(difference);
 }
@@ -93,8 +115,8 @@ CharsMap::CharsMap(std::string_view bytes, const std::string& where) {
   };
   DS_CHECK(bytes.size() >= 4, "{}: a character map of {} bytes has no length", where, bytes.size());
   const size_t size = word(0);
-  DS_CHECK(size % 4 == 0 && size <= bytes.size() - 4, "{}: the character map's trie of {} bytes does not fit in {}", where,
-           size, bytes.size());
+  DS_CHECK(size % 4 == 0 && size <= bytes.size() - 4,
+           "{}: the character map's trie of {} bytes does not fit in {}", where, size, bytes.size());
   units_.resize(size / 4);
   for (size_t i = 0; i < units_.size(); ++i) units_[i] = word(4 + 4 * i);
   texts_ = bytes.substr(4 + size);
@@ -138,8 +160,10 @@ Piece CharsMap::normalize(const Piece& piece, PieceStorage& storage) const {
       const size_t begin = at;
       const uint32_t c = next_code_point(text, at);
       const auto part = find(text.substr(begin, at - begin));
-      if (part) replace(out, text.substr(begin, at - begin), *part);
-      else out.push_back({c, 0});
+      if (part)
+        replace(out, text.substr(begin, at - begin), *part);
+      else
+        out.push_back({c, 0});
       modified = modified || part.has_value();
     }
   }

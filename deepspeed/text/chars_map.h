@@ -1,4 +1,5 @@
-// The character map that SentencePiece compiles (`precompiled_charsmap`), as tokenizers' Precompiled applies it.
+// The character map that SentencePiece compiles (`precompiled_charsmap`), as tokenizers' Precompiled applies
+// it.
 #pragma once
 
 #include <cstdint>
@@ -13,12 +14,12 @@ namespace deepspeed::text {
 
 class CharsMap {
  public:
-  /// `bytes`: a little-endian length, a double-array trie (Yata et al. 2007, darts-clone) of that many bytes, and
-  /// replacement texts with a zero byte behind each. An Error naming `where` when they are not that.
+  /// `bytes`: a little-endian length, a double-array trie (Yata et al. 2007, darts-clone) of that many bytes,
+  /// and replacement texts with a zero byte behind each. An Error naming `where` when they are not that.
   CharsMap(std::string_view bytes, const std::string& where);
 
-  /// Every grapheme cluster below six bytes, and every character of the others, becomes what the map has for its
-  /// shortest prefix in it.
+  /// Every grapheme cluster below six bytes, and every character of the others, becomes what the map has for
+  /// its shortest prefix in it.
   Piece normalize(const Piece& piece, PieceStorage& storage) const;
 
  private:

@@ -47,16 +47,21 @@ std::string run(const SuffixDecoder& step, const std::string& token, bool, bool 
 
 std::string run(const StripDecoder& step, const std::string& token, bool, bool) {
   size_t begin = 0, end = token.size();
-  for (size_t i = 0, at = 0; i < step.start && at < end && next_code_point(token, at) == step.content; ++i) begin = at;
-  for (size_t i = 0, at = end; i < step.stop && at > begin && previous_code_point(token, at) == step.content; ++i) end = at;
+  for (size_t i = 0, at = 0; i < step.start && at < end && next_code_point(token, at) == step.content; ++i)
+    begin = at;
+  for (size_t i = 0, at = end; i < step.stop && at > begin && previous_code_point(token, at) == step.content;
+       ++i)
+    end = at;
   return token.substr(begin, end - begin);
 }
 
 std::string run(const ReplaceDecoder& step, const std::string& token, bool, bool) {
   std::string out;
   step.matcher.cut(token, [&](size_t begin, size_t end, bool is_match) {
-    if (is_match) out += step.content;
-    else out.append(token, begin, end - begin);
+    if (is_match)
+      out += step.content;
+    else
+      out.append(token, begin, end - begin);
   });
   return out;
 }
@@ -88,8 +93,10 @@ Tokens run_all(const ByteFallbackDecoder&, Tokens tokens) {
   std::string bytes;
   const auto flush = [&] {
     if (bytes.empty()) return;
-    if (find_invalid_utf8(bytes) == std::string_view::npos) out.push_back(bytes);
-    else out.insert(out.end(), bytes.size(), "\xEF\xBF\xBD");
+    if (find_invalid_utf8(bytes) == std::string_view::npos)
+      out.push_back(bytes);
+    else
+      out.insert(out.end(), bytes.size(), "\xEF\xBF\xBD");
     bytes.clear();
   };
   for (std::string& token : tokens) {
@@ -115,9 +122,13 @@ Tokens run_all(const Step& step, Tokens tokens) {
 int byte_of_token(std::string_view token) {
   if (token.size() != 6 || !token.starts_with("<0x") || token[5] != '>') return -1;
   const auto digit = [](char c) {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
   };
-  const int high = token[3] == '+' ? 0 : digit(token[3]), low = digit(token[4]);  // Rust reads "+A" as a number, too
+  const int high = token[3] == '+' ? 0 : digit(token[3]),
+            low = digit(token[4]);  // Rust reads "+A" as a number, too
   return high < 0 || low < 0 ? -1 : high * 16 + low;
 }
 

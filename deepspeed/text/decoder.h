@@ -31,8 +31,8 @@ struct MetaspaceDecoder {
   std::string marker;
   bool drops_first;
 };
-/// Spaces before tokens without the prefix, which goes; `cleanup` undoes spaces before punctuation and in English
-/// contractions.
+/// Spaces before tokens without the prefix, which goes; `cleanup` undoes spaces before punctuation and in
+/// English contractions.
 struct WordPieceDecoder {
   std::string prefix = "##";
   bool cleanup = true;
@@ -42,14 +42,15 @@ struct SuffixDecoder {
   std::string suffix = "</w>";
 };
 
-using DecoderStep = std::variant<SpacesDecoder, ByteLevelDecoder, ByteFallbackDecoder, FuseDecoder, StripDecoder,
-                                 ReplaceDecoder, MetaspaceDecoder, WordPieceDecoder, SuffixDecoder>;
+using DecoderStep =
+    std::variant<SpacesDecoder, ByteLevelDecoder, ByteFallbackDecoder, FuseDecoder, StripDecoder,
+                 ReplaceDecoder, MetaspaceDecoder, WordPieceDecoder, SuffixDecoder>;
 
 /// The text of all tokens.
 std::string decode_tokens(const std::vector<DecoderStep>& steps, std::vector<std::string> tokens);
 
-/// Each on its own, for steps whose every token stays one (all but SpacesDecoder, ByteLevelDecoder, ByteFallbackDecoder
-/// and FuseDecoder). `first` and `last`: whether it is that of the whole text.
+/// Each on its own, for steps whose every token stays one (all but SpacesDecoder, ByteLevelDecoder,
+/// ByteFallbackDecoder and FuseDecoder). `first` and `last`: whether it is that of the whole text.
 std::string decode_token(const DecoderStep& step, const std::string& token, bool first, bool last);
 /// The byte of a token such as "<0x0A>", or -1.
 int byte_of_token(std::string_view token);

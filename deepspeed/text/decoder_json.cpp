@@ -33,7 +33,8 @@ const std::map<std::string, Reader>& readers() {
        [](const JsonView& view) -> DecoderStep {
          return WordPieceDecoder{view.at("prefix").text(), view.boolean_or("cleanup", true)};
        }},
-      {"BPEDecoder", [](const JsonView& view) -> DecoderStep { return SuffixDecoder{view.at("suffix").text()}; }},
+      {"BPEDecoder",
+       [](const JsonView& view) -> DecoderStep { return SuffixDecoder{view.at("suffix").text()}; }},
   };
   return table;
 }

@@ -79,8 +79,8 @@ void truncate(Encoding& encoding, size_t max_length, size_t stride, bool from_le
     encoding = std::move(empty);
     return;
   }
-  DS_CHECK(stride < max_length, "truncation: the stride {} must be less than the {} tokens that are left", stride,
-           max_length);
+  DS_CHECK(stride < max_length, "truncation: the stride {} must be less than the {} tokens that are left",
+           stride, max_length);
   const auto parts = windows(encoding.size(), max_length, max_length - stride, from_left);
   Encoding out = slice(encoding, parts[0].first, parts[0].second);
   for (size_t i = 1; i < parts.size(); ++i)

@@ -14,10 +14,10 @@ struct Encoding {
   std::vector<int32_t> ids;
   std::vector<std::string> tokens;                 // as the vocabulary spells them; an added token as matched
   std::vector<std::pair<size_t, size_t>> offsets;  // [begin, end) in Unicode code points of the input
-  std::vector<int32_t> type_ids;                   // which of a pair of texts, as the post-processor numbers them
-  std::vector<uint8_t> special_tokens_mask;        // 1: added around the text, or padding
-  std::vector<uint8_t> attention_mask;             // 0: padding
-  std::vector<Encoding> overflowing;               // what truncation has cut off, in pieces of the same length
+  std::vector<int32_t> type_ids;             // which of a pair of texts, as the post-processor numbers them
+  std::vector<uint8_t> special_tokens_mask;  // 1: added around the text, or padding
+  std::vector<uint8_t> attention_mask;       // 0: padding
+  std::vector<Encoding> overflowing;         // what truncation has cut off, in pieces of the same length
 
   size_t size() const { return ids.size(); }
 };
@@ -41,7 +41,8 @@ struct Padding {
   std::string token = "[PAD]";
 };
 
-/// Cuts the encoding to `max_length`; the rest goes to its `overflowing`. An Error when the stride is not below it.
+/// Cuts the encoding to `max_length`; the rest goes to its `overflowing`. An Error when the stride is not
+/// below it.
 void truncate(Encoding& encoding, size_t max_length, size_t stride, bool from_left);
 /// Cuts both, of which `second` may be null, to what `truncation` leaves beside `added` special tokens.
 void truncate(Encoding& first, Encoding* second, const Truncation& truncation, size_t added);

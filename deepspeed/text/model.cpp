@@ -11,10 +11,12 @@ TokenTable::TokenTable(Vocabulary vocabulary, const std::string& where) : ids_(s
   tokens_.resize(ids_.size() * 2);
   for (const auto& [token, id] : ids_) {
     const std::string* known = token_of(id);
-    DS_CHECK(known == nullptr, "{}: model.vocab: {} and {} both have id {}; give each token its own", where, quote(token),
-             quote(*known), id);
-    if (id >= 0 && static_cast<size_t>(id) < tokens_.size()) tokens_[static_cast<size_t>(id)] = &token;
-    else sparse_.emplace(id, &token);
+    DS_CHECK(known == nullptr, "{}: model.vocab: {} and {} both have id {}; give each token its own", where,
+             quote(token), quote(*known), id);
+    if (id >= 0 && static_cast<size_t>(id) < tokens_.size())
+      tokens_[static_cast<size_t>(id)] = &token;
+    else
+      sparse_.emplace(id, &token);
     max_id_ = std::max(max_id_, id);
   }
 }

@@ -20,8 +20,8 @@ using Vocabulary = std::unordered_map<std::string, int32_t, TransparentHash, std
 /// Immutable: any number of threads may read.
 class Model {
  public:
-  /// A token and the bytes of the piece that it stands for; these are counted in byte characters where the model
-  /// writes such.
+  /// A token and the bytes of the piece that it stands for; these are counted in byte characters where the
+  /// model writes such.
   struct Symbol {
     int32_t id;
     uint32_t begin, end;
@@ -40,6 +40,8 @@ class Model {
   virtual int32_t size() const = 0;
   /// The largest id; -1 when there is none.
   virtual int32_t max_id() const = 0;
+  /// Whether cutting pieces before every `marker` that follows another character changes no token.
+  virtual bool may_cut_before(std::string_view) const { return false; }
 };
 
 /// A vocabulary read both ways.
@@ -56,7 +58,8 @@ class TokenTable {
     return found == ids_.end() ? std::nullopt : std::optional(found->second);
   }
   const std::string* token_of(int32_t id) const {
-    return id < 0 || static_cast<size_t>(id) >= tokens_.size() ? sparse(id) : tokens_[static_cast<size_t>(id)];
+    return id < 0 || static_cast<size_t>(id) >= tokens_.size() ? sparse(id)
+                                                               : tokens_[static_cast<size_t>(id)];
   }
   int32_t size() const { return static_cast<int32_t>(ids_.size()); }
   int32_t max_id() const { return max_id_; }

@@ -56,9 +56,10 @@ class Normalizer {
   void decompose(uint32_t c, std::vector<Character>& out) const {
     UChar units[64];
     UErrorCode error = U_ZERO_ERROR;
-    const int32_t count = c < 0x80 || !is_known(c)
-                              ? -1
-                              : unorm2_getDecomposition(mappings_, static_cast<UChar32>(c), units, 64, &error);
+    const int32_t count =
+        c < 0x80 || !is_known(c)
+            ? -1
+            : unorm2_getDecomposition(mappings_, static_cast<UChar32>(c), units, 64, &error);
     if (count < 0 || U_FAILURE(error)) {
       out.push_back({c, combining_class(c), 0});
       return;
@@ -136,7 +137,8 @@ Piece normalize_form(NormalizationForm form, const Piece& piece, PieceStorage& s
   const bool compatibility = form == NormalizationForm::kKC || form == NormalizationForm::kKD;
   const bool composes = form == NormalizationForm::kC || form == NormalizationForm::kKC;
   const Normalizer normalizer(compatibility);
-  return written(piece, composes ? normalizer.composed(piece.text) : normalizer.decomposed(piece.text), storage);
+  return written(piece, composes ? normalizer.composed(piece.text) : normalizer.decomposed(piece.text),
+                 storage);
 }
 
 }  // namespace deepspeed::text

@@ -12,7 +12,9 @@ Piece run(const FormStep& step, const Piece& piece, PieceStorage& storage) {
   return normalize_form(step.form, piece, storage);
 }
 
-Piece run(const LowercaseStep&, const Piece& piece, PieceStorage& storage) { return in_lower_case(piece, storage); }
+Piece run(const LowercaseStep&, const Piece& piece, PieceStorage& storage) {
+  return in_lower_case(piece, storage);
+}
 
 Piece run(const StripMarksStep&, const Piece& piece, PieceStorage& storage) {
   static const CodePointSet marks(kMarkRanges, kMarkRangeCount);
@@ -25,7 +27,8 @@ Piece run(const StripMarksStep&, const Piece& piece, PieceStorage& storage) {
 Piece run(const StripStep& step, const Piece& piece, PieceStorage&) {
   size_t begin = 0, end = piece.text.size();
   for (size_t at = 0; step.left && at < end && is_white_space(next_code_point(piece.text, at));) begin = at;
-  for (size_t at = end; step.right && at > begin && is_white_space(previous_code_point(piece.text, at));) end = at;
+  for (size_t at = end; step.right && at > begin && is_white_space(previous_code_point(piece.text, at));)
+    end = at;
   Piece out = piece.slice(begin, end);
   out.at_start = piece.at_start;
   return out;
@@ -58,7 +61,8 @@ Piece run(const BertNormalizerStep& step, const Piece& piece, PieceStorage& stor
 
 }  // namespace
 
-Piece replace_matches(const Matcher& matcher, std::string_view content, const Piece& piece, PieceStorage& storage) {
+Piece replace_matches(const Matcher& matcher, std::string_view content, const Piece& piece,
+                      PieceStorage& storage) {
   std::optional<Rewriting> out;
   size_t kept = 0;
   matcher.cut(piece.text, [&](size_t begin, size_t end, bool is_match) {

@@ -39,13 +39,14 @@ struct CharsMapStep {
 /// Nmt: control characters go, exotic spaces become one.
 struct NmtStep {};
 
-using NormalizerStep = std::variant<FormStep, LowercaseStep, StripMarksStep, StripStep, ReplaceStep, PrependStep,
-                                    CharsMapStep, NmtStep, BertNormalizerStep>;
+using NormalizerStep = std::variant<FormStep, LowercaseStep, StripMarksStep, StripStep, ReplaceStep,
+                                    PrependStep, CharsMapStep, NmtStep, BertNormalizerStep>;
 
 /// `piece` through all steps. Text made on the way lives in `storage`.
 Piece normalize(const std::vector<NormalizerStep>& steps, const Piece& piece, PieceStorage& storage);
 /// The matches of `matcher` replaced, as the normalizer Replace and the pre-tokenizer Metaspace do.
-Piece replace_matches(const Matcher& matcher, std::string_view content, const Piece& piece, PieceStorage& storage);
+Piece replace_matches(const Matcher& matcher, std::string_view content, const Piece& piece,
+                      PieceStorage& storage);
 /// `content` before the piece, whose first character's origin it shares; an empty piece stays empty.
 Piece prepend(std::string_view content, const Piece& piece, PieceStorage& storage);
 

@@ -34,7 +34,8 @@ const std::map<std::string, Reader>& readers() {
        [](const JsonView& view) -> NormalizerStep {
          return StripStep{view.at("strip_left").boolean(), view.at("strip_right").boolean()};
        }},
-      {"Prepend", [](const JsonView& view) -> NormalizerStep { return PrependStep{view.at("prepend").text()}; }},
+      {"Prepend",
+       [](const JsonView& view) -> NormalizerStep { return PrependStep{view.at("prepend").text()}; }},
       {"Replace",
        [](const JsonView& view) -> NormalizerStep {
          return ReplaceStep{read_matcher(view.at("pattern")), view.at("content").text()};

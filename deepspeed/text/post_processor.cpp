@@ -26,7 +26,8 @@ void trim_offsets(const TrimOffsetsStep& step, Encoding& encoding) {
   for (Encoding& other : encoding.overflowing) trim_offsets(step, other);
 }
 
-std::vector<Encoding> apply_template(const TemplateStep& step, std::vector<Encoding>& texts, bool add_special_tokens) {
+std::vector<Encoding> apply_template(const TemplateStep& step, std::vector<Encoding>& texts,
+                                     bool add_special_tokens) {
   const auto& parts = texts.size() == 2 ? step.pair : step.single;
   std::vector<Encoding> out;
   for (const TemplateStep::Part& part : parts) {
@@ -38,9 +39,13 @@ std::vector<Encoding> apply_template(const TemplateStep& step, std::vector<Encod
       out.push_back(text);
     } else if (add_special_tokens) {
       const size_t count = part.ids.size();
-      out.push_back({part.ids, part.tokens, std::vector<std::pair<size_t, size_t>>(count),
-                     std::vector<int32_t>(count, part.type_id), std::vector<uint8_t>(count, 1),
-                     std::vector<uint8_t>(count, 1), {}});
+      out.push_back({part.ids,
+                     part.tokens,
+                     std::vector<std::pair<size_t, size_t>>(count),
+                     std::vector<int32_t>(count, part.type_id),
+                     std::vector<uint8_t>(count, 1),
+                     std::vector<uint8_t>(count, 1),
+                     {}});
     }
   }
   return out;

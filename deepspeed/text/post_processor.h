@@ -32,6 +32,7 @@ using PostProcessorStep = std::variant<TrimOffsetsStep, TemplateStep>;
 /// How many tokens the steps add.
 size_t added_tokens(const std::vector<PostProcessorStep>& steps, bool is_pair);
 /// One or two texts, made one encoding.
-Encoding post_process(const std::vector<PostProcessorStep>& steps, std::vector<Encoding> texts, bool add_special_tokens);
+Encoding post_process(const std::vector<PostProcessorStep>& steps, std::vector<Encoding> texts,
+                      bool add_special_tokens);
 
 }  // namespace deepspeed::text

@@ -8,8 +8,8 @@ namespace {
 using Part = TemplateStep::Part;
 
 void check_id(const JsonView& view, int32_t id, const Pipeline& pipeline) {
-  DS_CHECK(pipeline.model->token_of(id) != nullptr || pipeline.added.find(id) != nullptr, "{}: no token has id {}",
-           view.where(), id);
+  DS_CHECK(pipeline.model->token_of(id) != nullptr || pipeline.added.find(id) != nullptr,
+           "{}: no token has id {}", view.where(), id);
 }
 
 int32_t read_type_id(const JsonView& view) { return view.has("type_id") ? view.at("type_id").id() : 0; }
@@ -18,7 +18,8 @@ Part read_template_part(const JsonView& part, const JsonView& special, const Pip
   Part out;
   if (part.has("Sequence")) {
     const JsonView sequence = part.at("Sequence"), id = sequence.at("id");
-    DS_CHECK(id.text() == "A" || id.text() == "B", "{} must be 'A' or 'B', not {}", id.where(), quote(id.text()));
+    DS_CHECK(id.text() == "A" || id.text() == "B", "{} must be 'A' or 'B', not {}", id.where(),
+             quote(id.text()));
     out.sequence = id.text() == "B" ? 1 : 0;
     out.type_id = read_type_id(sequence);
     return out;
@@ -36,11 +37,14 @@ Part read_template_part(const JsonView& part, const JsonView& special, const Pip
   return out;
 }
 
-std::vector<Part> read_template(const JsonView& parts, const JsonView& special, int texts, const Pipeline& pipeline) {
+std::vector<Part> read_template(const JsonView& parts, const JsonView& special, int texts,
+                                const Pipeline& pipeline) {
   std::vector<Part> out;
-  for (size_t i = 0; i < parts.array_size(); ++i) out.push_back(read_template_part(parts.at(i), special, pipeline));
+  for (size_t i = 0; i < parts.array_size(); ++i)
+    out.push_back(read_template_part(parts.at(i), special, pipeline));
   for (int text = 0; text < 2; ++text) {
-    const auto count = std::count_if(out.begin(), out.end(), [&](const Part& p) { return p.sequence == text; });
+    const auto count =
+        std::count_if(out.begin(), out.end(), [&](const Part& p) { return p.sequence == text; });
     if (text < texts && count != 1) refuse(parts, "a template that does not hold each text once");
     if (text >= texts && count != 0) refuse(parts, "a second text in the template for one");
   }

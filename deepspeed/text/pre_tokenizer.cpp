@@ -55,7 +55,8 @@ void split(const Piece& piece, SplitBehavior behavior, bool invert, const PieceS
 
 // Each character that `is_match` knows is a match of its own.
 template <typename IsMatch>
-void split_at_characters(const Piece& piece, SplitBehavior behavior, const PieceSink& sink, const IsMatch& is_match) {
+void split_at_characters(const Piece& piece, SplitBehavior behavior, const PieceSink& sink,
+                         const IsMatch& is_match) {
   split(piece, behavior, false, sink, [&](const auto& part) {
     size_t begin = 0;
     for (size_t at = 0; at < piece.text.size();) {
@@ -70,7 +71,8 @@ void split_at_characters(const Piece& piece, SplitBehavior behavior, const Piece
 }
 
 void run(const SplitStep& step, const Piece& piece, PieceStorage&, const PieceSink& sink) {
-  split(piece, step.behavior, step.invert, sink, [&](const auto& part) { step.matcher.cut(piece.text, part); });
+  split(piece, step.behavior, step.invert, sink,
+        [&](const auto& part) { step.matcher.cut(piece.text, part); });
 }
 
 void run(const PunctuationStep& step, const Piece& piece, PieceStorage&, const PieceSink& sink) {
@@ -120,14 +122,17 @@ void run(const DigitsStep& step, const Piece& piece, PieceStorage&, const PieceS
 
 Piece in_byte_characters(const Piece& piece, PieceStorage& storage) {
   Rewriting out(piece, storage);
-  for (size_t i = 0; i < piece.text.size(); ++i) out.write(byte_character(static_cast<uint8_t>(piece.text[i])), i);
+  for (size_t i = 0; i < piece.text.size(); ++i)
+    out.write(byte_character(static_cast<uint8_t>(piece.text[i])), i);
   return out.result();
 }
 
 void run(const ByteLevelStep& step, const Piece& piece, PieceStorage& storage, const PieceSink& sink) {
   const bool prefix = step.add_prefix_space && !piece.text.starts_with(' ');
   const Piece text = prefix ? prepend(" ", piece, storage) : piece;
-  const auto send = [&](const Piece& part) { sink(step.writes_characters ? in_byte_characters(part, storage) : part); };
+  const auto send = [&](const Piece& part) {
+    sink(step.writes_characters ? in_byte_characters(part, storage) : part);
+  };
   if (!step.pattern) return send(text);
   step.pattern->cut(text.text, [&](size_t begin, size_t end, bool) { send(text.slice(begin, end)); });
 }

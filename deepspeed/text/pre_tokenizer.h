@@ -43,8 +43,8 @@ struct MetaspaceStep {
   bool split;
 };
 
-/// Cuts before each marker that follows another character. No tokenizer.json has it: it is put behind the other steps
-/// of a BPE model whose merges cannot tell, so that words are tokenized once.
+/// Cuts before each marker that follows another character. No tokenizer.json has it: it is put behind the
+/// other steps of a BPE model whose merges cannot tell, so that words are tokenized once.
 struct MarkerCutStep {
   std::string marker;
 };
@@ -61,8 +61,9 @@ struct DelimiterStep {
   uint32_t delimiter;
 };
 
-using PreTokenizerStep = std::variant<SplitStep, DigitsStep, ByteLevelStep, BertSplitStep, MetaspaceStep, MarkerCutStep,
-                                      WordsStep, WhiteSpaceStep, PunctuationStep, DelimiterStep>;
+using PreTokenizerStep =
+    std::variant<SplitStep, DigitsStep, ByteLevelStep, BertSplitStep, MetaspaceStep, MarkerCutStep, WordsStep,
+                 WhiteSpaceStep, PunctuationStep, DelimiterStep>;
 
 /// Sends `piece` through all steps and hands what comes out to `sink`, in order. Text made on the way lives
 /// in `storage`.

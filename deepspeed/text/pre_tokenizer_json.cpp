@@ -14,15 +14,16 @@ SplitBehavior read_behavior(const JsonView& view) {
       {"Contiguous", SplitBehavior::kContiguous}};
   const auto found = names.find(view.text());
   DS_CHECK(found != names.end(),
-           "{} must be Removed, Isolated, MergedWithPrevious, MergedWithNext or Contiguous, not {}", view.where(),
-           quote(view.text()));
+           "{} must be Removed, Isolated, MergedWithPrevious, MergedWithNext or Contiguous, not {}",
+           view.where(), quote(view.text()));
   return found->second;
 }
 
 SplitStep read_split(const JsonView& view) {
   const JsonView pattern = view.at("pattern");
   if (pattern.has("String"))
-    DS_CHECK(!pattern.at("String").text().empty(), "{}: the text to split at is empty", pattern.at("String").where());
+    DS_CHECK(!pattern.at("String").text().empty(), "{}: the text to split at is empty",
+             pattern.at("String").where());
   return {read_matcher(pattern), read_behavior(view.at("behavior")), view.at("invert").boolean()};
 }
 
@@ -49,11 +50,15 @@ const std::map<std::string, Reader>& readers() {
       {"ByteLevel", [](const JsonView& view) -> PreTokenizerStep { return read_byte_level(view); }},
       {"Split", [](const JsonView& view) -> PreTokenizerStep { return read_split(view); }},
       {"Digits",
-       [](const JsonView& view) -> PreTokenizerStep { return DigitsStep{view.at("individual_digits").boolean()}; }},
+       [](const JsonView& view) -> PreTokenizerStep {
+         return DigitsStep{view.at("individual_digits").boolean()};
+       }},
       {"Metaspace", [](const JsonView& view) -> PreTokenizerStep { return read_metaspace(view); }},
       {"Punctuation", [](const JsonView& view) -> PreTokenizerStep { return read_punctuation(view); }},
       {"CharDelimiterSplit",
-       [](const JsonView& view) -> PreTokenizerStep { return DelimiterStep{read_character(view.at("delimiter"))}; }},
+       [](const JsonView& view) -> PreTokenizerStep {
+         return DelimiterStep{read_character(view.at("delimiter"))};
+       }},
       {"Whitespace", [](const JsonView&) -> PreTokenizerStep { return WordsStep{}; }},
       {"WhitespaceSplit", [](const JsonView&) -> PreTokenizerStep { return WhiteSpaceStep{}; }},
       {"BertPreTokenizer", [](const JsonView&) -> PreTokenizerStep { return BertSplitStep{}; }},
@@ -69,7 +74,8 @@ PrependScheme read_prepend_scheme(const JsonView& metaspace) {
   const JsonView scheme = metaspace.at("prepend_scheme");
   if (scheme.text() == "always") return PrependScheme::kAlways;
   if (scheme.text() == "first") return PrependScheme::kFirst;
-  DS_CHECK(scheme.text() == "never", "{} must be first, never or always, not {}", scheme.where(), quote(scheme.text()));
+  DS_CHECK(scheme.text() == "never", "{} must be first, never or always, not {}", scheme.where(),
+           quote(scheme.text()));
   return PrependScheme::kNever;
 }
 

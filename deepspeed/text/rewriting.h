@@ -25,8 +25,8 @@ class Rewriting {
   size_t begin_ = 0, at_ = 0;
 };
 
-/// One character of a result. `change` counts characters of the text before: 0 takes the place of one, 1 is an
-/// extra one, -n takes the place of n + 1.
+/// One character of a result. `change` counts characters of the text before: 0 takes the place of one, 1 is
+/// an extra one, -n takes the place of n + 1.
 struct ChangedCharacter {
   uint32_t code_point;
   int change;

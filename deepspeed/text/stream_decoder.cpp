@@ -35,7 +35,8 @@ size_t whole_length(std::string_view bytes) {
     if (lead < 0xC2 || lead > 0xF4 || utf8_length(bytes[at]) <= back) return bytes.size();
     // As far as they go the bytes may be right: then putting the rest to them gives a character.
     for (const char* rest : {"\x80\x80\x80", "\xBF\xBF\xBF"}) {
-      const std::string whole = std::string(bytes.substr(at)) + std::string(rest, utf8_length(bytes[at]) - back);
+      const std::string whole =
+          std::string(bytes.substr(at)) + std::string(rest, utf8_length(bytes[at]) - back);
       if (find_invalid_utf8(whole) == std::string_view::npos) return at;
     }
     return bytes.size();
@@ -57,9 +58,10 @@ StreamDecoder::StreamDecoder(Tokenizer tokenizer, bool skip_special_tokens)
              "{}: this decoder cannot work on one token at a time; decode all tokens at once", pipeline.name);
     falls_back = falls_back || std::holds_alternative<ByteFallbackDecoder>(steps[i]);
   }
-  DS_CHECK(joined_after(steps) + (strip != nullptr ? 1 : 0) == steps.size(),
-           "{}: the decoder's steps behind Fuse cannot work on one token at a time; decode all tokens at once",
-           pipeline.name);
+  DS_CHECK(
+      joined_after(steps) + (strip != nullptr ? 1 : 0) == steps.size(),
+      "{}: the decoder's steps behind Fuse cannot work on one token at a time; decode all tokens at once",
+      pipeline.name);
   if (strip != nullptr) start_left_ = strip->start;
 }
 
@@ -104,7 +106,8 @@ std::string StreamDecoder::whole_characters() {
   return out;
 }
 
-// What a Strip behind Fuse does to the text so far: drops characters at its start, holds those that may be its end.
+// What a Strip behind Fuse does to the text so far: drops characters at its start, holds those that may be
+// its end.
 std::string StreamDecoder::stripped_start(std::string text) {
   const StripDecoder* strip = final_strip(tokenizer_.pipeline_->decoder);
   if (strip == nullptr || text.empty()) return text;
@@ -120,7 +123,9 @@ std::string StreamDecoder::stripped_start(std::string text) {
   }
   text = held_ + text.substr(begin);
   size_t end = text.size();
-  for (size_t i = 0, at = end; i < strip->stop && at > 0 && previous_code_point(text, at) == strip->content; ++i) end = at;
+  for (size_t i = 0, at = end; i < strip->stop && at > 0 && previous_code_point(text, at) == strip->content;
+       ++i)
+    end = at;
   held_ = text.substr(end);
   return text.substr(0, end);
 }

@@ -71,7 +71,8 @@ class PieceCache {
   std::vector<Model::Symbol> symbols_, uncached_;
 };
 
-// Symbols may count byte characters, origins are kept by byte: `byte_of` is scratch for the way from one to the other.
+// Symbols may count byte characters, origins are kept by byte: `byte_of` is scratch for the way from one to
+// the other.
 void append_symbols(const Model& model, const Piece& piece, std::span<const Model::Symbol> symbols,
                     std::vector<uint32_t>& byte_of, Encoding& out) {
   if (model.writes_byte_characters()) {
@@ -84,8 +85,10 @@ void append_symbols(const Model& model, const Piece& piece, std::span<const Mode
     const uint32_t first = maps ? byte_of[symbol.begin] : symbol.begin;
     const uint32_t last = maps ? byte_of[symbol.end - 1] : symbol.end - 1;
     out.ids.push_back(symbol.id);
-    if (symbol.as_written) out.tokens.emplace_back(piece.text.substr(first, last + 1 - first));
-    else out.tokens.push_back(*model.token_of(symbol.id));
+    if (symbol.as_written)
+      out.tokens.emplace_back(piece.text.substr(first, last + 1 - first));
+    else
+      out.tokens.push_back(*model.token_of(symbol.id));
     out.offsets.emplace_back(piece.origin[first].first, piece.origin[last].second);
   }
 }
@@ -160,7 +163,8 @@ Encoding Tokenizer::encode(std::string_view utf8, const EncodeOptions& options) 
   return out;
 }
 
-Encoding Tokenizer::encode_pair(std::string_view first, std::string_view second, const EncodeOptions& options) const {
+Encoding Tokenizer::encode_pair(std::string_view first, std::string_view second,
+                                const EncodeOptions& options) const {
   std::vector<Encoding> texts;
   texts.push_back(encode_text(first, 0));
   texts.push_back(encode_text(second, 1));
@@ -173,7 +177,8 @@ Encoding Tokenizer::encode_pair(std::string_view first, std::string_view second,
   return out;
 }
 
-std::vector<Encoding> Tokenizer::encode_batch(std::span<const std::string> texts, const EncodeOptions& options) const {
+std::vector<Encoding> Tokenizer::encode_batch(std::span<const std::string> texts,
+                                              const EncodeOptions& options) const {
   std::vector<Encoding> out;
   for (const std::string& text : texts)
     out.push_back(encode(text, EncodeOptions{options.add_special_tokens, options.truncation, {}}));
@@ -187,13 +192,14 @@ std::vector<int32_t> Tokenizer::encode_ids(std::string_view utf8) const {
   PieceStorage storage;
   PieceCache cache(*pipeline_->model);
   std::vector<int32_t> ids;
-  cut(*pipeline_, Piece{utf8, origins.empty() ? nullptr : origins.data(), -1, true}, storage, [&](const Piece& piece) {
-    if (piece.token >= 0) {
-      ids.push_back(piece.token);
-    } else {
-      for (const auto& symbol : cache.symbols_of(piece.text)) ids.push_back(symbol.id);
-    }
-  });
+  cut(*pipeline_, Piece{utf8, origins.empty() ? nullptr : origins.data(), -1, true}, storage,
+      [&](const Piece& piece) {
+        if (piece.token >= 0) {
+          ids.push_back(piece.token);
+        } else {
+          for (const auto& symbol : cache.symbols_of(piece.text)) ids.push_back(symbol.id);
+        }
+      });
   return ids;
 }
 
@@ -205,8 +211,10 @@ std::string Tokenizer::decode(std::span<const int32_t> ids, bool skip_special_to
   for (const int32_t id : ids) {
     const std::string* token = pipeline_->decoded_token(id, skip_special_tokens);
     if (token == nullptr) continue;
-    if (bytes) append_token_bytes(*token, out);
-    else tokens.push_back(*token);
+    if (bytes)
+      append_token_bytes(*token, out);
+    else
+      tokens.push_back(*token);
   }
   return utf8_lossy(bytes ? std::move(out) : decode_tokens(pipeline_->decoder, std::move(tokens)));
 }

@@ -1,5 +1,5 @@
-// The tokenizers of Hugging Face's tokenizer.json, with the ids, offsets and decoded text of `tokenizers` 0.23.3.
-// Torch-free.
+// The tokenizers of Hugging Face's tokenizer.json, with the ids, offsets and decoded text of `tokenizers`
+// 0.23.3. Torch-free.
 #pragma once
 
 #include <cstdint>
@@ -26,12 +26,13 @@ struct EncodeOptions {
 
 /// A tokenizer read from tokenizer.json. Immutable: any number of threads may use one object.
 ///
-/// Understood: models BPE (byte-level as GPT-2's and SentencePiece's with byte fallback), Unigram and WordPiece;
-/// normalizers NFC, NFD, NFKC, NFKD, Lowercase, StripAccents, Strip, Replace, Prepend, Nmt, Precompiled and
-/// BertNormalizer; pre-tokenizers ByteLevel, Metaspace, Split, Digits, Punctuation, Whitespace, WhitespaceSplit,
-/// CharDelimiterSplit and BertPreTokenizer; post-processors TemplateProcessing, BertProcessing, RobertaProcessing and
-/// ByteLevel; decoders ByteLevel, ByteFallback, Fuse, Strip, Replace, Metaspace, WordPiece and BPEDecoder; Sequences of
-/// all of them; added tokens with every flag. Everything else is an Error that names what the file asks for.
+/// Understood: models BPE (byte-level as GPT-2's and SentencePiece's with byte fallback), Unigram and
+/// WordPiece; normalizers NFC, NFD, NFKC, NFKD, Lowercase, StripAccents, Strip, Replace, Prepend, Nmt,
+/// Precompiled and BertNormalizer; pre-tokenizers ByteLevel, Metaspace, Split, Digits, Punctuation,
+/// Whitespace, WhitespaceSplit, CharDelimiterSplit and BertPreTokenizer; post-processors TemplateProcessing,
+/// BertProcessing, RobertaProcessing and ByteLevel; decoders ByteLevel, ByteFallback, Fuse, Strip, Replace,
+/// Metaspace, WordPiece and BPEDecoder; Sequences of all of them; added tokens with every flag. Everything
+/// else is an Error that names what the file asks for.
 class Tokenizer {
  public:
   /// Reads the file; an Error names it and the place inside it.
@@ -45,9 +46,11 @@ class Tokenizer {
   Encoding encode(std::string_view utf8, bool add_special_tokens = true) const;
   Encoding encode(std::string_view utf8, const EncodeOptions& options) const;
   /// Two texts, as a question and its context.
-  Encoding encode_pair(std::string_view first, std::string_view second, const EncodeOptions& options = {}) const;
+  Encoding encode_pair(std::string_view first, std::string_view second,
+                       const EncodeOptions& options = {}) const;
   /// Each text; padded together.
-  std::vector<Encoding> encode_batch(std::span<const std::string> texts, const EncodeOptions& options = {}) const;
+  std::vector<Encoding> encode_batch(std::span<const std::string> texts,
+                                     const EncodeOptions& options = {}) const;
   /// The ids of encode(utf8, false) alone, many times faster on large texts: repeated words are looked up.
   std::vector<int32_t> encode_ids(std::string_view utf8) const;
   /// Ids that no token has are skipped, bytes that are not UTF-8 become U+FFFD, as `tokenizers` does.

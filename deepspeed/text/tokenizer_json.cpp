@@ -3,7 +3,6 @@
 #include <map>
 
 #include "deepspeed/base/error.h"
-#include "deepspeed/text/bpe_model.h"
 
 namespace deepspeed::text {
 
@@ -53,7 +52,8 @@ std::optional<Padding> read_padding(const JsonView& view) {
   } else {
     DS_CHECK(strategy.text() == "BatchLongest", "{} must be BatchLongest or Fixed", strategy.where());
   }
-  if (view.has("pad_to_multiple_of")) out.multiple_of = static_cast<size_t>(view.at("pad_to_multiple_of").id());
+  if (view.has("pad_to_multiple_of"))
+    out.multiple_of = static_cast<size_t>(view.at("pad_to_multiple_of").id());
   out.on_left = view.has("direction") && view.at("direction").text() == "Left";
   out.id = view.at("pad_id").id();
   out.type_id = view.at("pad_type_id").id();
@@ -97,7 +97,8 @@ nlohmann::json parse(std::string_view json, const std::string& name) {
 
 // BPE works on bytes where ByteLevel hands them over; other models want the characters that ByteLevel writes.
 bool works_on_bytes(Pipeline& pipeline, const JsonView& model) {
-  auto* last = pipeline.pre_tokenizer.empty() ? nullptr : std::get_if<ByteLevelStep>(&pipeline.pre_tokenizer.back());
+  auto* last =
+      pipeline.pre_tokenizer.empty() ? nullptr : std::get_if<ByteLevelStep>(&pipeline.pre_tokenizer.back());
   if (last == nullptr) return false;
   const bool is_bpe = model.has("type") ? type_of(model) == "BPE" : model.has("merges");
   last->writes_characters = !is_bpe;
@@ -108,8 +109,8 @@ bool works_on_bytes(Pipeline& pipeline, const JsonView& model) {
 
 void cut_before_markers(Pipeline& pipeline) {
   constexpr std::string_view kMarker = "\xE2\x96\x81";  // U+2581, SentencePiece's
-  const auto* bpe = dynamic_cast<const BpeModel*>(pipeline.model.get());
-  if (bpe != nullptr && bpe->may_cut_before(kMarker)) pipeline.pre_tokenizer.emplace_back(MarkerCutStep{std::string(kMarker)});
+  if (pipeline.model->may_cut_before(kMarker))
+    pipeline.pre_tokenizer.emplace_back(MarkerCutStep{std::string(kMarker)});
 }
 
 Pipeline read_tokenizer_json(std::string_view json, const std::string& name) {

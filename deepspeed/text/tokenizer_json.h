@@ -1,4 +1,5 @@
-// The parts of a tokenizer.json, each read into its place of the pipeline. An Error names the place and what it asks for.
+// The parts of a tokenizer.json, each read into its place of the pipeline. An Error names the place and what
+// it asks for.
 #pragma once
 
 #include "deepspeed/text/json_view.h"

@@ -39,10 +39,12 @@ Trie::Trie(const std::vector<std::pair<std::string_view, int32_t>>& entries) {
     size_t tried = 0;
     const auto fits = [&] {
       return (base >= base_taken.size() || !base_taken[base]) &&
-             std::all_of(children.begin(), children.end(), [&](const auto& c) { return is_free(base + c.first); });
+             std::all_of(children.begin(), children.end(),
+                         [&](const auto& c) { return is_free(base + c.first); });
     };
     while (!fits()) ++base, ++tried;
-    if (tried > 64) first_free += tried / 16;  // dense here: leave some places empty rather than look at them again
+    if (tried > 64)
+      first_free += tried / 16;  // dense here: leave some places empty rather than look at them again
     if (base + 256 >= nodes_.size()) {
       nodes_.resize(std::max(nodes_.size() * 2, base + 512));
       base_taken.resize(nodes_.size());

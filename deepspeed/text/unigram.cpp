@@ -25,14 +25,17 @@ struct UnigramModel::Step {
 UnigramModel::UnigramModel(UnigramOptions options) : options_(std::move(options)) {
   const auto& vocabulary = options_.vocabulary;
   DS_CHECK(!vocabulary.empty(), "{}: model.vocab is empty", options_.where);
-  DS_CHECK(!options_.unknown_id || *options_.unknown_id < size(), "{}: model.unk_id {} is not below the {} tokens",
-           options_.where, *options_.unknown_id, vocabulary.size());
+  DS_CHECK(!options_.unknown_id || *options_.unknown_id < size(),
+           "{}: model.unk_id {} is not below the {} tokens", options_.where, *options_.unknown_id,
+           vocabulary.size());
+  const auto is_found = [&](size_t id) { return id >= options_.left_out.size() || !options_.left_out[id]; };
   double least = std::numeric_limits<double>::infinity();
   ids_.reserve(vocabulary.size());
   for (size_t id = 0; id < vocabulary.size(); ++id) {
-    DS_CHECK(!std::isnan(vocabulary[id].second), "{}: model.vocab[{}]: the score is not a number", options_.where, id);
+    DS_CHECK(!std::isnan(vocabulary[id].second), "{}: model.vocab[{}]: the score is not a number",
+             options_.where, id);
     ids_[vocabulary[id].first] = static_cast<int32_t>(id);
-    least = std::min(least, vocabulary[id].second);
+    if (is_found(id)) least = std::min(least, vocabulary[id].second);
   }
   unknown_score_ = least - kUnknownPenalty;
   for (int byte = 0; byte < 256; ++byte) {
@@ -42,7 +45,7 @@ UnigramModel::UnigramModel(UnigramOptions options) : options_(std::move(options)
   std::vector<std::pair<std::string_view, int32_t>> entries;
   entries.reserve(ids_.size());
   for (const auto& entry : ids_)
-    if (!entry.first.empty()) entries.push_back(entry);
+    if (!entry.first.empty() && is_found(static_cast<size_t>(entry.second))) entries.push_back(entry);
   std::sort(entries.begin(), entries.end());
   trie_ = Trie(entries);
 }
@@ -56,7 +59,8 @@ const std::string* UnigramModel::token_of(int32_t id) const {
   return id < 0 || id >= size() ? nullptr : &options_.vocabulary[static_cast<size_t>(id)].first;
 }
 
-// Viterbi (as SentencePiece's EncodeOptimized): of equally likely paths the one whose last token is longest stays.
+// Viterbi (as SentencePiece's EncodeOptimized): of equally likely paths the one whose last token is longest
+// stays.
 void UnigramModel::find_best_path(std::string_view piece, std::vector<Step>& steps) const {
   steps.assign(piece.size() + 1, Step{});
   for (size_t begin = 0; begin < piece.size();) {

@@ -1,5 +1,5 @@
-// Unigram language model (Kudo 2018, "Subword Regularization"), as tokenizers' model of that name: the most likely
-// sequence of tokens.
+// Unigram language model (Kudo 2018, "Subword Regularization"), as tokenizers' model of that name: the most
+// likely sequence of tokens.
 #pragma once
 
 #include <array>
@@ -11,6 +11,7 @@ namespace deepspeed::text {
 
 struct UnigramOptions {
   std::vector<std::pair<std::string, double>> vocabulary;  // by id, with logarithms of probabilities
+  std::vector<bool> left_out;  // tokens that are not found in a text (by id); none: all are
   std::optional<int32_t> unknown_id;
   bool byte_fallback = false;  // what the vocabulary lacks becomes the tokens of its bytes
   std::string where;           // the file, for errors
@@ -33,7 +34,8 @@ class UnigramModel : public Model {
  private:
   struct Step;
   void find_best_path(std::string_view piece, std::vector<Step>& steps) const;
-  void append(std::string_view piece, uint32_t begin, uint32_t end, int32_t id, std::vector<Symbol>& out) const;
+  void append(std::string_view piece, uint32_t begin, uint32_t end, int32_t id,
+              std::vector<Symbol>& out) const;
 
   UnigramOptions options_;
   std::unordered_map<std::string_view, int32_t, TransparentHash, std::equal_to<>> ids_;

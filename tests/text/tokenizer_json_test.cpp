@@ -154,13 +154,16 @@ TEST(TokenizerJson, MalformedFilesSayWhereTheyAreWrong) {
 TEST(TokenizerJson, WhatIsNotBuiltIsRefusedByName) {
   EXPECT_THAT(error_with("/version", "2.0"), HasSubstr("version"));
   EXPECT_THAT(error_with("/model/type", "WordLevel"), HasSubstr("model type 'WordLevel' is not supported"));
-  EXPECT_THAT(error_with("/model/byte_fallback", true), HasSubstr("byte_fallback behind ByteLevel is not supported"));
+  EXPECT_THAT(error_with("/model/byte_fallback", true),
+              HasSubstr("byte_fallback behind ByteLevel is not supported"));
   EXPECT_THAT(error_with("/model/dropout", 0.1), HasSubstr("dropout"));
   EXPECT_THAT(error_with("/model/end_of_word_suffix", "</w>"), HasSubstr("end_of_word_suffix"));
-  EXPECT_THAT(error_with("/normalizer", {{"type", "ByteLevel"}}), HasSubstr("normalizer 'ByteLevel' is not supported"));
+  EXPECT_THAT(error_with("/normalizer", {{"type", "ByteLevel"}}),
+              HasSubstr("normalizer 'ByteLevel' is not supported"));
   EXPECT_THAT(error_with("/pre_tokenizer", {{"type", "UnicodeScripts"}}),
               HasSubstr("pre_tokenizer 'UnicodeScripts' is not supported"));
-  EXPECT_THAT(error_with("/post_processor", {{"type", "Else"}}), HasSubstr("post_processor 'Else' is not supported"));
+  EXPECT_THAT(error_with("/post_processor", {{"type", "Else"}}),
+              HasSubstr("post_processor 'Else' is not supported"));
   EXPECT_THAT(error_with("/decoder", {{"type", "CTC"}}), HasSubstr("decoder 'CTC' is not supported"));
   const json split = {
       {"type", "Split"}, {"pattern", {{"Regex", "^a"}}}, {"behavior", "Isolated"}, {"invert", false}};
