@@ -83,7 +83,7 @@ void AddedTokenFinder::cut(const Piece& piece, const PieceSink& sink) const {
 }
 
 AddedTokens::AddedTokens(std::vector<AddedToken> tokens, const Model& model, const std::string& where) {
-  auto next_id = static_cast<int32_t>(model.vocabulary().size());
+  int32_t next_id = model.size();
   for (AddedToken& token : tokens) {
     if (token.content.empty()) continue;
     const int32_t listed = token.id;

@@ -5,6 +5,7 @@
 #include "deepspeed/text/bert_tables.h"
 #include "deepspeed/text/code_point_set.h"
 #include "deepspeed/text/nfc.h"
+#include "deepspeed/text/rewriting.h"
 #include "deepspeed/text/utf8.h"
 
 namespace deepspeed::text {
@@ -46,34 +47,6 @@ uint32_t lower_case(uint32_t c) {
   return static_cast<uint32_t>(static_cast<int64_t>(c) + run->delta);
 }
 
-// A new text in the making; what is written has the origin of the character that was read last.
-class Rewriting {
- public:
-  Rewriting(const Piece& from, PieceStorage& storage)
-      : from_(from),
-        text_(storage.texts.emplace_back()),
-        origins_(from.origin == nullptr ? nullptr : &storage.origins.emplace_back()) {}
-
-  bool read(uint32_t& code_point) {
-    if (at_ == from_.text.size()) return false;
-    begin_ = at_;
-    code_point = next_code_point(from_.text, at_);
-    return true;
-  }
-  void write(uint32_t code_point) {
-    const size_t before = text_.size();
-    append_code_point(text_, code_point);
-    if (origins_ != nullptr) origins_->insert(origins_->end(), text_.size() - before, from_.origin[begin_]);
-  }
-  Piece result() const { return {text_, origins_ == nullptr ? nullptr : origins_->data(), from_.token}; }
-
- private:
-  const Piece& from_;
-  std::string& text_;
-  std::vector<Span>* origins_;
-  size_t begin_ = 0, at_ = 0;
-};
-
 Piece clean(const BertNormalizerStep& step, const Piece& piece, PieceStorage& storage) {
   Rewriting out(piece, storage);
   for (uint32_t c = 0; out.read(c);) {
@@ -90,12 +63,14 @@ Piece clean(const BertNormalizerStep& step, const Piece& piece, PieceStorage& st
 }
 
 Piece without_accents(const Piece& piece, PieceStorage& storage) {
-  const Piece decomposed = normalize_nfd(piece, storage);
+  const Piece decomposed = normalize_form(NormalizationForm::kD, piece, storage);
   Rewriting out(decomposed, storage);
   for (uint32_t c = 0; out.read(c);)
     if (!accents().contains(c)) out.write(c);
   return out.result();
 }
+
+}  // namespace
 
 Piece in_lower_case(const Piece& piece, PieceStorage& storage) {
   Rewriting out(piece, storage);
@@ -106,7 +81,7 @@ Piece in_lower_case(const Piece& piece, PieceStorage& storage) {
   return out.result();
 }
 
-}  // namespace
+bool is_punctuation(uint32_t c) { return punctuation().contains(c); }
 
 Piece normalize_bert(const BertNormalizerStep& step, const Piece& piece, PieceStorage& storage) {
   Piece out = piece;

@@ -18,5 +18,9 @@ struct BertSplitStep {};
 
 Piece normalize_bert(const BertNormalizerStep& step, const Piece& piece, PieceStorage& storage);
 void split_bert(const Piece& piece, const PieceSink& sink);
+/// Each character's lower case; also the Lowercase normalizer.
+Piece in_lower_case(const Piece& piece, PieceStorage& storage);
+/// What BertPreTokenizer and Punctuation cut around.
+bool is_punctuation(uint32_t code_point);
 
 }  // namespace deepspeed::text

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "deepspeed/base/error.h"
+#include "deepspeed/text/rewriting.h"
 #include "deepspeed/text/utf8.h"
 
 namespace deepspeed::text {
@@ -16,8 +17,7 @@ namespace {
 constexpr uint8_t kUnicodeVersion = 9;
 constexpr uint32_t kFirstMark = 0x300;  // nothing below takes part in composition with what is below
 
-// One character of the result. `change` counts characters of the input: 0 takes the place of one, 1 is an
-// extra one, -n takes the place of n + 1.
+// A ChangedCharacter with its class.
 struct Character {
   uint32_t code_point;
   uint8_t combining_class;
@@ -26,10 +26,11 @@ struct Character {
 
 class Normalizer {
  public:
-  Normalizer() {
+  explicit Normalizer(bool compatibility) {
     UErrorCode error = U_ZERO_ERROR;
     nfc_ = unorm2_getNFCInstance(&error);
-    DS_CHECK(U_SUCCESS(error), "ICU has no NFC data: {}", u_errorName(error));
+    mappings_ = compatibility ? unorm2_getNFKCInstance(&error) : nfc_;
+    DS_CHECK(U_SUCCESS(error), "ICU has no normalization data: {}", u_errorName(error));
   }
 
   // UAX #15: decompose, order marks; and compose.
@@ -55,9 +56,10 @@ class Normalizer {
   void decompose(uint32_t c, std::vector<Character>& out) const {
     UChar units[64];
     UErrorCode error = U_ZERO_ERROR;
-    const int32_t count = c < 0x80 || !is_known(c)
-                              ? -1
-                              : unorm2_getDecomposition(nfc_, static_cast<UChar32>(c), units, 64, &error);
+    const int32_t count =
+        c < 0x80 || !is_known(c)
+            ? -1
+            : unorm2_getDecomposition(mappings_, static_cast<UChar32>(c), units, 64, &error);
     if (count < 0 || U_FAILURE(error)) {
       out.push_back({c, combining_class(c), 0});
       return;
@@ -112,6 +114,7 @@ class Normalizer {
   }
 
   const UNormalizer2* nfc_ = nullptr;
+  const UNormalizer2* mappings_ = nullptr;  // what characters decompose to
 };
 
 bool all_below(std::string_view utf8, unsigned char lead) {
@@ -119,50 +122,23 @@ bool all_below(std::string_view utf8, unsigned char lead) {
                       [&](char byte) { return static_cast<unsigned char>(byte) >= lead; });
 }
 
-// Each new character's origin is that of the input character which `change` says it stands for.
-std::vector<Span> follow_origins(const Piece& piece, const std::vector<Character>& text) {
-  std::vector<Span> origins;
-  size_t at = 0;
-  const auto skip = [&] { at += at < piece.text.size() ? utf8_length(piece.text[at]) : 0; };
-  for (const Character& c : text) {
-    Span origin{piece.origin[0].first, piece.origin[0].first};
-    if (c.change <= 0) {
-      origin = piece.origin[std::min(at, piece.text.size() - 1)];
-      for (int i = 0; i <= -c.change; ++i) skip();
-    } else if (at > 0) {
-      origin = piece.origin[at - 1];
-    }
-    std::string bytes;
-    append_code_point(bytes, c.code_point);
-    origins.insert(origins.end(), bytes.size(), origin);
-  }
-  return origins;
-}
-
 Piece written(const Piece& piece, const std::vector<Character>& text, PieceStorage& storage) {
-  std::string& bytes = storage.texts.emplace_back();
-  for (const Character& c : text) append_code_point(bytes, c.code_point);
-  Piece out{bytes, nullptr, piece.token};
-  if (piece.origin != nullptr) out.origin = storage.origins.emplace_back(follow_origins(piece, text)).data();
-  return out;
+  std::vector<ChangedCharacter> changes;
+  changes.reserve(text.size());
+  for (const Character& c : text) changes.push_back({c.code_point, c.change});
+  return transformed(piece, changes, 0, storage);
 }
 
 }  // namespace
 
-Piece normalize_nfc(const Piece& piece, PieceStorage& storage) {
+Piece normalize_form(NormalizationForm form, const Piece& piece, PieceStorage& storage) {
   constexpr unsigned char kFirstLeadOfAMark = 0xCC;
-  if (all_below(piece.text, kFirstLeadOfAMark)) return piece;
-  return written(piece, Normalizer().composed(piece.text), storage);
-}
-
-Piece normalize_nfd(const Piece& piece, PieceStorage& storage) {
-  if (all_below(piece.text, 0x80)) return piece;
-  return written(piece, Normalizer().decomposed(piece.text), storage);
-}
-
-std::string normalize_nfc(std::string_view utf8) {
-  PieceStorage storage;
-  return std::string(normalize_nfc(Piece{utf8, nullptr, -1}, storage).text);
+  if (all_below(piece.text, form == NormalizationForm::kC ? kFirstLeadOfAMark : 0x80)) return piece;
+  const bool compatibility = form == NormalizationForm::kKC || form == NormalizationForm::kKD;
+  const bool composes = form == NormalizationForm::kC || form == NormalizationForm::kKC;
+  const Normalizer normalizer(compatibility);
+  return written(piece, composes ? normalizer.composed(piece.text) : normalizer.decomposed(piece.text),
+                 storage);
 }
 
 }  // namespace deepspeed::text

@@ -1,17 +1,13 @@
-// Unicode normalization forms C and D, as tokenizers 0.23.3 does it (its tables are Unicode 9's).
+// Unicode normalization forms, as tokenizers 0.23.3 does them (its tables are Unicode 9's).
 #pragma once
-
-#include <string>
-#include <string_view>
 
 #include "deepspeed/text/piece.h"
 
 namespace deepspeed::text {
 
-/// `piece` in form C; each byte keeps the origin that tokenizers gives it.
-Piece normalize_nfc(const Piece& piece, PieceStorage& storage);
-/// The same of form D.
-Piece normalize_nfd(const Piece& piece, PieceStorage& storage);
-std::string normalize_nfc(std::string_view utf8);
+enum class NormalizationForm { kC, kD, kKC, kKD };
+
+/// `piece` in that form; each byte keeps the origin that tokenizers gives it.
+Piece normalize_form(NormalizationForm form, const Piece& piece, PieceStorage& storage);
 
 }  // namespace deepspeed::text

@@ -214,18 +214,25 @@ class Parser {
     return negated ? found->complement() : *found;
   }
 
-  CodePointSet char_class(bool caseless) {
+  CodePointSet char_class(bool caseless, int depth = 0) {
+    if (depth > kMaxDepth) refuse("too many nested classes");
     at_ += 1;
     const bool negated = take("^");
     if (next_is(']')) refuse("a class that starts with ']'");
     CodePointSet out;
-    for (bool first = true; !take("]"); first = false) class_item(out, caseless, first);
+    for (bool first = true; !take("]"); first = false) {
+      if (next_is('[')) {
+        if (pattern_.substr(at_).starts_with("[:")) refuse("a POSIX bracket");
+        out.add(char_class(caseless, depth + 1));  // a class within a class joins it
+      } else {
+        class_item(out, caseless, first);
+      }
+    }
     return negated ? out.complement() : out;
   }
 
   void class_item(CodePointSet& out, bool caseless, bool first) {
     if (done()) refuse("a class without ']'");
-    if (next_is('[')) refuse("a nested class");
     if (pattern_.substr(at_).starts_with("&&")) refuse("a class intersection");
     if (next_is('-') && !first && !pattern_.substr(at_).starts_with("-]"))
       refuse("a '-' that is not a range");

@@ -2,7 +2,11 @@
 
 #include <algorithm>
 
+#include "deepspeed/text/byte_alphabet.h"
 #include "deepspeed/text/code_point_set.h"
+#include "deepspeed/text/normalizer.h"
+#include "deepspeed/text/normalizer_tables.h"
+#include "deepspeed/text/rewriting.h"
 #include "deepspeed/text/utf8.h"
 
 namespace deepspeed::text {
@@ -34,21 +38,69 @@ std::vector<Part> join(std::vector<Part> parts, SplitBehavior behavior) {
   return out;
 }
 
-void run(const SplitStep& step, const Piece& piece, PieceStorage&, const PieceSink& sink) {
-  if (step.behavior == SplitBehavior::kIsolated) {
-    return step.pattern.cut(piece.text,
-                            [&](size_t begin, size_t end, bool) { sink(piece.slice(begin, end)); });
-  }
-  if (step.behavior == SplitBehavior::kRemoved) {
-    return step.pattern.cut(piece.text, [&](size_t begin, size_t end, bool is_match) {
-      if (is_match == step.invert) sink(piece.slice(begin, end));
+// `cut(part)` hands every part to part(begin, end, is_match), as Pattern::cut.
+template <typename Cut>
+void split(const Piece& piece, SplitBehavior behavior, bool invert, const PieceSink& sink, const Cut& cut) {
+  if (behavior == SplitBehavior::kIsolated)
+    return cut([&](size_t begin, size_t end, bool) { sink(piece.slice(begin, end)); });
+  if (behavior == SplitBehavior::kRemoved) {
+    return cut([&](size_t begin, size_t end, bool is_match) {
+      if (is_match == invert) sink(piece.slice(begin, end));
     });
   }
   std::vector<Part> parts;
-  step.pattern.cut(piece.text, [&](size_t begin, size_t end, bool is_match) {
-    parts.push_back({begin, end, is_match != step.invert});
+  cut([&](size_t begin, size_t end, bool is_match) { parts.push_back({begin, end, is_match != invert}); });
+  for (const Part& part : join(std::move(parts), behavior)) sink(piece.slice(part.begin, part.end));
+}
+
+// Each character that `is_match` knows is a match of its own.
+template <typename IsMatch>
+void split_at_characters(const Piece& piece, SplitBehavior behavior, const PieceSink& sink,
+                         const IsMatch& is_match) {
+  split(piece, behavior, false, sink, [&](const auto& part) {
+    size_t begin = 0;
+    for (size_t at = 0; at < piece.text.size();) {
+      const size_t here = at;
+      if (!is_match(next_code_point(piece.text, at))) continue;
+      if (begin < here) part(begin, here, false);
+      part(here, at, true);
+      begin = at;
+    }
+    if (begin < piece.text.size()) part(begin, piece.text.size(), false);
   });
-  for (const Part& part : join(std::move(parts), step.behavior)) sink(piece.slice(part.begin, part.end));
+}
+
+void run(const SplitStep& step, const Piece& piece, PieceStorage&, const PieceSink& sink) {
+  split(piece, step.behavior, step.invert, sink,
+        [&](const auto& part) { step.matcher.cut(piece.text, part); });
+}
+
+void run(const PunctuationStep& step, const Piece& piece, PieceStorage&, const PieceSink& sink) {
+  split_at_characters(piece, step.behavior, sink, is_punctuation);
+}
+
+void run(const WhiteSpaceStep&, const Piece& piece, PieceStorage&, const PieceSink& sink) {
+  split_at_characters(piece, SplitBehavior::kRemoved, sink, is_white_space);
+}
+
+void run(const DelimiterStep& step, const Piece& piece, PieceStorage&, const PieceSink& sink) {
+  split_at_characters(piece, SplitBehavior::kRemoved, sink, [&](uint32_t c) { return c == step.delimiter; });
+}
+
+void run(const WordsStep&, const Piece& piece, PieceStorage&, const PieceSink& sink) {
+  static const CodePointSet words(kRustWordRanges, kRustWordRangeCount);
+  enum { kSpace, kWord, kOther } kind = kSpace;
+  size_t begin = 0;
+  for (size_t at = 0; at < piece.text.size();) {
+    const size_t here = at;
+    const uint32_t c = next_code_point(piece.text, at);
+    const auto next = words.contains(c) ? kWord : is_white_space(c) ? kSpace : kOther;
+    if (next == kind) continue;
+    if (kind != kSpace) sink(piece.slice(begin, here));
+    begin = here;
+    kind = next;
+  }
+  if (kind != kSpace) sink(piece.slice(begin, piece.text.size()));
 }
 
 void run(const DigitsStep& step, const Piece& piece, PieceStorage&, const PieceSink& sink) {
@@ -68,23 +120,49 @@ void run(const DigitsStep& step, const Piece& piece, PieceStorage&, const PieceS
   if (begin < piece.text.size()) sink(piece.slice(begin, piece.text.size()));
 }
 
-// The space shares the first character's origin.
-Piece with_prefix_space(const Piece& piece, PieceStorage& storage) {
-  Piece out = piece;
-  out.text = storage.texts.emplace_back(" " + std::string(piece.text));
-  if (piece.origin != nullptr) {
-    auto& origin = storage.origins.emplace_back(piece.origin, piece.origin + piece.text.size());
-    origin.insert(origin.begin(), piece.origin[0]);
-    out.origin = origin.data();
-  }
-  return out;
+Piece in_byte_characters(const Piece& piece, PieceStorage& storage) {
+  Rewriting out(piece, storage);
+  for (size_t i = 0; i < piece.text.size(); ++i)
+    out.write(byte_character(static_cast<uint8_t>(piece.text[i])), i);
+  return out.result();
 }
 
 void run(const ByteLevelStep& step, const Piece& piece, PieceStorage& storage, const PieceSink& sink) {
   const bool prefix = step.add_prefix_space && !piece.text.starts_with(' ');
-  const Piece text = prefix ? with_prefix_space(piece, storage) : piece;
-  if (!step.pattern) return sink(text);
-  step.pattern->cut(text.text, [&](size_t begin, size_t end, bool) { sink(text.slice(begin, end)); });
+  const Piece text = prefix ? prepend(" ", piece, storage) : piece;
+  const auto send = [&](const Piece& part) {
+    sink(step.writes_characters ? in_byte_characters(part, storage) : part);
+  };
+  if (!step.pattern) return send(text);
+  step.pattern->cut(text.text, [&](size_t begin, size_t end, bool) { send(text.slice(begin, end)); });
+}
+
+void run(const MetaspaceStep& step, const Piece& piece, PieceStorage& storage, const PieceSink& sink) {
+  static const Matcher space(" ");
+  Piece text = replace_matches(space, step.marker, piece, storage);
+  const bool prefix = step.prepend == PrependScheme::kAlways ||
+                      (step.prepend == PrependScheme::kFirst && piece.begins_input());
+  if (prefix && !text.text.starts_with(step.marker)) text = prepend(step.marker, text, storage);
+  if (!step.split) return sink(text);
+  size_t begin = 0;
+  while (begin < text.text.size()) {
+    const size_t end = std::min(text.text.find(step.marker, begin == 0 ? 1 : begin + 1), text.text.size());
+    sink(text.slice(begin, end));
+    begin = end;
+  }
+}
+
+void run(const MarkerCutStep& step, const Piece& piece, PieceStorage&, const PieceSink& sink) {
+  size_t begin = 0, at = 0;
+  const std::string_view text = piece.text;
+  while ((at = text.find(step.marker, at)) != std::string_view::npos) {
+    if (at > begin && !text.substr(begin, at - begin).ends_with(step.marker)) {
+      sink(piece.slice(begin, at));
+      begin = at;
+    }
+    at += step.marker.size();
+  }
+  sink(piece.slice(begin, text.size()));
 }
 
 void run(const BertSplitStep&, const Piece& piece, PieceStorage&, const PieceSink& sink) {

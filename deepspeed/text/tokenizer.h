@@ -1,5 +1,5 @@
-// Byte-level BPE and BERT's WordPiece tokenizers of Hugging Face's tokenizer.json, with the ids, offsets and
-// decoded text of `tokenizers` 0.23.3. Torch-free.
+// The tokenizers of Hugging Face's tokenizer.json, with the ids, offsets and decoded text of `tokenizers`
+// 0.23.3. Torch-free.
 #pragma once
 
 #include <cstdint>
@@ -12,37 +12,53 @@
 #include <utility>
 #include <vector>
 
-namespace deepspeed::text {
+#include "deepspeed/text/encoding.h"
 
-struct Encoding {
-  std::vector<int32_t> ids;
-  std::vector<std::string> tokens;                 // as the vocabulary spells them; an added token as matched
-  std::vector<std::pair<size_t, size_t>> offsets;  // [begin, end) in Unicode code points of the input
-};
+namespace deepspeed::text {
 
 struct Pipeline;  // private to text/
 
+struct EncodeOptions {
+  bool add_special_tokens = true;  // whether the post-processor adds its tokens
+  std::optional<Truncation> truncation;
+  std::optional<Padding> padding;
+};
+
 /// A tokenizer read from tokenizer.json. Immutable: any number of threads may use one object.
 ///
-/// Understood: models BPE (GPT-2, Llama 3, Qwen 2 and their kind) and WordPiece (BERT); normalizer null, NFC
-/// or BertNormalizer; pre-tokenizers ByteLevel, BertPreTokenizer, Split, Digits and Sequences of them;
-/// post-processors ByteLevel, TemplateProcessing and Sequences of them; decoders ByteLevel and WordPiece;
-/// added tokens with every flag. Everything else is an Error that names what the file asks for. `truncation`
-/// and `padding` are ignored: batching is the caller's.
+/// Understood: models BPE (byte-level as GPT-2's and SentencePiece's with byte fallback), Unigram and
+/// WordPiece; normalizers NFC, NFD, NFKC, NFKD, Lowercase, StripAccents, Strip, Replace, Prepend, Nmt,
+/// Precompiled and BertNormalizer; pre-tokenizers ByteLevel, Metaspace, Split, Digits, Punctuation,
+/// Whitespace, WhitespaceSplit, CharDelimiterSplit and BertPreTokenizer; post-processors TemplateProcessing,
+/// BertProcessing, RobertaProcessing and ByteLevel; decoders ByteLevel, ByteFallback, Fuse, Strip, Replace,
+/// Metaspace, WordPiece and BPEDecoder; Sequences of all of them; added tokens with every flag. Everything
+/// else is an Error that names what the file asks for.
 class Tokenizer {
  public:
   /// Reads the file; an Error names it and the place inside it.
   static Tokenizer from_file(const std::filesystem::path& tokenizer_json);
   /// `name` stands for the file in errors.
   static Tokenizer from_json(std::string_view json, const std::string& name);
+  /// Of what another format describes (text/vocabulary_tokenizer.h).
+  static Tokenizer from_pipeline(Pipeline pipeline);
 
   /// `utf8` must be valid UTF-8, else an Error that says at which byte it is not.
-  /// `add_special_tokens`: whether a TemplateProcessing post-processor adds its tokens.
   Encoding encode(std::string_view utf8, bool add_special_tokens = true) const;
+  Encoding encode(std::string_view utf8, const EncodeOptions& options) const;
+  /// Two texts, as a question and its context.
+  Encoding encode_pair(std::string_view first, std::string_view second,
+                       const EncodeOptions& options = {}) const;
+  /// Each text; padded together.
+  std::vector<Encoding> encode_batch(std::span<const std::string> texts,
+                                     const EncodeOptions& options = {}) const;
   /// The ids of encode(utf8, false) alone, many times faster on large texts: repeated words are looked up.
   std::vector<int32_t> encode_ids(std::string_view utf8) const;
   /// Ids that no token has are skipped, bytes that are not UTF-8 become U+FFFD, as `tokenizers` does.
   std::string decode(std::span<const int32_t> ids, bool skip_special_tokens = true) const;
+
+  /// What the file says; nothing happens unless it is passed to encode.
+  const std::optional<Truncation>& truncation() const;
+  const std::optional<Padding>& padding() const;
 
   /// Number of tokens, added ones included. Ids need not be dense: see max_id().
   int32_t vocab_size() const;
@@ -51,9 +67,13 @@ class Tokenizer {
   std::optional<int32_t> token_to_id(std::string_view token) const;
   /// The token as the vocabulary spells it. An Error when no token has this id.
   std::string id_to_token(int32_t id) const;
+  /// Whether decoding leaves the token out where special tokens are skipped.
+  bool is_special(int32_t id) const;
 
  private:
+  friend class StreamDecoder;
   explicit Tokenizer(std::shared_ptr<const Pipeline> pipeline);
+  Encoding encode_text(std::string_view utf8, int32_t type_id) const;
   std::shared_ptr<const Pipeline> pipeline_;
 };
 

@@ -1,121 +1,67 @@
-#include <algorithm>
-#include <nlohmann/json.hpp>
+#include "deepspeed/text/tokenizer_json.h"
+
+#include <map>
 
 #include "deepspeed/base/error.h"
-#include "deepspeed/text/bpe_model.h"
-#include "deepspeed/text/json_view.h"
-#include "deepspeed/text/pipeline.h"
-#include "deepspeed/text/utf8.h"
-#include "deepspeed/text/word_piece.h"
 
 namespace deepspeed::text {
-namespace {
 
-constexpr int kMaxDepth = 16;
-
-[[noreturn]] void refuse(const JsonView& view, std::string_view what) {
-  base::fail("{}: {} is not supported; byte-level BPE (GPT-2, Llama 3, Qwen 2) and BERT's WordPiece are",
-             view.where(), what);
+void refuse(const JsonView& view, std::string_view what) {
+  base::fail("{}: {} is not supported; deepspeed/text/tokenizer.h lists what is", view.where(), what);
 }
 
 std::string type_of(const JsonView& view) { return view.at("type").text(); }
 
-// ---- model
-
-Vocabulary read_vocabulary(const JsonView& view) {
-  Vocabulary vocabulary;
-  vocabulary.reserve(view.object().size());
-  for (const auto& [token, id] : view.object()) {
-    vocabulary.emplace(token, view.id_of(token, id));
-  }
-  return vocabulary;
+Matcher read_matcher(const JsonView& view) {
+  if (view.has("String")) return Matcher(view.at("String").text());
+  const JsonView source = view.at("Regex");
+  return Matcher(Pattern(source.text(), source.where()));
 }
 
-std::pair<std::string, std::string> read_merge(const JsonView& merges, size_t index) {
-  const nlohmann::json& merge = merges.value()[index];
-  if (merge.is_array()) {
-    DS_CHECK(merge.size() == 2 && merge[0].is_string() && merge[1].is_string(), "{} must hold two tokens",
-             merges.at(index).where());
-    return {merge[0].get<std::string>(), merge[1].get<std::string>()};
-  }
-  const JsonView view = merges.at(index);
-  const std::string& line = view.text();
-  const size_t space = line.find(' ');
-  DS_CHECK(space != std::string::npos && line.find(' ', space + 1) == std::string::npos,
-           "{} must be two tokens with one space between, not {}", view.where(), quote(line));
-  return {line.substr(0, space), line.substr(space + 1)};
+uint32_t read_character(const JsonView& view) {
+  size_t at = 0;
+  const std::string& text = view.text();
+  const uint32_t c = text.empty() ? 0 : next_code_point(text, at);
+  DS_CHECK(!text.empty() && at == text.size(), "{} must be one character, not {}", view.where(), quote(text));
+  return c;
 }
 
-std::unique_ptr<const Model> read_bpe(const JsonView& view) {
-  for (const char* key : {"continuing_subword_prefix", "end_of_word_suffix"}) {
-    if (view.has(key) && !view.at(key).text().empty()) refuse(view.at(key), "any value but null");
-  }
-  if (view.has("dropout") && view.at("dropout").value() != 0.0)
-    refuse(view.at("dropout"), "dropout of merges");
-  if (view.boolean_or("byte_fallback", false)) refuse(view.at("byte_fallback"), "byte_fallback");
-  BpeOptions options;
-  options.where = view.where().substr(0, view.where().rfind(": "));
-  options.vocabulary = read_vocabulary(view.at("vocab"));
-  const JsonView merges = view.at("merges");
-  options.merges.reserve(merges.array_size());
-  for (size_t i = 0; i < merges.array_size(); ++i) {
-    const nlohmann::json& merge = merges.value()[i];
-    if (merge.is_string() && merge.get_ref<const std::string&>().starts_with("#version")) continue;
-    options.merges.push_back(read_merge(merges, i));
-  }
-  if (view.has("unk_token")) options.unknown_token = view.at("unk_token").text();
-  options.fuse_unknown = view.boolean_or("fuse_unk", false);
-  options.ignore_merges = view.boolean_or("ignore_merges", false);
-  return std::make_unique<BpeModel>(std::move(options));
+std::optional<Truncation> read_truncation(const JsonView& view) {
+  using Strategy = Truncation::Strategy;
+  static const std::map<std::string, Strategy> strategies = {{"LongestFirst", Strategy::kLongestFirst},
+                                                             {"OnlyFirst", Strategy::kOnlyFirst},
+                                                             {"OnlySecond", Strategy::kOnlySecond}};
+  if (view.is_null()) return std::nullopt;
+  Truncation out;
+  out.max_length = static_cast<size_t>(view.at("max_length").id());
+  out.stride = static_cast<size_t>(view.at("stride").id());
+  const auto strategy = strategies.find(view.at("strategy").text());
+  DS_CHECK(strategy != strategies.end(), "{} must be LongestFirst, OnlyFirst or OnlySecond",
+           view.at("strategy").where());
+  out.strategy = strategy->second;
+  out.from_left = view.has("direction") && view.at("direction").text() == "Left";
+  return out;
 }
 
-std::unique_ptr<const Model> read_word_piece(const JsonView& view) {
-  WordPieceOptions options;
-  options.where = view.where().substr(0, view.where().rfind(": "));
-  options.vocabulary = read_vocabulary(view.at("vocab"));
-  if (view.has("unk_token")) options.unknown_token = view.at("unk_token").text();
-  if (view.has("continuing_subword_prefix"))
-    options.continuing_prefix = view.at("continuing_subword_prefix").text();
-  if (view.has("max_input_chars_per_word"))
-    options.longest_word = static_cast<size_t>(view.at("max_input_chars_per_word").id());
-  return std::make_unique<WordPieceModel>(std::move(options));
-}
-
-// Older files leave the type out; only WordPiece has the length of the longest word.
-std::unique_ptr<const Model> read_model(const JsonView& view) {
-  const std::string type = view.has("type")                       ? type_of(view)
-                           : view.has("max_input_chars_per_word") ? "WordPiece"
-                                                                  : "BPE";
-  if (type == "BPE") return read_bpe(view);
-  if (type == "WordPiece") return read_word_piece(view);
-  refuse(view, "model type " + quote(type));
-}
-
-// ---- normalizer and added tokens
-
-BertNormalizerStep read_bert_normalizer(const JsonView& view) {
-  BertNormalizerStep step;
-  step.clean_text = view.boolean_or("clean_text", true);
-  step.handle_chinese_chars = view.boolean_or("handle_chinese_chars", true);
-  step.lowercase = view.boolean_or("lowercase", true);
-  step.strip_accents = view.boolean_or("strip_accents", step.lowercase);
-  return step;
-}
-
-void read_normalizer(const JsonView& view, std::vector<NormalizerStep>& steps, int depth = 0) {
-  if (view.is_null()) return;
-  const std::string type = type_of(view);
-  if (type == "NFC") {
-    steps.emplace_back(NfcStep{});
-  } else if (type == "BertNormalizer") {
-    steps.emplace_back(read_bert_normalizer(view));
-  } else if (type == "Sequence" && depth <= kMaxDepth) {
-    const JsonView parts = view.at("normalizers");
-    for (size_t i = 0; i < parts.array_size(); ++i) read_normalizer(parts.at(i), steps, depth + 1);
+std::optional<Padding> read_padding(const JsonView& view) {
+  if (view.is_null()) return std::nullopt;
+  Padding out;
+  const JsonView strategy = view.at("strategy");
+  if (strategy.has("Fixed")) {
+    out.length = static_cast<size_t>(strategy.at("Fixed").id());
   } else {
-    refuse(view, "normalizer " + quote(type));
+    DS_CHECK(strategy.text() == "BatchLongest", "{} must be BatchLongest or Fixed", strategy.where());
   }
+  if (view.has("pad_to_multiple_of"))
+    out.multiple_of = static_cast<size_t>(view.at("pad_to_multiple_of").id());
+  out.on_left = view.has("direction") && view.at("direction").text() == "Left";
+  out.id = view.at("pad_id").id();
+  out.type_id = view.at("pad_type_id").id();
+  out.token = view.at("pad_token").text();
+  return out;
 }
+
+namespace {
 
 std::string normalized(const Pipeline& pipeline, const std::string& text) {
   PieceStorage storage;
@@ -140,134 +86,35 @@ AddedTokens read_added_tokens(const JsonView& view, const Pipeline& pipeline) {
   return AddedTokens(std::move(tokens), *pipeline.model, pipeline.name);
 }
 
-// ---- pre-tokenizer
-
-SplitBehavior read_behavior(const JsonView& view) {
-  const std::string& name = view.text();
-  if (name == "Removed") return SplitBehavior::kRemoved;
-  if (name == "Isolated") return SplitBehavior::kIsolated;
-  if (name == "MergedWithPrevious") return SplitBehavior::kMergedWithPrevious;
-  if (name == "MergedWithNext") return SplitBehavior::kMergedWithNext;
-  if (name == "Contiguous") return SplitBehavior::kContiguous;
-  base::fail("{} must be Removed, Isolated, MergedWithPrevious, MergedWithNext or Contiguous, not {}",
-             view.where(), quote(name));
-}
-
-SplitStep read_split(const JsonView& view) {
-  const JsonView pattern = view.at("pattern");
-  const bool is_text = pattern.has("String");
-  const JsonView source = pattern.at(is_text ? "String" : "Regex");
-  Pattern compiled =
-      is_text ? Pattern::of_text(source.text(), source.where()) : Pattern(source.text(), source.where());
-  return {std::move(compiled), read_behavior(view.at("behavior")), view.at("invert").boolean()};
-}
-
-ByteLevelStep read_byte_level(const JsonView& view) {
-  ByteLevelStep step{view.at("add_prefix_space").boolean(), {}};
-  if (view.boolean_or("use_regex", true)) step.pattern.emplace(kGpt2Pattern, view.where());
-  return step;
-}
-
-void read_pre_tokenizer(const JsonView& view, std::vector<PreTokenizerStep>& steps, int depth = 0) {
-  if (view.is_null()) refuse(view, "a missing ByteLevel or BertPreTokenizer");
-  if (!steps.empty() && std::holds_alternative<ByteLevelStep>(steps.back()))
-    refuse(view, "a step after ByteLevel");
-  const std::string type = type_of(view);
-  if (type == "ByteLevel") {
-    steps.emplace_back(read_byte_level(view));
-  } else if (type == "Split") {
-    steps.emplace_back(read_split(view));
-  } else if (type == "Digits") {
-    steps.emplace_back(DigitsStep{view.at("individual_digits").boolean()});
-  } else if (type == "BertPreTokenizer") {
-    steps.emplace_back(BertSplitStep{});
-  } else if (type == "Sequence" && depth < kMaxDepth) {
-    const JsonView parts = view.at("pretokenizers");
-    for (size_t i = 0; i < parts.array_size(); ++i) read_pre_tokenizer(parts.at(i), steps, depth + 1);
-  } else {
-    refuse(view, "pre_tokenizer " + quote(type));
-  }
-}
-
-// ---- post-processor and decoder
-
-TemplateStep::Part read_template_part(const JsonView& part, const JsonView& special,
-                                      const Pipeline& pipeline) {
-  if (part.has("Sequence")) {
-    const JsonView id = part.at("Sequence").at("id");
-    DS_CHECK(id.text() == "A", "{} must be 'A': a single text has no other", id.where());
-    return {true, {}, {}};
-  }
-  const std::string& name = part.at("SpecialToken").at("id").text();
-  const JsonView entry = special.member(name);
-  const JsonView ids = entry.at("ids"), tokens = entry.at("tokens");
-  DS_CHECK(ids.array_size() == tokens.array_size(), "{}: ids and tokens differ in number", entry.where());
-  TemplateStep::Part out{false, {}, {}};
-  for (size_t i = 0; i < ids.array_size(); ++i) {
-    out.ids.push_back(ids.at(i).id());
-    out.tokens.push_back(tokens.at(i).text());
-    DS_CHECK(
-        pipeline.model->token_of(out.ids.back()) != nullptr || pipeline.added.find(out.ids.back()) != nullptr,
-        "{}: no token has id {}", ids.at(i).where(), out.ids.back());
-  }
-  return out;
-}
-
-void read_post_processor(const JsonView& view, Pipeline& pipeline, int depth = 0) {
-  if (view.is_null()) return;
-  const std::string type = type_of(view);
-  if (type == "ByteLevel") {
-    if (view.at("trim_offsets").boolean()) {
-      pipeline.post_processor.emplace_back(TrimOffsetsStep{view.at("add_prefix_space").boolean()});
-    }
-  } else if (type == "TemplateProcessing") {
-    for (const auto& step : pipeline.post_processor) {
-      if (std::holds_alternative<TemplateStep>(step)) refuse(view, "a second TemplateProcessing");
-    }
-    TemplateStep step;
-    const JsonView parts = view.at("single"), special = view.at("special_tokens");
-    for (size_t i = 0; i < parts.array_size(); ++i) {
-      step.parts.push_back(read_template_part(parts.at(i), special, pipeline));
-    }
-    const auto sequences =
-        std::count_if(step.parts.begin(), step.parts.end(), [](const auto& p) { return p.is_sequence; });
-    if (sequences != 1) refuse(parts, "a template that does not hold the text once");
-    pipeline.post_processor.emplace_back(std::move(step));
-  } else if (type == "Sequence" && depth < kMaxDepth) {
-    const JsonView parts = view.at("processors");
-    for (size_t i = 0; i < parts.array_size(); ++i) read_post_processor(parts.at(i), pipeline, depth + 1);
-  } else {
-    refuse(view, "post_processor " + quote(type));
-  }
-}
-
-Decoder read_decoder(const JsonView& view) {
-  if (view.is_null()) return SpacesDecoder{};
-  const std::string type = type_of(view);
-  if (type == "ByteLevel") return ByteLevelDecoder{};
-  if (type != "WordPiece") refuse(view, "decoder " + quote(type));
-  return WordPieceDecoder{view.at("prefix").text(), view.boolean_or("cleanup", true)};
-}
-
-// BPE here works on bytes, which ByteLevel hands over; WordPiece on characters.
-void check_pre_tokenizer(const JsonView& view, const Pipeline& pipeline) {
-  const auto& steps = pipeline.pre_tokenizer;
-  const bool bytes = !steps.empty() && std::holds_alternative<ByteLevelStep>(steps.back());
-  if (pipeline.model->writes_byte_characters() && !bytes)
-    refuse(view, "a pre_tokenizer without ByteLevel at its end");
-  if (!pipeline.model->writes_byte_characters() && bytes) refuse(view, "ByteLevel before WordPiece");
-}
-
-}  // namespace
-
-Pipeline read_tokenizer_json(std::string_view json, const std::string& name) {
-  nlohmann::json document;
+nlohmann::json parse(std::string_view json, const std::string& name) {
   try {
-    document = nlohmann::json::parse(json);
+    return nlohmann::json::parse(json);
   } catch (const nlohmann::json::parse_error& error) {
     const std::string text = error.what();
     base::fail("{}: not valid JSON: {}", name, one_line(text.substr(text.find(' ') + 1)));
   }
+}
+
+// BPE works on bytes where ByteLevel hands them over; other models want the characters that ByteLevel writes.
+bool works_on_bytes(Pipeline& pipeline, const JsonView& model) {
+  auto* last =
+      pipeline.pre_tokenizer.empty() ? nullptr : std::get_if<ByteLevelStep>(&pipeline.pre_tokenizer.back());
+  if (last == nullptr) return false;
+  const bool is_bpe = model.has("type") ? type_of(model) == "BPE" : model.has("merges");
+  last->writes_characters = !is_bpe;
+  return is_bpe;
+}
+
+}  // namespace
+
+void cut_before_markers(Pipeline& pipeline) {
+  constexpr std::string_view kMarker = "\xE2\x96\x81";  // U+2581, SentencePiece's
+  if (pipeline.model->may_cut_before(kMarker))
+    pipeline.pre_tokenizer.emplace_back(MarkerCutStep{std::string(kMarker)});
+}
+
+Pipeline read_tokenizer_json(std::string_view json, const std::string& name) {
+  const nlohmann::json document = parse(json, name);
   const nlohmann::json nothing;
   const JsonView root(document, name, "");
   const auto part = [&](const char* key) {
@@ -279,12 +126,14 @@ Pipeline read_tokenizer_json(std::string_view json, const std::string& name) {
   Pipeline pipeline;
   pipeline.name = name;
   read_normalizer(part("normalizer"), pipeline.normalizer);
-  pipeline.model = read_model(root.at("model"));
-  if (root.has("added_tokens")) pipeline.added = read_added_tokens(root.at("added_tokens"), pipeline);
   read_pre_tokenizer(part("pre_tokenizer"), pipeline.pre_tokenizer);
-  check_pre_tokenizer(part("pre_tokenizer"), pipeline);
+  pipeline.model = read_model(root.at("model"), works_on_bytes(pipeline, root.at("model")));
+  if (root.has("added_tokens")) pipeline.added = read_added_tokens(root.at("added_tokens"), pipeline);
   read_post_processor(part("post_processor"), pipeline);
-  pipeline.decoder = read_decoder(part("decoder"));
+  pipeline.decoder.clear();
+  read_decoder(part("decoder"), pipeline.decoder);
+  pipeline.truncation = read_truncation(part("truncation"));
+  pipeline.padding = read_padding(part("padding"));
   return pipeline;
 }
 

@@ -13,27 +13,25 @@ bool is_continuation(char byte) { return (static_cast<unsigned char>(byte) & 0xC
 }  // namespace
 
 WordPieceModel::WordPieceModel(WordPieceOptions options) : options_(std::move(options)) {
-  for (const auto& [token, id] : options_.vocabulary) {
-    const auto [known, added] = tokens_.emplace(id, &token);
-    DS_CHECK(added, "{}: model.vocab gives id {} to both {} and {}", options_.where, id,
-             quote(*known->second), quote(token));
-    longest_token_ = std::max(longest_token_, token.size());
-  }
+  tokens_ = TokenTable(std::exchange(options_.vocabulary, {}), options_.where);
+  for (const auto& [token, id] : tokens_.ids()) longest_token_ = std::max(longest_token_, token.size());
   const auto unknown = id_of(options_.unknown_token);
   DS_CHECK(unknown, "{}: model.vocab lacks the unknown token {}", options_.where,
            quote(options_.unknown_token));
   unknown_ = *unknown;
 }
 
-std::optional<Model::Symbol> WordPieceModel::longest(std::string_view rest, bool within_word) const {
-  std::string candidate = within_word ? options_.continuing_prefix : "";
+std::optional<Model::Symbol> WordPieceModel::longest(std::string_view piece, size_t begin) const {
+  const std::string_view rest = piece.substr(begin);
+  thread_local std::string candidate;
+  candidate = begin > 0 ? options_.continuing_prefix : "";
   const size_t prefix = candidate.size();
   if (prefix >= longest_token_) return std::nullopt;
   candidate += rest.substr(0, longest_token_ - prefix);
   for (size_t width = candidate.size() - prefix; width > 0; --width) {
     if (width < rest.size() && is_continuation(rest[width])) continue;
-    const auto found = options_.vocabulary.find(std::string_view(candidate).substr(0, prefix + width));
-    if (found != options_.vocabulary.end()) return Symbol{found->second, static_cast<uint32_t>(width)};
+    const auto found = tokens_.id_of(std::string_view(candidate).substr(0, prefix + width));
+    if (found) return Symbol{*found, static_cast<uint32_t>(begin), static_cast<uint32_t>(begin + width)};
   }
   return std::nullopt;
 }
@@ -44,25 +42,15 @@ void WordPieceModel::tokenize(std::string_view piece, std::vector<Symbol>& out) 
       std::count_if(piece.begin(), piece.end(), [](char byte) { return !is_continuation(byte); }));
   bool spelt = letters <= options_.longest_word;
   for (size_t at = 0; spelt && at < piece.size();) {
-    const auto symbol = longest(piece.substr(at), at > 0);
+    const auto symbol = longest(piece, at);
     spelt = symbol.has_value();
     if (!spelt) break;
     out.push_back(*symbol);
-    at += symbol->width;
+    at = symbol->end;
   }
   if (spelt) return;
   out.resize(before);
-  out.push_back({unknown_, static_cast<uint32_t>(piece.size())});
-}
-
-std::optional<int32_t> WordPieceModel::id_of(std::string_view token) const {
-  const auto found = options_.vocabulary.find(token);
-  return found == options_.vocabulary.end() ? std::nullopt : std::optional(found->second);
-}
-
-const std::string* WordPieceModel::token_of(int32_t id) const {
-  const auto found = tokens_.find(id);
-  return found == tokens_.end() ? nullptr : found->second;
+  out.push_back({unknown_, 0, static_cast<uint32_t>(piece.size())});
 }
 
 }  // namespace deepspeed::text

@@ -22,16 +22,17 @@ class WordPieceModel : public Model {
   /// A word that the vocabulary cannot spell is one unknown token.
   void tokenize(std::string_view piece, std::vector<Symbol>& out) const override;
   bool writes_byte_characters() const override { return false; }
-  std::optional<int32_t> id_of(std::string_view token) const override;
-  const std::string* token_of(int32_t id) const override;
-  const Vocabulary& vocabulary() const override { return options_.vocabulary; }
+  std::optional<int32_t> id_of(std::string_view token) const override { return tokens_.id_of(token); }
+  const std::string* token_of(int32_t id) const override { return tokens_.token_of(id); }
+  int32_t size() const override { return tokens_.size(); }
+  int32_t max_id() const override { return tokens_.max_id(); }
 
  private:
-  /// The longest token at the head of `rest`, or nothing.
-  std::optional<Symbol> longest(std::string_view rest, bool within_word) const;
+  /// The longest token at the head of what is left of the piece from `begin`, or nothing.
+  std::optional<Symbol> longest(std::string_view piece, size_t begin) const;
 
-  WordPieceOptions options_;
-  std::unordered_map<int32_t, const std::string*> tokens_;
+  WordPieceOptions options_;  // without vocabulary
+  TokenTable tokens_;
   int32_t unknown_ = -1;
   size_t longest_token_ = 0;  // in bytes, prefixes included
 };

@@ -1,4 +1,5 @@
 # All fuzzers, one line each: folder of the corpus and program name, sources in tests/fuzz, libraries.
+ds_add_fuzzer(chat_template chat_template_fuzz.cpp text)
 ds_add_fuzzer(config config_fuzz.cpp engine_schema)
 ds_add_fuzzer(gguf gguf_fuzz.cpp formats)
 ds_add_fuzzer(json_lines json_lines_fuzz.cpp text)
