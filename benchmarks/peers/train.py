@@ -128,8 +128,8 @@ class Case:
         if self.offload == "nvme":
             where = {"device": "nvme", "nvme_path": str(self.nvme_path)}
             zero["offload_optimizer"] = dict(where, pipeline_read=True, pipeline_write=True)
-            if self.stage == 3:
-                zero["offload_param"] = where
+            if self.stage == 3:  # all of them: by default the first 1e9 elements would stay in memory
+                zero["offload_param"] = dict(where, max_in_cpu=0)
         return zero
 
     def config(self):
