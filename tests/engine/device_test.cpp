@@ -50,7 +50,9 @@ std::string config_of(const Setting& s) {
 // A run whose batches go where the group computes.
 struct Trained : TinyRun {
   Trained(const comm::GroupPtr& group, const Setting& setting, double dropout = 0)
-      : TinyRun(group, config_of(setting), tiny_spec("gpt2", dropout)) {}
+      : Trained(group, setting, tiny_spec("gpt2", dropout)) {}
+  Trained(const comm::GroupPtr& group, const Setting& setting, models::ArchSpec spec)
+      : TinyRun(group, config_of(setting), std::move(spec)) {}
 
   std::vector<double> losses(int steps) {
     std::vector<double> all;
@@ -120,6 +122,38 @@ TEST(OnTheGpu, OtherOptimizersAccumulationAndDropoutFollowTheCpu) {
   for (const char* optimizer : {"Adam", "Lion", "Adagrad"}) compare({1, "fp32", false, 1, optimizer});
   for (const int stage : {0, 2, 3}) compare({stage, "fp32", false, 3});
   compare({1, "fp32"}, /*dropout=*/0.2);
+}
+
+models::ArchSpec bloom() {
+  return models::parse_arch_spec(
+      {{"model_type", "bloom"}, {"vocab_size", 61}, {"hidden_size", 24}, {"n_layer", 3}, {"n_head", 4}},
+      "config.json");
+}
+
+TEST(OnTheGpu, OtherArchitecturesFollowTheCpu) {
+  DS_NEEDS_GPU();
+  for (const auto& spec : {tiny_spec("llama"), bloom()})
+    for (const char* precision : {"fp32", "bf16"}) {
+      const Setting setting{2, precision};
+      const auto expected = Trained(comm::single_group(), setting, spec).losses(kSteps);
+      expect_near(Trained(gpu(), setting, spec).losses(kSteps), expected, tolerance_of(setting),
+                  spec.model_type + " " + precision);
+    }
+}
+
+TEST(OnTheGpu, DocumentsOfOneRowDoNotSeeEachOther) {
+  DS_NEEDS_GPU();
+  const at::Tensor ids = at::arange(32).view({2, 16}) % 61;
+  const at::Tensor starts = (at::arange(16).div(5, "floor") * 5).to(at::kInt).repeat({2, 1});
+  for (const char* type : {"gpt2", "llama"}) {
+    const auto loss = [&](const comm::GroupPtr& group) {
+      Trained run(group, {0, "fp32"}, tiny_spec(type));
+      const auto there = [&](const at::Tensor& t) { return t.to(group->device()); };
+      return run.model->forward(there(ids), there(ids), std::optional<at::Tensor>(there(starts)))
+          .item<double>();
+    };
+    EXPECT_NEAR(loss(gpu()) / loss(comm::single_group()), 1, 1e-5) << type;
+  }
 }
 
 TEST(OnTheGpu, RecomputedLayersFollowTheCpu) {
