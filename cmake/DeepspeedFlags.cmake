@@ -3,6 +3,7 @@
 set(CMAKE_CXX_STANDARD 20)
 set(CMAKE_CXX_STANDARD_REQUIRED ON)
 set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_CUDA_STANDARD 17)  # CMake 3.25 knows no later one of nvcc 13
 set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 set(CMAKE_RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/bin")
@@ -12,7 +13,9 @@ endif()
 set(CMAKE_CXX_FLAGS_RELEASE "-O2")
 set(CMAKE_CXX_FLAGS_DEBUG "-O0 -g1 -D_GLIBCXX_ASSERTIONS")
 
-add_compile_options(-Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers)
+foreach(flag -Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers)
+  add_compile_options($<$<COMPILE_LANGUAGE:C,CXX>:${flag}>)
+endforeach()
 if(DEEPSPEED_SANITIZE)
   string(REPLACE -O0 -O1 CMAKE_CXX_FLAGS_DEBUG "${CMAKE_CXX_FLAGS_DEBUG}")  # kernels are unbearably slow otherwise
   add_compile_options(-fsanitize=${DEEPSPEED_SANITIZE} -fno-omit-frame-pointer -g1)
@@ -27,7 +30,7 @@ find_program(DEEPSPEED_CCACHE ccache)
 if(DEEPSPEED_CCACHE)
   # Precompiled headers are cached only with this sloppiness (ccache(1), "PRECOMPILED HEADERS"); the base folder lets
   # clones in different places share results.
-  foreach(language C CXX)
+  foreach(language C CXX CUDA)
     set(CMAKE_${language}_COMPILER_LAUNCHER env CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime CCACHE_BASEDIR=${CMAKE_SOURCE_DIR} CCACHE_NOHASHDIR=1 ${DEEPSPEED_CCACHE})
   endforeach()
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")

@@ -21,14 +21,25 @@ target_compile_definitions(ds_torch INTERFACE USE_C10D_GLOO)
 target_link_libraries(ds_torch INTERFACE fmt::fmt
   "$<BUILD_INTERFACE:${DEEPSPEED_TORCH_ROOT}/lib/libtorch_cpu.so>" "$<BUILD_INTERFACE:${DEEPSPEED_TORCH_ROOT}/lib/libc10.so>"
   "$<BUILD_INTERFACE:${DEEPSPEED_TORCH_ROOT}/lib/libgomp.so.1>")
+# Objects are the same with and without CUDA (ccache shares them): only sources that say so see its headers
+# (ds_cuda_sources), and programs are linked with what registers libtorch's CUDA kernels.
 if(DEEPSPEED_CUDA)
+  if(NOT CMAKE_CUDA_ARCHITECTURES)
+    set(CMAKE_CUDA_ARCHITECTURES 80-real 90)
+  endif()
   enable_language(CUDA)
   find_package(CUDAToolkit REQUIRED)
-  target_compile_definitions(ds_torch INTERFACE USE_C10D_NCCL)
-  target_include_directories(ds_torch SYSTEM INTERFACE ${CUDAToolkit_INCLUDE_DIRS})
+  # What libtorch_cuda.so itself wants (cuDNN, cuBLAS, NCCL ...) is found when a program starts.
   target_link_libraries(ds_torch INTERFACE -Wl,--no-as-needed
-    "${DEEPSPEED_TORCH_ROOT}/lib/libtorch_cuda.so" "${DEEPSPEED_TORCH_ROOT}/lib/libc10_cuda.so" -Wl,--as-needed CUDA::cudart)
+    "$<BUILD_INTERFACE:${DEEPSPEED_TORCH_ROOT}/lib/libtorch_cuda.so>" "$<BUILD_INTERFACE:${DEEPSPEED_TORCH_ROOT}/lib/libc10_cuda.so>"
+    -Wl,--as-needed -Wl,--allow-shlib-undefined
+    "$<BUILD_INTERFACE:${CUDA_cudart_LIBRARY}>")  # by its file: the imported target would add CUDA's headers to every source
 endif()
+# ds_cuda_sources(a.cpp ...): C++ sources that include CUDA's headers or NCCL's backend.
+function(ds_cuda_sources)
+  set_source_files_properties(${ARGN} PROPERTIES INCLUDE_DIRECTORIES "${CUDAToolkit_INCLUDE_DIRS}" COMPILE_DEFINITIONS USE_C10D_NCCL
+    SKIP_PRECOMPILE_HEADERS ON)
+endfunction()
 set(CMAKE_BUILD_RPATH "${DEEPSPEED_TORCH_ROOT}/lib")
 
 file(WRITE "${CMAKE_BINARY_DIR}/ds_torch_pch.cpp" "// holds the precompiled header\n")

@@ -121,26 +121,28 @@ std::vector<int64_t> byte_lengths(const GroupState& group, const at::Tensor& t, 
 }  // namespace
 
 WorkPtr Group::all_reduce(at::Tensor t, ReduceOp op, bool async) {
-  return issue(*state_, describe("all_reduce", t, async, to_all(2 * bytes_of(t) / size())), [&] {
-    auto data = flat(*state_, t);
+  GroupState& state = carrier(*state_, t);
+  return issue(state, describe("all_reduce", t, async, to_all(2 * bytes_of(t) / size())), [&] {
+    auto data = flat(state, t);
     check_reduce_op(op, data.scalar_type());
-    return reduce_all(*state_, data, op);
+    return reduce_all(state, data, op);
   });
 }
 
 WorkPtr Group::all_reduce_coalesced(std::vector<at::Tensor> tensors, ReduceOp op, bool async) {
-  return issue(*state_,
+  GroupState& state = carrier(*state_, tensors);
+  return issue(state,
                describe("all_reduce_coalesced", tensors, async, to_all(2 * bytes_of(tensors) / size())),
                [&]() -> Started {
                  if (tensors.empty() || size() == 1) return {};
                  Tensors flats;
                  for (const auto& t : tensors) {
                    DS_CHECK(t.scalar_type() == tensors[0].scalar_type(), "the tensors have several dtypes");
-                   flats.push_back(flat(*state_, t));
+                   flats.push_back(flat(state, t));
                  }
                  check_reduce_op(op, flats[0].scalar_type());
                  auto all = at::cat(flats);
-                 auto started = reduce_all(*state_, all, op);
+                 auto started = reduce_all(state, all, op);
                  started.finish = [all, flats, divide = std::move(started.finish)] {
                    if (divide) divide();
                    int64_t begin = 0;
@@ -154,161 +156,168 @@ WorkPtr Group::all_reduce_coalesced(std::vector<at::Tensor> tensors, ReduceOp op
 }
 
 WorkPtr Group::broadcast(at::Tensor t, int root, bool async) {
-  return issue(*state_, describe("broadcast", t, async, from_one(bytes_of(t), root, rank())),
-               [&]() -> Started {
-                 check_root(*state_, root);
-                 Tensors message{as_bytes(flat(*state_, t))};
-                 if (size() == 1 || t.numel() == 0) return {};
-                 c10d::BroadcastOptions options;
-                 options.rootRank = root;
-                 options.timeout = state_->timeout;
-                 return {{state_->backend->broadcast(message, options)}, {}, message};
-               });
+  GroupState& state = carrier(*state_, t);
+  return issue(state, describe("broadcast", t, async, from_one(bytes_of(t), root, rank())), [&]() -> Started {
+    check_root(state, root);
+    Tensors message{as_bytes(flat(state, t))};
+    if (size() == 1 || t.numel() == 0) return {};
+    c10d::BroadcastOptions options;
+    options.rootRank = root;
+    options.timeout = state.timeout;
+    return {{state.backend->broadcast(message, options)}, {}, message};
+  });
 }
 
 WorkPtr Group::reduce(at::Tensor t, int root, ReduceOp op, bool async) {
-  return issue(*state_, describe("reduce", t, async, to_one(bytes_of(t), root)), [&]() -> Started {
-    check_root(*state_, root);
-    auto data = flat(*state_, t);
+  GroupState& state = carrier(*state_, t);
+  return issue(state, describe("reduce", t, async, to_one(bytes_of(t), root)), [&]() -> Started {
+    check_root(state, root);
+    auto data = flat(state, t);
     check_reduce_op(op, data.scalar_type());
     if (size() == 1 || t.numel() == 0) return {};
-    const bool divide_here = op == ReduceOp::kAvg && !state_->policy.native_average;
+    const bool divide_here = op == ReduceOp::kAvg && !state.policy.native_average;
     Tensors message{data.scalar_type() == at::kBool ? as_bytes(data) : data};
     c10d::ReduceOptions options;
     options.reduceOp = to_c10d(divide_here ? ReduceOp::kSum : op);
     options.rootRank = root;
-    options.timeout = state_->timeout;
-    Started started{{state_->backend->reduce(message, options)}, {}, message};
+    options.timeout = state.timeout;
+    Started started{{state.backend->reduce(message, options)}, {}, message};
     if (divide_here) started.finish = [data, n = size()]() mutable { data.div_(static_cast<double>(n)); };
     return started;
   });
 }
 
 WorkPtr Group::all_gather_into_tensor(at::Tensor output, at::Tensor input, bool async) {
+  GroupState& state = carrier(*state_, input);
   return issue(
-      *state_, describe("all_gather_into_tensor", output, async, to_all(bytes_of(input))), [&]() -> Started {
-        auto out = flat(*state_, output), in = flat(*state_, input);
+      state, describe("all_gather_into_tensor", output, async, to_all(bytes_of(input))), [&]() -> Started {
+        auto out = flat(state, output), in = flat(state, input);
         check_dtypes(out, in);
         DS_CHECK(out.numel() == in.numel() * size(), "output has {} elements, input {} on each of {} ranks",
                  out.numel(), in.numel(), size());
         if (out.numel() == 0) return {};
         auto out_bytes = as_bytes(out), in_bytes = as_bytes(in);
-        if (state_->policy.all_gather == Construction::kNative) {
+        if (state.policy.all_gather == Construction::kNative) {
           c10d::AllgatherOptions options;
-          options.timeout = state_->timeout;
-          return {
-              {state_->backend->_allgather_base(out_bytes, in_bytes, options)}, {}, {out_bytes, in_bytes}};
+          options.timeout = state.timeout;
+          return {{state.backend->_allgather_base(out_bytes, in_bytes, options)}, {}, {out_bytes, in_bytes}};
         }
-        return gather_all(*state_, cut(out_bytes, std::vector<int64_t>(size(), in_bytes.numel())), in_bytes);
+        return gather_all(state, cut(out_bytes, std::vector<int64_t>(size(), in_bytes.numel())), in_bytes);
       });
 }
 
 WorkPtr Group::all_gather(std::vector<at::Tensor> outputs, at::Tensor input, bool async) {
-  return issue(*state_, describe("all_gather", outputs, async, to_all(bytes_of(input))), [&]() -> Started {
-    auto in = flat(*state_, input);
-    auto outs = flat_list(*state_, outputs, "outputs", in.scalar_type());
+  GroupState& state = carrier(*state_, input);
+  return issue(state, describe("all_gather", outputs, async, to_all(bytes_of(input))), [&]() -> Started {
+    auto in = flat(state, input);
+    auto outs = flat_list(state, outputs, "outputs", in.scalar_type());
     DS_CHECK(outs[rank()].numel() == in.numel(), "outputs[{}] has {} elements, input {}", rank(),
              outs[rank()].numel(), in.numel());
-    return gather_all(*state_, as_bytes(outs), as_bytes(in));
+    return gather_all(state, as_bytes(outs), as_bytes(in));
   });
 }
 
 WorkPtr Group::reduce_scatter_tensor(at::Tensor output, at::Tensor input, ReduceOp op, bool async) {
+  GroupState& state = carrier(*state_, input);
   return issue(
-      *state_, describe("reduce_scatter_tensor", input, async, to_all(bytes_of(output))), [&]() -> Started {
-        auto out = flat(*state_, output), in = flat(*state_, input);
+      state, describe("reduce_scatter_tensor", input, async, to_all(bytes_of(output))), [&]() -> Started {
+        auto out = flat(state, output), in = flat(state, input);
         check_dtypes(out, in);
         DS_CHECK(in.numel() == out.numel() * size(), "input has {} elements, output {} on each of {} ranks",
                  in.numel(), out.numel(), size());
         if (in.numel() == 0) return {};
-        if (state_->policy.reduce_scatter == Construction::kNative) {
+        if (state.policy.reduce_scatter == Construction::kNative) {
           check_reduce_op(op, out.scalar_type());
           c10d::ReduceScatterOptions options;
           options.reduceOp = to_c10d(op);
-          options.timeout = state_->timeout;
-          return {{state_->backend->_reduce_scatter_base(out, in, options)}, {}, {out, in}};
+          options.timeout = state.timeout;
+          return {{state.backend->_reduce_scatter_base(out, in, options)}, {}, {out, in}};
         }
-        return scatter_sum(*state_, out, cut(in, std::vector<int64_t>(size(), out.numel())), op);
+        return scatter_sum(state, out, cut(in, std::vector<int64_t>(size(), out.numel())), op);
       });
 }
 
 WorkPtr Group::reduce_scatter_v(at::Tensor output, at::Tensor input, std::vector<int64_t> splits, ReduceOp op,
                                 bool async) {
+  GroupState& state = carrier(*state_, input);
   return issue(
-      *state_, describe("reduce_scatter_v", input, async, to_each(input, splits, size())), [&]() -> Started {
-        auto out = flat(*state_, output), in = flat(*state_, input);
+      state, describe("reduce_scatter_v", input, async, to_each(input, splits, size())), [&]() -> Started {
+        auto out = flat(state, output), in = flat(state, input);
         check_dtypes(out, in);
         DS_CHECK(splits.size() == static_cast<size_t>(size()), "{} splits for {} ranks", splits.size(),
                  size());
         const int64_t total = std::accumulate(splits.begin(), splits.end(), int64_t{0});
         DS_CHECK(total == in.numel(), "the splits add up to {}, input has {} elements", total, in.numel());
-        return scatter_sum(*state_, out, cut(in, splits), op);
+        return scatter_sum(state, out, cut(in, splits), op);
       });
 }
 
 WorkPtr Group::reduce_scatter(at::Tensor output, std::vector<at::Tensor> inputs, ReduceOp op, bool async) {
-  return issue(*state_, describe("reduce_scatter", inputs, async, to_each(inputs)), [&] {
-    auto out = flat(*state_, output);
-    return scatter_sum(*state_, out, flat_list(*state_, inputs, "inputs", out.scalar_type()), op);
+  GroupState& state = carrier(*state_, output);
+  return issue(state, describe("reduce_scatter", inputs, async, to_each(inputs)), [&] {
+    auto out = flat(state, output);
+    return scatter_sum(state, out, flat_list(state, inputs, "inputs", out.scalar_type()), op);
   });
 }
 
 WorkPtr Group::all_to_all_single(at::Tensor output, at::Tensor input, std::vector<int64_t> output_splits,
                                  std::vector<int64_t> input_splits, bool async) {
+  GroupState& state = carrier(*state_, input);
   const bool longer = output.numel() > input.numel();
   return issue(
-      *state_,
+      state,
       describe("all_to_all_single", longer ? output : input, async, to_each(input, input_splits, size())),
       [&] {
-        auto out = flat(*state_, output), in = flat(*state_, input);
+        auto out = flat(state, output), in = flat(state, input);
         check_dtypes(out, in);
-        auto outs = cut(as_bytes(out), byte_lengths(*state_, output, std::move(output_splits), "output"));
-        auto ins = cut(as_bytes(in), byte_lengths(*state_, input, std::move(input_splits), "input"));
+        auto outs = cut(as_bytes(out), byte_lengths(state, output, std::move(output_splits), "output"));
+        auto ins = cut(as_bytes(in), byte_lengths(state, input, std::move(input_splits), "input"));
         DS_CHECK(outs[rank()].numel() == ins[rank()].numel(),
                  "this rank's own slice has another length in output and input");
-        return exchange_all(*state_, outs, ins);
+        return exchange_all(state, outs, ins);
       });
 }
 
 WorkPtr Group::all_to_all(std::vector<at::Tensor> outputs, std::vector<at::Tensor> inputs, bool async) {
-  return issue(*state_, describe("all_to_all", inputs, async, to_each(inputs)), [&] {
+  GroupState& state = carrier(*state_, inputs);
+  return issue(state, describe("all_to_all", inputs, async, to_each(inputs)), [&] {
     DS_CHECK(!inputs.empty(), "inputs is empty");
-    auto outs = flat_list(*state_, outputs, "outputs", inputs[0].scalar_type());
-    auto ins = flat_list(*state_, inputs, "inputs", inputs[0].scalar_type());
+    auto outs = flat_list(state, outputs, "outputs", inputs[0].scalar_type());
+    auto ins = flat_list(state, inputs, "inputs", inputs[0].scalar_type());
     DS_CHECK(outs[rank()].numel() == ins[rank()].numel(), "outputs[{}] and inputs[{}] differ in length",
              rank(), rank());
-    return exchange_all(*state_, as_bytes(outs), as_bytes(ins));
+    return exchange_all(state, as_bytes(outs), as_bytes(ins));
   });
 }
 
 WorkPtr Group::gather(std::vector<at::Tensor> outputs, at::Tensor input, int root, bool async) {
-  return issue(*state_, describe("gather", input, async, to_one(bytes_of(input), root)), [&] {
-    check_root(*state_, root);
-    auto in = as_bytes(flat(*state_, input));
+  GroupState& state = carrier(*state_, input);
+  return issue(state, describe("gather", input, async, to_one(bytes_of(input), root)), [&] {
+    check_root(state, root);
+    auto in = as_bytes(flat(state, input));
     const auto none = in.narrow(0, 0, 0);
     Tensors outs(size(), none), ins(size(), none);
     ins[root] = in;
-    if (rank() == root) outs = as_bytes(flat_list(*state_, outputs, "outputs", input.scalar_type()));
+    if (rank() == root) outs = as_bytes(flat_list(state, outputs, "outputs", input.scalar_type()));
     DS_CHECK(rank() != root || outs[root].numel() == in.numel(), "outputs[{}] and input differ in length",
              root);
-    return exchange_all(*state_, outs, ins);
+    return exchange_all(state, outs, ins);
   });
 }
 
 WorkPtr Group::scatter(at::Tensor output, std::vector<at::Tensor> inputs, int root, bool async) {
-  return issue(*state_, describe("scatter", output, async, rank() == root ? to_each(inputs) : to_all(0)),
-               [&] {
-                 check_root(*state_, root);
-                 auto out = as_bytes(flat(*state_, output));
-                 const auto none = out.narrow(0, 0, 0);
-                 Tensors outs(size(), none), ins(size(), none);
-                 outs[root] = out;
-                 if (rank() == root)
-                   ins = as_bytes(flat_list(*state_, inputs, "inputs", output.scalar_type()));
-                 DS_CHECK(rank() != root || ins[root].numel() == out.numel(),
-                          "inputs[{}] and output differ in length", root);
-                 return exchange_all(*state_, outs, ins);
-               });
+  GroupState& state = carrier(*state_, output);
+  return issue(state, describe("scatter", output, async, rank() == root ? to_each(inputs) : to_all(0)), [&] {
+    check_root(state, root);
+    auto out = as_bytes(flat(state, output));
+    const auto none = out.narrow(0, 0, 0);
+    Tensors outs(size(), none), ins(size(), none);
+    outs[root] = out;
+    if (rank() == root) ins = as_bytes(flat_list(state, inputs, "inputs", output.scalar_type()));
+    DS_CHECK(rank() != root || ins[root].numel() == out.numel(), "inputs[{}] and output differ in length",
+             root);
+    return exchange_all(state, outs, ins);
+  });
 }
 
 namespace {
@@ -339,7 +348,7 @@ void check_pairs(const GroupState& group, const Tensors& outputs, const Tensors&
 WorkPtr Group::all_gather_coalesced(std::vector<at::Tensor> outputs, std::vector<at::Tensor> inputs,
                                     bool async) {
   check_pairs(*state_, outputs, inputs);
-  return coalesce(*state_, async, [&] {
+  return coalesce(carrier(*state_, inputs), async, [&] {
     for (size_t i = 0; i < inputs.size(); ++i) all_gather_into_tensor(outputs[i], inputs[i]);
   });
 }
@@ -347,7 +356,7 @@ WorkPtr Group::all_gather_coalesced(std::vector<at::Tensor> outputs, std::vector
 WorkPtr Group::reduce_scatter_coalesced(std::vector<at::Tensor> outputs, std::vector<at::Tensor> inputs,
                                         ReduceOp op, bool async) {
   check_pairs(*state_, outputs, inputs);
-  return coalesce(*state_, async, [&] {
+  return coalesce(carrier(*state_, inputs), async, [&] {
     for (size_t i = 0; i < inputs.size(); ++i) reduce_scatter_tensor(outputs[i], inputs[i], op);
   });
 }

@@ -57,11 +57,13 @@ using GroupPtr = std::shared_ptr<Group>;
 struct GroupState;
 
 /// Every rank of the group must call the same collectives in the same order, from one thread at a time.
-/// Tensors are contiguous and live on the group's device; ranks (`root`, `peer`) count within the group. With
-/// async = false an operation has completed when it returns, and the Work it returns is a finished one; with
-/// async = true it overlaps with the caller, who leaves its tensors alone until wait(). Nothing here is
-/// recorded by autograd. Tensors of zero elements are valid everywhere. A group of one rank works without any
-/// network.
+/// Tensors are contiguous and live on the group's device, or on the CPU: a group on a device has a transport
+/// for either, and an operation's tensors are all of one kind. On a device an operation has completed, and
+/// wait() returns, as its stream sees it: what is issued there afterwards comes after it; ranks (`root`,
+/// `peer`) count within the group. With async = false an operation has completed when it returns, and the
+/// Work it returns is a finished one; with async = true it overlaps with the caller, who leaves its tensors
+/// alone until wait(). Nothing here is recorded by autograd. Tensors of zero elements are valid everywhere. A
+/// group of one rank works without any network.
 class Group {
  public:
   explicit Group(std::shared_ptr<GroupState> state);
@@ -72,6 +74,8 @@ class Group {
   int rank() const;
   int size() const;
   const std::string& name() const;
+  /// Where this rank computes: the CPU, or the device of its transport (NCCL).
+  at::Device device() const;
   /// World ranks of the members; index = rank within the group.
   const std::vector<int>& global_ranks() const;
   /// Ranks of the world on one host, hosts being filled one after the other; of any other group its size.

@@ -13,6 +13,7 @@ void GroupState::close() {
   for (auto& weak : children) {
     if (auto child = weak.lock()) child->close();
   }
+  if (host) host->close();
   if (!backend) return;
   bool busy = false;
   for (auto& weak : in_flight) {
@@ -23,6 +24,7 @@ void GroupState::close() {
   // Destroying a Gloo backend waits for its queue, which may need a peer that itself waits for another group
   // of this rank; so that one is left to a thread and the other groups close meanwhile.
   if (busy) std::thread([b = std::exchange(backend, {})]() mutable { b.reset(); }).detach();
+  if (backend && !device.is_cpu()) backend->shutdown();
   backend.reset();
 }
 

@@ -36,8 +36,9 @@ struct GroupState {
   std::vector<int> global_ranks{0};
   int ranks_per_host = 0;  // 0: all
   at::Device device = at::kCPU;
-  BackendPtr backend;  // null: one rank
-  StorePtr store;      // null: one rank, or a fake group
+  std::shared_ptr<GroupState> host;  // of a group on a device: what carries tensors on the CPU
+  BackendPtr backend;                // null: one rank
+  StorePtr store;                    // null: one rank, or a fake group
   Connect connect;
   Policy policy;
   std::chrono::milliseconds timeout{600000};
@@ -50,6 +51,14 @@ struct GroupState {
   std::vector<c10::weak_intrusive_ptr<c10d::Work>> in_flight;
   std::optional<std::vector<WorkPtr>> coalesced;  // set between start_coalescing and end_coalescing
 };
+
+/// The state that carries tensors that lie where `t` does.
+inline GroupState& carrier(GroupState& group, const at::Tensor& t) {
+  return group.host && t.defined() && t.is_cpu() ? *group.host : group;
+}
+inline GroupState& carrier(GroupState& group, const std::vector<at::Tensor>& tensors) {
+  return tensors.empty() ? group : carrier(group, tensors.front());
+}
 
 /// One line out of any exception of c10d, Gloo or ours: no backtrace, no source position.
 std::string reason_of(std::exception_ptr error);

@@ -13,7 +13,8 @@
 namespace deepspeed::comm {
 namespace {
 
-WorkPtr message(GroupState& group, const P2POp& op, bool async) {
+WorkPtr message(GroupState& of, const P2POp& op, bool async) {
+  GroupState& group = carrier(of, op.tensor);
   const bool sends = op.kind == P2POp::Kind::kSend;
   const char* name = sends ? (async ? "isend" : "send") : (async ? "irecv" : "recv");
   const Operation operation{name, op.tensor.numel(), op.tensor.scalar_type(), async, [&](int peer) {
@@ -30,15 +31,14 @@ WorkPtr message(GroupState& group, const P2POp& op, bool async) {
   });
 }
 
-at::Tensor bytes_on(const at::Device& device, const std::string& text) {
+at::Tensor bytes_of(const std::string& text) {
   auto bytes = at::empty({static_cast<int64_t>(text.size())}, at::kByte);
   if (!text.empty()) std::memcpy(bytes.data_ptr(), text.data(), text.size());
-  return bytes.to(device);
+  return bytes;
 }
 
 std::string text_of(const at::Tensor& bytes) {
-  auto local = bytes.cpu();
-  return {static_cast<const char*>(local.const_data_ptr()), static_cast<size_t>(local.numel())};
+  return {static_cast<const char*>(bytes.const_data_ptr()), static_cast<size_t>(bytes.numel())};
 }
 
 }  // namespace
@@ -64,13 +64,14 @@ std::vector<WorkPtr> Group::batch_isend_irecv(const std::vector<P2POp>& ops) {
   return works;
 }
 
+// On a device the hosts meet: what devices were told may go on.
 WorkPtr Group::barrier(bool async) {
-  return issue(*state_, {"barrier", 0, at::ScalarType::Undefined, async}, [&]() -> Started {
+  GroupState& state = state_->host ? *state_->host : *state_;
+  return issue(state, {"barrier", 0, at::ScalarType::Undefined, async}, [&]() -> Started {
     if (size() == 1) return {};
     c10d::BarrierOptions options;
-    options.timeout = state_->timeout;
-    if (state_->device.is_cuda()) options.device = state_->device;
-    return {{state_->backend->barrier(options)}, {}, {}};
+    options.timeout = state.timeout;
+    return {{state.backend->barrier(options)}, {}, {}};
   });
 }
 
@@ -86,22 +87,21 @@ void Group::monitored_barrier(std::chrono::milliseconds timeout) {
 }
 
 std::vector<std::string> Group::all_gather_object(const std::string& object) {
-  const auto options = at::TensorOptions(at::kLong).device(state_->device);
+  const auto options = at::TensorOptions(at::kLong);
   auto lengths = at::zeros({size()}, options);  // a fake group fills only its own
   all_gather_into_tensor(lengths, at::full({1}, static_cast<int64_t>(object.size()), options));
-  lengths = lengths.cpu();
   if (lengths.sum().item<int64_t>() == 0) return std::vector<std::string>(static_cast<size_t>(size()));
   std::vector<at::Tensor> parts;
   for (int r = 0; r < size(); ++r)
     parts.push_back(at::empty({lengths[r].item<int64_t>()}, options.dtype(at::kByte)));
-  all_gather(parts, bytes_on(state_->device, object));
+  all_gather(parts, bytes_of(object));
   std::vector<std::string> objects;
   for (const auto& part : parts) objects.push_back(text_of(part));
   return objects;
 }
 
 std::vector<std::string> Group::broadcast_object_list(std::vector<std::string> objects, int root) {
-  const auto options = at::TensorOptions(at::kLong).device(state_->device);
+  const auto options = at::TensorOptions(at::kLong);
   auto count = at::full({1}, static_cast<int64_t>(objects.size()), options);
   broadcast(count, root);
   auto lengths = at::zeros({count.item<int64_t>()}, at::kLong);
@@ -112,14 +112,11 @@ std::vector<std::string> Group::broadcast_object_list(std::vector<std::string> o
       joined += objects[i];
     }
   }
-  lengths = lengths.to(state_->device);
   broadcast(lengths, root);
   const int64_t total = lengths.sum().item<int64_t>();
-  auto payload =
-      rank() == root ? bytes_on(state_->device, joined) : at::empty({total}, options.dtype(at::kByte));
+  auto payload = rank() == root ? bytes_of(joined) : at::empty({total}, options.dtype(at::kByte));
   broadcast(payload, root);
   joined = text_of(payload);
-  lengths = lengths.cpu();
   objects.clear();
   size_t begin = 0;
   for (int64_t i = 0; i < lengths.numel(); ++i) {

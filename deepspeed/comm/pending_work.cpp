@@ -16,6 +16,7 @@ struct Context {
   uint64_t sequence;
   int rank;
   std::chrono::milliseconds timeout;
+  bool on_device;
   Clock::time_point issued = Clock::now();
 
   std::string describe(const std::string& reason) const;
@@ -50,7 +51,8 @@ class PendingWork final : public Work {
     if (done_) return;
     if (!error_.empty()) throw base::Error(error_);
     try {
-      for (auto& work : started_.works) work->wait(context_.timeout);
+      // NCCL would block this thread for as long as a wait has a limit; its own watch keeps the operation's.
+      for (auto& work : started_.works) work->wait(context_.on_device ? kNoTimeout : context_.timeout);
       if (started_.finish) started_.finish();
     } catch (...) {
       error_ = context_.describe(reason_of(std::current_exception()));
@@ -108,7 +110,8 @@ void remember(GroupState& group, const std::vector<RawWork>& works) {
 
 WorkPtr issue(GroupState& group, const Operation& operation, const std::function<Started()>& start) {
   ++group.sequence;
-  Context context{operation.name, group.name, group.sequence, group.rank, group.timeout};
+  Context context{operation.name, group.name,    group.sequence,
+                  group.rank,     group.timeout, !group.device.is_cpu()};
   if (group.observer) {
     group.observer({group.sequence, operation.name, group.name, operation.numel, operation.dtype,
                     operation.async, sent_by(group, operation)});

@@ -109,6 +109,19 @@ void meet(const Rendezvous& r, const StorePtr& store) {
            r.world_size, seconds(r.timeout));
 }
 
+// One rank's state of the world, without a transport.
+std::shared_ptr<GroupState> new_state(const Rendezvous& r) {
+  auto state = std::make_shared<GroupState>();
+  state->rank = r.rank;
+  state->size = r.world_size;
+  state->global_ranks.resize(r.world_size);
+  std::iota(state->global_ranks.begin(), state->global_ranks.end(), 0);
+  if (r.world_size % r.local_world_size == 0) state->ranks_per_host = r.local_world_size;
+  state->timeout = r.timeout;
+  state->policy = policy_for("gloo");
+  return state;
+}
+
 }  // namespace
 
 Backend parse_backend(std::string_view name) {
@@ -155,26 +168,27 @@ Rendezvous rendezvous_from_env(bool auto_mpi_discovery, int distributed_port) {
 GroupPtr init_world(const Rendezvous& r, Backend backend) {
   validate(r);
   const bool nccl = backend == Backend::kNccl;
-  if (r.world_size == 1 && !nccl) return single_group();
-  auto state = std::make_shared<GroupState>();
-  state->rank = r.rank;
-  state->size = r.world_size;
-  state->global_ranks.resize(r.world_size);
-  std::iota(state->global_ranks.begin(), state->global_ranks.end(), 0);
-  if (r.world_size % r.local_world_size == 0) state->ranks_per_host = r.local_world_size;
-  state->timeout = r.timeout;
-  if (nccl) state->device = at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(r.local_rank));
-  state->policy = policy_for("gloo");
-  if (nccl) state->connect = connect_nccl(r.local_rank);
+  const Connect connect = nccl ? connect_nccl(r.local_rank) : Connect();  // says so where it is not built in
+  auto state = new_state(r);
+  if (nccl) {
+    state->device = at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(r.local_rank));
+    state->host = new_state(r);
+  }
   if (r.world_size == 1) return std::make_shared<Group>(state);
   const auto address = resolve(r.master_addr);
-  state->store = open_store(r, address);
-  meet(r, state->store);
-  if (!nccl) {
-    state->connect =
-        connect_on_cpu(backend, r.rank == 0 ? address : local_address_towards(address, r.master_port));
+  const StorePtr store = open_store(r, address);
+  meet(r, store);
+  const Connect on_cpu = connect_on_cpu(
+      nccl ? Backend::kAuto : backend, r.rank == 0 ? address : local_address_towards(address, r.master_port));
+  GroupState& cpu_state = nccl ? *state->host : *state;
+  cpu_state.store = store;
+  cpu_state.connect = on_cpu;
+  connect_group(cpu_state, c10::make_intrusive<c10d::PrefixStore>("backend", store));
+  if (nccl) {
+    state->store = c10::make_intrusive<c10d::PrefixStore>("nccl", store);
+    state->connect = connect;
+    connect_group(*state, state->store);
   }
-  connect_group(*state, c10::make_intrusive<c10d::PrefixStore>("backend", state->store));
   return std::make_shared<Group>(state);
 }
 

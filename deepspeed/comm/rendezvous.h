@@ -41,7 +41,9 @@ Rendezvous rendezvous_from_env(bool auto_mpi_discovery = true, int distributed_p
 /// host reaches MASTER_ADDR (on rank 0's host: MASTER_ADDR itself), never to all interfaces. kAuto is, for
 /// the world and every group made from it, kShm where all its ranks run on one host and DS_SHM=0 is not set,
 /// else kGloo, while engine and models compute on the CPU. kShm passes tensors through memory that the ranks
-/// share; where they have none in common, it is an Error. A world of one opens no socket.
+/// share; where they have none in common, it is an Error. kNccl computes on the GPU that has this rank's
+/// number on its host, one rank a GPU; what lies on the CPU travels as kAuto has it. A world of one opens no
+/// socket.
 /// With Gloo and kShm, SIGPIPE is ignored from then on unless the program handles it: a dead peer must be an
 /// Error.
 GroupPtr init_world(const Rendezvous& rendezvous, Backend backend = Backend::kAuto);

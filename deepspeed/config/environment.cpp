@@ -16,7 +16,11 @@ const std::vector<Variable>& variables() {
        true},
       {"OMP_NUM_THREADS", "",
        "Threads of one rank; without it the cores are shared between the ranks of a machine.", true},
-      {"DS_ACCELERATOR", "", "cpu or cuda: what the launcher counts as slots.", true},
+      {"DS_ACCELERATOR", "",
+       "cpu or cuda: what ranks compute on and the launcher counts as slots; without it cuda where there is "
+       "a GPU "
+       "(docs/cuda.md).",
+       true},
       {"CUDA_VISIBLE_DEVICES", "", "The GPUs that the launcher hands out.", true},
       {"DS_FORCE_ISA", "", "Limits kernels to an instruction set: scalar, avx2, avx512.", true},
 

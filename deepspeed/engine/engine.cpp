@@ -9,6 +9,7 @@
 #include "deepspeed/accel/gradient_place.h"
 #include "deepspeed/base/error.h"
 #include "deepspeed/base/log.h"
+#include "deepspeed/engine/accelerator.h"
 
 namespace deepspeed::engine {
 namespace {
@@ -38,6 +39,7 @@ Engine::Engine(EngineParts parts)
       scaler_(make_scaler(parts_.config)) {
   DS_CHECK(parts_.model != nullptr, "initialize needs a model");
   DS_CHECK(parts_.group != nullptr, "the engine needs a process group");
+  check_accelerator(config(), parts_.group->device());
   report_.memory("DeepSpeed Engine: After args sanity test");
   report_.memory("DeepSpeed Engine: Before configure distributed model");
   states_ = std::make_unique<ModelStates>(ModelStatesParts{.model = *parts_.model,
@@ -68,7 +70,11 @@ void Engine::make_optimizer() {
              "the configuration has no 'optimizer' and initialize was given none");
     optim::OptimizerConfig rule = config().optimizer;
     if (offloads && config().bf16.bf16_optimizer_states) rule.fp32_optimizer_states = false;
-    optimizer_ = optim::make_optimizer(rule, std::move(groups), {.cpu_offload = offloads});
+    // On a GPU DeepSpeed's FusedAdam has a kernel of its own; on a CPU it is DeepSpeedCPUAdam's.
+    const bool on_gpu = !parts_.group->device().is_cpu() && !offloads;
+    optimizer_ = optim::make_optimizer(
+        rule, std::move(groups),
+        {.cpu_offload = offloads, .order = on_gpu ? std::optional(ops::UpdateOrder::kFused) : std::nullopt});
   }
   place_optimizer_states();
   if (config().model_dtype() != config::DataType::kFp32 && !states_->table().optimizer.sharded)
@@ -86,6 +92,7 @@ void Engine::place_optimizer_states() {
                                            const auto [states, i] = states_->owner(group, piece);
                                            master.copy_(states->values_of(i));
                                          },
+                                     .publish_all = states_->all().front()->has_host_side(),
                                      .publish =
                                          [this](size_t group, size_t piece, const at::Tensor& values) {
                                            const auto [states, i] = states_->owner(group, piece);
@@ -125,7 +132,7 @@ void Engine::listen_to_gradients() {
       subscriptions_.push_back(
           nn::on_gradient(leaf, [this, g, i](const at::Tensor& parameter) { on_gradient(g, i, parameter); }));
       auto& gradients = all[g]->gradients();
-      if (leaf.scalar_type() == gradients.dtype())
+      if (leaf.is_cpu() && leaf.scalar_type() == gradients.dtype())
         subscriptions_.push_back(
             accel::offer_gradient_place(leaf, [&gradients, i] { return gradients.place(i); }));
     }

@@ -164,7 +164,9 @@ std::vector<zero::NamedParameter> Engine::module_state_dict() {
   const auto add = [&](const std::vector<zero::NamedParameter>& tensors) {
     for (const auto& [name, tensor] : tensors) {
       const auto whole = gathered({tensor});
-      if (first) copies.push_back({name, tensor.detach().clone(at::MemoryFormat::Contiguous)});
+      if (first)
+        copies.push_back({name, tensor.detach().to(at::kCPU, tensor.scalar_type(), /*non_blocking=*/false,
+                                                   /*copy=*/true, at::MemoryFormat::Contiguous)});
     }
   };
   for (const auto& states : states_->all()) add(states->parameters());

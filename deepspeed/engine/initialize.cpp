@@ -6,6 +6,7 @@
 #include "deepspeed/base/error.h"
 #include "deepspeed/base/log.h"
 #include "deepspeed/comm/rendezvous.h"
+#include "deepspeed/engine/accelerator.h"
 #include "deepspeed/engine/parse_config.h"
 
 namespace deepspeed::engine {
@@ -25,7 +26,7 @@ void check_same_on_all_ranks(const DeepspeedConfig& config, comm::Group& group) 
 }  // namespace
 
 Initialized initialize(InitializeOptions options) {
-  if (!options.group) options.group = comm::init_world(comm::rendezvous_from_env());
+  if (!options.group) options.group = accelerated_world(comm::rendezvous_from_env());
   DeepspeedConfig config = parse_config(options.config, options.group->size(), options.auto_facts);
   check_same_on_all_ranks(config, *options.group);
   if (config.engine.log_level) base::set_log_level(base::parse_log_level(*config.engine.log_level));

@@ -36,6 +36,7 @@ ModelStates::ModelStates(const ModelStatesParts& parts)
   at::NoGradGuard no_grad;
   cast();
   give_memory();
+  place();
   if (!parts_.same_on_all_ranks) agree();
   Members members = sort_tensors();
   DS_CHECK(!members.trained.empty(), "the model has no trainable parameter");
@@ -78,6 +79,16 @@ void ModelStates::give_memory() {
   }
   if (specs_.empty() || is_sharded(parts_.config)) return;
   nn::DenseMaterializer().materialize(specs_, *parts_.values);
+}
+
+// What has memory moves to where the group computes; sharded parameters get theirs there (ParameterShards).
+void ModelStates::place() {
+  const at::Device device = parts_.group->device();
+  const auto move = [device](at::Tensor tensor) {
+    if (tensor.device() != device && nn::is_materialized(tensor)) tensor.set_data(tensor.detach().to(device));
+  };
+  for (const auto& parameter : parts_.model.parameters()) move(parameter);
+  for (const auto& buffer : parts_.model.buffers()) move(buffer);
 }
 
 void ModelStates::agree() {

@@ -73,6 +73,7 @@ class ModelStates {
 
   void cast();
   void give_memory();
+  void place();
   void agree();
   Members sort_tensors();
   void add_group(std::vector<zero::NamedParameter> members, size_t group);

@@ -8,6 +8,7 @@
 
 #include "deepspeed/base/error.h"
 #include "deepspeed/data/open_tokens.h"
+#include "deepspeed/engine/accelerator.h"
 
 namespace deepspeed::engine {
 namespace {
@@ -74,7 +75,7 @@ Score held_out_score(Objective& objective, const data::Dataset& held_out, comm::
         samples.push_back(sample);
     const bool counts = !samples.empty();
     if (!counts) samples.push_back(0);
-    const Score score = objective.score(data::collate(held_out, samples));
+    const Score score = objective.score(on_device(data::collate(held_out, samples), group.device()));
     if (!counts) continue;
     total.loss += score.loss;
     total.predictions += score.predictions;

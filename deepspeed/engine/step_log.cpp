@@ -64,7 +64,7 @@ void StepLog::add(const StepRecord& r) {
         {"step_ms", r.step_ms},
         {"rss_bytes", r.rss_bytes},
         {"rss_bytes_all_ranks", r.rss_bytes_all_ranks},
-        {"device_bytes", 0}};
+        {"device_bytes", r.device_bytes}};
     if (r.eval_loss) {
       line["eval_loss"] = *r.eval_loss;
       if (r.eval_accuracy)

@@ -20,6 +20,7 @@ struct StepRecord {
   int64_t tokens = 0;   // of this step over all ranks
   double step_ms = 0;
   int64_t rss_bytes = 0, rss_bytes_all_ranks = 0;  // peak resident: this rank's, and the sum over ranks
+  int64_t device_bytes = 0;             // most device memory that this rank's tensors held; 0 on the CPU
   std::optional<double> eval_loss;      // mean over the held-out predictions, where this step was evaluated
   std::optional<double> eval_accuracy;  // likewise, of classifiers: a share, not a perplexity
   std::optional<double> start_s;        // from exec of `deepspeed` to the first forward; first line only

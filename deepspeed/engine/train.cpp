@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "deepspeed/accel/device.h"
 #include "deepspeed/accel/dtype.h"
 #include "deepspeed/accel/memory.h"
 #include "deepspeed/accel/threads.h"
@@ -18,6 +19,7 @@
 #include "deepspeed/base/log.h"
 #include "deepspeed/comm/rendezvous.h"
 #include "deepspeed/data/ngram_baseline.h"
+#include "deepspeed/engine/accelerator.h"
 #include "deepspeed/engine/dry_run.h"
 #include "deepspeed/engine/initialize.h"
 #include "deepspeed/engine/memory_account.h"
@@ -77,7 +79,7 @@ class Training {
 Training::Training(const TrainOptions& options) : options_(options) {
   const auto rendezvous = comm::rendezvous_from_env();
   accel::set_compute_threads(rendezvous.local_world_size);
-  group_ = comm::init_world(rendezvous);
+  group_ = accelerated_world(rendezvous);
   in_ = std::make_unique<TrainInputs>(options, *group_);
   in_->open_model();
   if (options.dry_run) return;
@@ -209,7 +211,7 @@ double Training::train_step() {
   Engine& engine = *ready_.engine;
   double total = 0;
   for (int64_t g = 0; g < engine.gradient_accumulation_steps(); ++g) {
-    const auto batch = ready_.loader->next();
+    const auto batch = on_device(ready_.loader->next(), group_->device());
     if (!started_) {
       started_ = true;
       if (const auto t0 = base::env("DS_LAUNCH_T0")) {
@@ -248,6 +250,7 @@ void Training::log_step(double loss, double step_ms, const std::optional<Score>&
                           .step_ms = step_ms,
                           .rss_bytes = mine,
                           .rss_bytes_all_ranks = peak.item<int64_t>(),
+                          .device_bytes = accel::peak_device_bytes(group_->device()),
                           .eval_loss = score ? std::optional(score->mean_loss()) : std::nullopt,
                           .eval_accuracy = score && in_->objective().counts_correct()
                                                ? std::optional(score->correct / score->predictions)

@@ -3,6 +3,7 @@
 #include "deepspeed/accel/dtype.h"
 #include "deepspeed/base/error.h"
 #include "deepspeed/config/overrides.h"
+#include "deepspeed/engine/accelerator.h"
 #include "deepspeed/engine/parse_config.h"
 #include "deepspeed/models/size.h"
 #include "deepspeed/models/weights.h"
@@ -45,6 +46,7 @@ TrainInputs::TrainInputs(const TrainOptions& options, comm::Group& group)
            "{}: there is no 'optimizer', without which nothing is trained; write "
            "\"optimizer\": {{\"type\": \"AdamW\"}}",
            document_.name);
+  check_accelerator(config, group.device());
   dtype_ = accel::scalar_type(config.model_dtype());
   // Of sharded parameters every rank holds a part; those of other hosts count as if they were here.
   const double share = config.zero.stage >= 3 ? 1.0 / group.size() : 1;

@@ -61,6 +61,8 @@ at::Tensor Decoder::hidden_states(const at::Tensor& ids, nn::KvCache* cache,
   if (spec_.positions == Positions::kRotary) {
     const ops::RotaryOptions options{.theta = spec_.rope_theta, .rotary_dim = spec_.rotary_dim};
     rotary = ops::rotary_table(spec_.head_dim, length, offset, options);
+    rotary->cos = rotary->cos.to(ids.device());
+    rotary->sin = rotary->sin.to(ids.device());
     if (starts) rotary = ops::rotary_at(*rotary, positions_of(ids, offset, starts));
   }
   at::Tensor x = embed(ids, offset, starts);

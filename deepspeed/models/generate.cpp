@@ -40,13 +40,14 @@ std::vector<int32_t> generate(Decoder& model, const std::vector<int32_t>& prompt
                               static_cast<int64_t>(prompt.size()) + std::max<int64_t>(count, 0));
 
   std::vector<int32_t> made;
-  at::Tensor input = at::tensor(std::vector<int64_t>(prompt.begin(), prompt.end())).unsqueeze(0);
+  const at::Device device = model.parameters().front().device();
+  at::Tensor input = at::tensor(std::vector<int64_t>(prompt.begin(), prompt.end())).unsqueeze(0).to(device);
   for (int64_t i = 0; i < count; ++i) {
     const at::Tensor logits =
-        model.logits(input, &cache).select(1, input.size(1) - 1).squeeze(0).to(at::kFloat);
+        model.logits(input, &cache).select(1, input.size(1) - 1).squeeze(0).to(at::kCPU, at::kFloat);
     made.push_back(draw(logits, options, static_cast<uint64_t>(i)));
     if (made.back() == options.stop_token) break;
-    input = at::tensor({int64_t{made.back()}}).unsqueeze(0);
+    input = at::tensor({int64_t{made.back()}}).unsqueeze(0).to(device);
   }
   model.train(was_training);
   return made;

@@ -159,7 +159,7 @@ FileTensors gather(const ArchSpec& arch, torch::nn::Module& model, at::ScalarTyp
   FileTensors files;
   for (const auto& parameter : nn::list_parameters(model)) {
     const std::string name = arch.hugging_face_name(parameter.name);
-    const at::Tensor ours = parameter.tensor.detach().to(dtype).contiguous();
+    const at::Tensor ours = parameter.tensor.detach().to(at::kCPU, dtype).contiguous();
     at::Tensor& file = files.tensors[name];
     if (!file.defined()) files.names.push_back(name);
     if (arch.row_order(parameter.name) == RowOrder::kSame) {

@@ -44,6 +44,7 @@ at::Tensor Attention::compute(const at::Tensor& x, const std::optional<ops::Rota
   ops::AttentionOptions options;
   options.causal = config_.causal;
   options.window = config_.window;
+  if (alibi_slopes_.defined()) alibi_slopes_ = alibi_slopes_.to(x.device());
   options.alibi_slopes = alibi_slopes_;
   options.dropout_p = dropout_.p(is_training());
   options.rng = dropout_.key();

@@ -2,6 +2,8 @@
 
 #include "deepspeed/base/error.h"
 #include "deepspeed/ops/cpu/adagrad_kernel.h"
+#include "deepspeed/ops/device_kernels.h"
+#include "deepspeed/ops/formulas.h"
 #include "deepspeed/ops/isa_table.h"
 
 namespace deepspeed::ops {
@@ -17,9 +19,14 @@ void adagrad_step(const at::Tensor& param, const at::Tensor& grad, const at::Ten
                                         .weight_decay = static_cast<float>(args.weight_decay),
                                         .eps = static_cast<float>(args.eps),
                                         .step_size = static_cast<float>(-lr)};
-  run_update(
-      {"adagrad_step", param, grad, {{{"sum", sum}}}, low_precision_copy},
-      [&](const cpu::UpdateBuffers& b, int64_t begin, int64_t end) { kernel(b, begin, end, constants); });
+  const UpdateTensors tensors{"adagrad_step", param, grad, {{{"sum", sum}}}, low_precision_copy};
+  if (param.defined() && param.is_cuda()) {
+    checked_buffers(tensors);
+    return formula::adagrad_step(param, grad, sum, args, low_precision_copy);
+  }
+  run_update(tensors, [&](const cpu::UpdateBuffers& b, int64_t begin, int64_t end) {
+    kernel(b, begin, end, constants);
+  });
 }
 
 }  // namespace deepspeed::ops

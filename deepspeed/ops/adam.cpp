@@ -1,9 +1,13 @@
 #include "deepspeed/ops/adam.h"
 
+#include <c10/core/DeviceGuard.h>
+
 #include <cmath>
 
+#include "deepspeed/accel/native_stream.h"
 #include "deepspeed/base/error.h"
 #include "deepspeed/ops/cpu/adam_kernel.h"
+#include "deepspeed/ops/device_kernels.h"
 #include "deepspeed/ops/isa_table.h"
 
 namespace deepspeed::ops {
@@ -49,9 +53,16 @@ void adam_step(const at::Tensor& param, const at::Tensor& grad, const at::Tensor
            args.step);
   static const auto kernel = cpu::adam_kernel(chosen_isa("adam"));
   const cpu::AdamConstants constants = fold(args);
-  run_update(
-      {"adam_step", param, grad, {{{"exp_avg", exp_avg}, {"exp_avg_sq", exp_avg_sq}}}, low_precision_copy},
-      [&](const cpu::UpdateBuffers& b, int64_t begin, int64_t end) { kernel(b, begin, end, constants); });
+  const UpdateTensors tensors{
+      "adam_step", param, grad, {{{"exp_avg", exp_avg}, {"exp_avg_sq", exp_avg_sq}}}, low_precision_copy};
+  if (param.defined() && param.is_cuda() && constants.fused) {
+    const c10::DeviceGuard on(param.device());
+    return cuda::adam_step(checked_buffers(tensors), param.numel(), constants,
+                           accel::native_stream(param.device()));
+  }
+  run_update(tensors, [&](const cpu::UpdateBuffers& b, int64_t begin, int64_t end) {
+    kernel(b, begin, end, constants);
+  });
 }
 
 }  // namespace deepspeed::ops

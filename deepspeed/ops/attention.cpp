@@ -12,6 +12,7 @@
 #include "deepspeed/base/error.h"
 #include "deepspeed/ops/cpu/attention_kernel.h"
 #include "deepspeed/ops/cpu/dropout_kernel.h"
+#include "deepspeed/ops/formulas.h"
 #include "deepspeed/ops/isa_table.h"
 
 namespace deepspeed::ops {
@@ -26,10 +27,11 @@ std::string shape(const at::Tensor& t) { return fmt::format("[{}]", fmt::join(t.
 void check_first_key(const at::Tensor& q, const at::Tensor& k, const AttentionOptions& options) {
   const at::Tensor& first = options.first_key;
   DS_CHECK(options.causal, "attention: first_key is for causal attention only");
-  DS_CHECK(first.scalar_type() == at::kInt && first.is_cpu() && first.is_contiguous() &&
+  DS_CHECK(first.scalar_type() == at::kInt && first.device() == q.device() && first.is_contiguous() &&
                first.sizes() == at::IntArrayRef({q.size(0), q.size(2)}),
-           "attention: first_key is {} {}; want a contiguous int32 [{},{}] on cpu", shape(first),
-           c10::toString(first.scalar_type()), q.size(0), q.size(2));
+           "attention: first_key is {} {} on {}; want a contiguous int32 [{},{}] on {}", shape(first),
+           c10::toString(first.scalar_type()), first.device().str(), q.size(0), q.size(2), q.device().str());
+  if (!first.is_cpu()) return;  // the host would wait for its values
   const int64_t length = q.size(2), offset = k.size(2) - length;
   const auto* key = first.const_data_ptr<int32_t>();
   for (int64_t i = 0; i < first.numel(); ++i) {
@@ -44,10 +46,11 @@ void check_end_key(const at::Tensor& q, const at::Tensor& k, const AttentionOpti
   const at::Tensor& end = options.end_key;
   DS_CHECK(!options.first_key.defined() && options.window == 0,
            "attention: end_key goes neither with first_key nor with a window");
-  DS_CHECK(end.scalar_type() == at::kInt && end.is_cpu() && end.is_contiguous() &&
+  DS_CHECK(end.scalar_type() == at::kInt && end.device() == q.device() && end.is_contiguous() &&
                end.sizes() == at::IntArrayRef({q.size(0)}),
-           "attention: end_key is {} {}; want a contiguous int32 [{}] on cpu", shape(end),
-           c10::toString(end.scalar_type()), q.size(0));
+           "attention: end_key is {} {} on {}; want a contiguous int32 [{}] on {}", shape(end),
+           c10::toString(end.scalar_type()), end.device().str(), q.size(0), q.device().str());
+  if (!end.is_cpu()) return;
   const auto* key = end.const_data_ptr<int32_t>();
   for (int64_t b = 0; b < end.numel(); ++b)
     DS_CHECK(key[b] >= 1 && key[b] <= k.size(2),
@@ -68,8 +71,9 @@ void check(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const 
           (q.scalar_type() == at::kFloat || q.scalar_type() == at::kBFloat16 || q.scalar_type() == at::kHalf),
       "attention: q, k, v are {}, {}, {}; want one of float32, bfloat16, float16 for all three",
       c10::toString(q.scalar_type()), c10::toString(k.scalar_type()), c10::toString(v.scalar_type()));
-  DS_CHECK(q.is_cpu() && k.is_cpu() && v.is_cpu(),
-           "attention: q is on {}; only cpu has a kernel in this build", q.device().str());
+  DS_CHECK((q.is_cpu() || q.is_cuda()) && k.device() == q.device() && v.device() == q.device(),
+           "attention: q is on {}, k on {}, v on {}; want one CPU or GPU for all three", q.device().str(),
+           k.device().str(), v.device().str());
   DS_CHECK(options.dropout_p >= 0 && options.dropout_p <= 1, "attention: dropout_p {} is outside [0, 1]",
            options.dropout_p);
   DS_CHECK(options.window >= 0, "attention: window {} is negative; 0 means none", options.window);
@@ -77,8 +81,8 @@ void check(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const 
   if (options.end_key.defined()) check_end_key(q, k, options);
   const at::Tensor& slopes = options.alibi_slopes;
   DS_CHECK(!slopes.defined() || (slopes.dim() == 1 && slopes.size(0) == q.size(1) && slopes.is_contiguous() &&
-                                 slopes.scalar_type() == at::kFloat && slopes.is_cpu()),
-           "attention: alibi_slopes must be contiguous float32 [{}] on the CPU, one slope a query head",
+                                 slopes.scalar_type() == at::kFloat && slopes.device() == q.device()),
+           "attention: alibi_slopes must be contiguous float32 [{}] where q is, one slope a query head",
            q.size(1));
 }
 
@@ -291,6 +295,7 @@ at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor&
     return attention(a, b, c, options);
   }
   check(q, k, v, options);
+  if (q.is_cuda()) return formula::attention(q, k, v, options);
   if (q.scalar_type() == at::kHalf) {
     return attention(q.to(at::kFloat), k.to(at::kFloat), v.to(at::kFloat), options).to(at::kHalf);
   }
@@ -304,6 +309,12 @@ at::Tensor attention_fused(const at::Tensor& qkv, int64_t heads, const Attention
   DS_CHECK(qkv.dim() == 3 && heads > 0 && qkv.size(2) % (3 * heads) == 0,
            "attention_fused: qkv {} with {} heads; want [batch, length, 3 * heads * head size]", shape(qkv),
            heads);
+  if (qkv.is_cuda()) {
+    const auto parts = qkv.reshape({qkv.size(0), qkv.size(1), 3, heads, -1}).unbind(2);
+    const at::Tensor out =
+        attention(parts[0].transpose(1, 2), parts[1].transpose(1, 2), parts[2].transpose(1, 2), options);
+    return out.transpose(1, 2).reshape({qkv.size(0), qkv.size(1), qkv.size(2) / 3});
+  }
   if (accel::Autocast::current()) {
     const at::Tensor cast = accel::autocast(qkv);
     const accel::Autocast off(std::nullopt);

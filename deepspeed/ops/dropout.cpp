@@ -2,11 +2,14 @@
 
 #include <ATen/Parallel.h>
 #include <ATen/ops/empty_like.h>
+#include <c10/core/DeviceGuard.h>
 #include <fmt/ranges.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "deepspeed/accel/native_stream.h"
 #include "deepspeed/base/error.h"
 #include "deepspeed/ops/cpu/dropout_kernel.h"
+#include "deepspeed/ops/device_kernels.h"
 #include "deepspeed/ops/isa_table.h"
 
 namespace deepspeed::ops {
@@ -29,13 +32,27 @@ cpu::DropoutKernel kernel() {
 
 void check(const char* op, const at::Tensor& x, double p) {
   DS_CHECK(p >= 0 && p <= 1, "{}: probability {} is outside [0, 1]", op, p);
-  DS_CHECK(x.is_cpu(), "{}: the tensor is on {}; only cpu has a kernel in this build", op, x.device().str());
+  DS_CHECK(x.is_cpu() || x.is_cuda(), "{}: the tensor is on {}; only CPUs and GPUs have a kernel", op,
+           x.device().str());
   DS_CHECK(x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16 || x.scalar_type() == at::kHalf,
            "{}: dtype {}; want float32, bfloat16 or float16", op, c10::toString(x.scalar_type()));
 }
 
+at::Tensor forward_on_gpu(const at::Tensor& x, const at::Tensor& residual, double p, accel::RngKey key) {
+  const at::Tensor from = x.contiguous(), base = residual.defined() ? residual.contiguous() : residual;
+  const at::Tensor to =
+      at::empty_like(from, from.options().requires_grad(false), at::MemoryFormat::Contiguous);
+  const c10::DeviceGuard on(x.device());
+  cuda::dropout({cpu::dropout_mask(p, key.seed, key.stream), from.data_ptr(),
+                 base.defined() ? base.data_ptr() : nullptr, to.data_ptr(), element_of("dropout", "x", from),
+                 from.numel()},
+                accel::native_stream(x.device()));
+  return to;
+}
+
 /// `residual` may be undefined.
 at::Tensor forward(const at::Tensor& x, const at::Tensor& residual, double p, accel::RngKey key) {
+  if (x.is_cuda()) return forward_on_gpu(x, residual, p, key);
   if (x.scalar_type() == at::kHalf) {
     return forward(x.to(at::kFloat), residual.defined() ? residual.to(at::kFloat) : residual, p, key)
         .to(at::kHalf);

@@ -17,8 +17,11 @@ using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
 void check(const at::Tensor& weight, const at::Tensor& ids) {
-  DS_CHECK(weight.dim() == 2 && weight.is_cpu(), "embedding: the table must be a [V, C] CPU tensor");
+  DS_CHECK(weight.dim() == 2, "embedding: the table must be a [V, C] tensor");
   DS_CHECK(ids.scalar_type() == at::kLong, "embedding: ids must be int64");
+  DS_CHECK(ids.device() == weight.device(), "embedding: the table is on {}, ids are on {}",
+           weight.device().str(), ids.device().str());
+  if (!ids.is_cpu()) return;  // the host would wait for them; ATen's kernel asserts
   const at::Tensor all = ids.contiguous();
   const auto* begin = all.const_data_ptr<int64_t>();
   const auto* outside =
@@ -88,7 +91,7 @@ struct RowEmbedding : torch::autograd::Function<RowEmbedding> {
 at::Tensor embedding(const at::Tensor& weight, const at::Tensor& ids, int64_t padding,
                      TableGradient gradient) {
   check(weight, ids);
-  if (gradient == TableGradient::kRows && wants_grad({weight}))
+  if (weight.is_cpu() && gradient == TableGradient::kRows && wants_grad({weight}))
     return RowEmbedding::apply(weight, ids, padding);
   return at::embedding(weight, ids, padding);
 }

@@ -4,6 +4,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "deepspeed/ops/activation.h"
+#include "deepspeed/ops/formulas.h"
 #include "deepspeed/ops/isa_table.h"
 #include "deepspeed/ops/kernels.h"
 
@@ -48,6 +49,7 @@ struct Gelu : torch::autograd::Function<Gelu> {
 }  // namespace
 
 at::Tensor gelu(const at::Tensor& x, GeluKind kind) {
+  if (x.defined() && x.is_cuda()) return formula::gelu(x, kind);
   checked_element("gelu", "x", x);
   const bool tanh = kind == GeluKind::kTanh;
   return wants_grad({x}) ? Gelu::apply(x, tanh) : gelu_of(x.contiguous(), tanh);

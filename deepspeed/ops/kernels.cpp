@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include "deepspeed/base/error.h"
+#include "deepspeed/ops/device_kernels.h"
 
 namespace deepspeed::ops {
 
@@ -10,6 +11,11 @@ cpu::Element checked_element(const char* op, const char* argument, const at::Ten
   DS_CHECK(t.defined(), "{}: {} is undefined", op, argument);
   DS_CHECK(t.device().is_cpu(), "{}: {} is on {}, and this op has kernels for CPU tensors only", op, argument,
            t.device().str());
+  return element_of(op, argument, t);
+}
+
+cpu::Element element_of(const char* op, const char* argument, const at::Tensor& t) {
+  DS_CHECK(t.defined(), "{}: {} is undefined", op, argument);
   switch (t.scalar_type()) {
     case at::kFloat:
       return cpu::Element::kFp32;

@@ -5,6 +5,7 @@
 
 #include <optional>
 
+#include "deepspeed/ops/formulas.h"
 #include "deepspeed/ops/isa_table.h"
 #include "deepspeed/ops/kernels.h"
 #include "deepspeed/ops/norm.h"
@@ -50,6 +51,7 @@ struct LayerNorm : torch::autograd::Function<LayerNorm> {
 }  // namespace
 
 at::Tensor layer_norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, double eps) {
+  if (x.defined() && x.is_cuda()) return formula::layer_norm(x, weight, bias, eps);
   if (wants_grad({x, weight, bias})) {
     // autograd takes an absent optional, but not an undefined tensor.
     return LayerNorm::apply(x, weight, bias.defined() ? std::optional(bias) : std::nullopt, eps);

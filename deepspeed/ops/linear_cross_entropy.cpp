@@ -13,6 +13,8 @@
 #include "deepspeed/accel/gradient_place.h"
 #include "deepspeed/base/error.h"
 #include "deepspeed/ops/cross_entropy_tiles.h"
+#include "deepspeed/ops/device_kernels.h"
+#include "deepspeed/ops/formulas.h"
 #include "deepspeed/ops/isa_table.h"
 #include "deepspeed/ops/kernels.h"
 #include "deepspeed/ops/pending_gradient.h"
@@ -35,19 +37,24 @@ const cpu::SoftmaxKernels& kernels() {
 
 void check(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& labels,
            const at::Tensor& bias) {
-  checked_element(kOp, "hidden", hidden);
-  checked_element(kOp, "weight", weight);
+  element_of(kOp, "hidden", hidden);
+  element_of(kOp, "weight", weight);
+  DS_CHECK(hidden.is_cpu() || hidden.is_cuda(), "{}: hidden is on {}; only CPUs and GPUs compute it", kOp,
+           hidden.device().str());
+  DS_CHECK(weight.device() == hidden.device(), "{}: weight is on {}, hidden on {}", kOp,
+           weight.device().str(), hidden.device().str());
   DS_CHECK(hidden.dim() == 2 && weight.dim() == 2 && hidden.size(1) == weight.size(1) && weight.numel() > 0,
            "{}: hidden must be [N, C] and weight [V, C] with the same C, they are [{}] and [{}]", kOp,
            fmt::join(hidden.sizes(), ", "), fmt::join(weight.sizes(), ", "));
-  DS_CHECK(labels.defined() && labels.device().is_cpu() && labels.scalar_type() == at::kLong,
-           "{}: labels must be an int64 CPU tensor", kOp);
+  DS_CHECK(labels.defined() && labels.device() == hidden.device() && labels.scalar_type() == at::kLong,
+           "{}: labels must be an int64 tensor where hidden is", kOp);
   DS_CHECK(labels.dim() == 1 && labels.size(0) == hidden.size(0),
            "{}: labels must be [{}] as hidden has rows, they are [{}]", kOp, hidden.size(0),
            fmt::join(labels.sizes(), ", "));
   if (!bias.defined()) return;
-  checked_element(kOp, "bias", bias);
-  check_vector(kOp, "bias", bias, weight.size(0));
+  element_of(kOp, "bias", bias);
+  DS_CHECK(bias.dim() == 1 && bias.size(0) == weight.size(0), "{}: bias must have shape [{}], it has [{}]",
+           kOp, weight.size(0), fmt::join(bias.sizes(), ", "));
 }
 
 /// The rows whose labels count. Every label is checked.
@@ -169,6 +176,7 @@ at::Tensor linear_cross_entropy(const at::Tensor& hidden, const at::Tensor& weig
                                 int64_t ignore_index, const std::optional<at::Tensor>& bias) {
   const at::Tensor added = bias.value_or(at::Tensor());
   check(hidden, weight, labels, added);
+  if (hidden.is_cuda()) return formula::linear_cross_entropy(hidden, weight, labels, ignore_index, added);
   if (accel::Autocast::current()) {
     const at::Tensor h = accel::autocast(hidden), w = accel::autocast(weight), b = accel::autocast(added);
     const accel::Autocast off(std::nullopt);

@@ -1,6 +1,8 @@
 #include "deepspeed/ops/lion.h"
 
 #include "deepspeed/ops/cpu/lion_kernel.h"
+#include "deepspeed/ops/device_kernels.h"
+#include "deepspeed/ops/formulas.h"
 #include "deepspeed/ops/isa_table.h"
 
 namespace deepspeed::ops {
@@ -18,9 +20,14 @@ void lion_step(const at::Tensor& param, const at::Tensor& grad, const at::Tensor
                                      .one_minus_beta2 = 1 - beta2,
                                      .keep = 1 - lr * static_cast<float>(args.weight_decay),
                                      .lr = lr};
-  run_update(
-      {"lion_step", param, grad, {{{"exp_avg", exp_avg}}}, low_precision_copy},
-      [&](const cpu::UpdateBuffers& b, int64_t begin, int64_t end) { kernel(b, begin, end, constants); });
+  const UpdateTensors tensors{"lion_step", param, grad, {{{"exp_avg", exp_avg}}}, low_precision_copy};
+  if (param.defined() && param.is_cuda()) {
+    checked_buffers(tensors);
+    return formula::lion_step(param, grad, exp_avg, args, low_precision_copy);
+  }
+  run_update(tensors, [&](const cpu::UpdateBuffers& b, int64_t begin, int64_t end) {
+    kernel(b, begin, end, constants);
+  });
 }
 
 }  // namespace deepspeed::ops

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "deepspeed/ops/formulas.h"
 #include "deepspeed/ops/isa_table.h"
 #include "deepspeed/ops/kernels.h"
 #include "deepspeed/ops/norm.h"
@@ -40,6 +41,7 @@ struct RmsNorm : torch::autograd::Function<RmsNorm> {
 }  // namespace
 
 at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps) {
+  if (x.defined() && x.is_cuda()) return formula::rms_norm(x, weight, eps);
   if (wants_grad({x, weight})) return RmsNorm::apply(x, weight, eps);
   return norm_forward(kernels().rms_norm, norm_inputs("rms_norm", x, weight, {}, eps), {}, {});
 }

@@ -10,6 +10,7 @@
 
 #include "deepspeed/base/error.h"
 #include "deepspeed/ops/cpu/rotary_kernel.h"
+#include "deepspeed/ops/formulas.h"
 #include "deepspeed/ops/isa_table.h"
 
 namespace deepspeed::ops {
@@ -111,13 +112,15 @@ RotaryTable rotary_at(const RotaryTable& table, const at::Tensor& positions) {
 at::Tensor rotary(const at::Tensor& x, const RotaryTable& table) {
   DS_CHECK(x.dim() == 4, "rotary: x is [{}]; want [batch, heads, length, head size]",
            fmt::join(x.sizes(), ","));
-  DS_CHECK(x.is_cpu(), "rotary: the tensor is on {}; only cpu has a kernel in this build", x.device().str());
+  DS_CHECK(x.is_cpu() || x.is_cuda(), "rotary: the tensor is on {}; only CPUs and GPUs can turn it",
+           x.device().str());
   DS_CHECK(x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16 || x.scalar_type() == at::kHalf,
            "rotary: dtype {}; want float32, bfloat16 or float16", c10::toString(x.scalar_type()));
   DS_CHECK(2 * table.cos.size(-1) == rotary_dim(x.size(3), table.options) &&
                table.cos.size(-2) >= x.size(2) && (table.cos.dim() == 2 || table.cos.size(0) == x.size(0)),
            "rotary: the table is [{}], x is [{}]; make it for x's batch, length and head size",
            fmt::join(table.cos.sizes(), ","), fmt::join(x.sizes(), ","));
+  if (x.is_cuda()) return formula::rotary(x, table);
   if (at::GradMode::is_enabled() && x.requires_grad()) return Rotary::apply(x, table, 1.0);
   return turn(x, table, 1.0f);
 }

@@ -6,6 +6,7 @@
 
 #include "deepspeed/base/error.h"
 #include "deepspeed/ops/cpu/sum_squares_kernel.h"
+#include "deepspeed/ops/formulas.h"
 #include "deepspeed/ops/isa_table.h"
 #include "deepspeed/ops/parallel.h"
 
@@ -31,6 +32,7 @@ cpu::SumFormat format_of(const at::Tensor& x) {
 }  // namespace
 
 double sum_squares(const at::Tensor& x) {
+  if (x.defined() && x.is_cuda()) return formula::sum_squares(x);
   DS_CHECK(x.defined() && x.device().is_cpu() && x.is_contiguous(),
            "sum_squares: needs a contiguous CPU tensor");
   static const auto kernel = cpu::sum_squares_kernel(chosen_isa("sum_squares"));

@@ -5,6 +5,8 @@
 
 #include "deepspeed/base/error.h"
 #include "deepspeed/ops/activation.h"
+#include "deepspeed/ops/device_kernels.h"
+#include "deepspeed/ops/formulas.h"
 #include "deepspeed/ops/isa_table.h"
 #include "deepspeed/ops/kernels.h"
 
@@ -55,11 +57,14 @@ struct Swiglu : torch::autograd::Function<Swiglu> {
 }  // namespace
 
 at::Tensor swiglu(const at::Tensor& gate, const at::Tensor& up) {
-  checked_element("swiglu", "gate", gate);
-  checked_element("swiglu", "up", up);
+  element_of("swiglu", "gate", gate);
+  element_of("swiglu", "up", up);
   DS_CHECK(gate.sizes() == up.sizes() && gate.scalar_type() == up.scalar_type(),
            "swiglu: gate is [{}] of {}, up is [{}] of {}; they must be alike", fmt::join(gate.sizes(), ", "),
            c10::toString(gate.scalar_type()), fmt::join(up.sizes(), ", "), c10::toString(up.scalar_type()));
+  if (gate.is_cuda() && up.is_cuda()) return formula::swiglu(gate, up);
+  checked_element("swiglu", "gate", gate);
+  checked_element("swiglu", "up", up);
   return wants_grad({gate, up}) ? Swiglu::apply(gate, up) : swiglu_of(gate.contiguous(), up.contiguous());
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "deepspeed/base/error.h"
+#include "deepspeed/ops/device_kernels.h"
 #include "deepspeed/ops/kernels.h"
 #include "deepspeed/ops/parallel.h"
 
@@ -18,17 +19,20 @@ constexpr int64_t kBlocksPerThread = 8;
 // there would read its lines first.
 constexpr int64_t kStreamedCopy = int64_t{1} << 19;
 
-Element checked(const char* op, const char* name, const at::Tensor& t, int64_t numel) {
-  const Element element = checked_element(op, name, t);
+Element checked(const char* op, const char* name, const at::Tensor& t, const at::Tensor& param) {
+  const Element element = element_of(op, name, t);
+  DS_CHECK(t.device() == param.device(), "{}: {} is on {}, param on {}", op, name, t.device().str(),
+           param.device().str());
   DS_CHECK(t.is_contiguous(), "{}: {} must be contiguous", op, name);
-  DS_CHECK(t.numel() == numel, "{}: {} has {} elements, param has {}", op, name, t.numel(), numel);
+  DS_CHECK(t.numel() == param.numel(), "{}: {} has {} elements, param has {}", op, name, t.numel(),
+           param.numel());
   return element;
 }
 
 void check_states(const UpdateTensors& t, cpu::UpdateBuffers& b) {
   for (size_t k = 0; k < t.states.size() && t.states[k].name; ++k) {
     const auto& [name, state] = t.states[k];
-    b.state_type = checked(t.op, name, state, t.param.numel());
+    b.state_type = checked(t.op, name, state, t.param);
     DS_CHECK(state.scalar_type() == t.states[0].tensor.scalar_type(), "{}: {} is of type {}, {} of {}", t.op,
              name, c10::toString(state.scalar_type()), t.states[0].name,
              c10::toString(t.states[0].tensor.scalar_type()));
@@ -40,17 +44,19 @@ void check_states(const UpdateTensors& t, cpu::UpdateBuffers& b) {
   }
 }
 
+}  // namespace
+
 cpu::UpdateBuffers checked_buffers(const UpdateTensors& t) {
   cpu::UpdateBuffers b{};
   DS_CHECK(t.param.defined(), "{}: param is undefined", t.op);
   const int64_t n = t.param.numel();
-  b.param_type = checked(t.op, "param", t.param, n);
-  b.grad_type = checked(t.op, "grad", t.grad, n);
+  b.param_type = checked(t.op, "param", t.param, t.param);
+  b.grad_type = checked(t.op, "grad", t.grad, t.param);
   b.param = t.param.data_ptr();
   b.grad = t.grad.const_data_ptr();
   check_states(t, b);
   if (!t.low_precision_copy.defined()) return b;
-  b.copy_type = checked(t.op, "low_precision_copy", t.low_precision_copy, n);
+  b.copy_type = checked(t.op, "low_precision_copy", t.low_precision_copy, t.param);
   DS_CHECK(b.copy_type != Element::kFp32 && b.param_type == Element::kFp32,
            "{}: low_precision_copy cannot be of type {} where param is of type {}", t.op,
            c10::toString(t.low_precision_copy.scalar_type()), c10::toString(t.param.scalar_type()));
@@ -59,11 +65,12 @@ cpu::UpdateBuffers checked_buffers(const UpdateTensors& t) {
   return b;
 }
 
-}  // namespace
-
 void run_update(const UpdateTensors& tensors,
                 c10::function_ref<void(const cpu::UpdateBuffers&, int64_t begin, int64_t end)> body) {
   const cpu::UpdateBuffers buffers = checked_buffers(tensors);
+  DS_CHECK(tensors.param.is_cpu(),
+           "{}: param is on {}, and this order of operations has a kernel for the CPU only", tensors.op,
+           tensors.param.device().str());
   const int64_t n = tensors.param.numel(), blocks = (n + kBlock - 1) / kBlock;
   parallel_ranges(blocks, kBlocksPerThread, [&](int64_t begin, int64_t end) {
     body(buffers, begin * kBlock, std::min(end * kBlock, n));

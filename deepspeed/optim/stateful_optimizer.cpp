@@ -1,7 +1,7 @@
 #include "deepspeed/optim/stateful_optimizer.h"
 
 #include "deepspeed/base/error.h"
-#include "deepspeed/ops/huge_pages.h"
+#include "deepspeed/ops/buffer.h"
 
 namespace deepspeed::optim {
 namespace {
@@ -41,7 +41,8 @@ void StatefulOptimizer::make_states() {
       missing.push_back({tensors, param, (bytes + kCacheLine - 1) / kCacheLine * kCacheLine});
       total += missing.back().bytes * static_cast<int64_t>(rule_.names.size());
     }
-  const at::Tensor all = ops::empty_huge({total}, at::kByte);
+  if (missing.empty()) return;
+  const at::Tensor all = ops::empty_buffer({total}, at::kByte, missing.front().param.device());
   int64_t at = 0;
   for (const Missing& m : missing)
     for (size_t i = 0; i < rule_.names.size(); ++i, at += m.bytes) {

@@ -1,6 +1,6 @@
 #include "deepspeed/zero/buffer_pool.h"
 
-#include "deepspeed/ops/huge_pages.h"
+#include "deepspeed/ops/buffer.h"
 
 namespace deepspeed::zero {
 
@@ -12,7 +12,7 @@ at::Tensor BufferPool::take(int64_t bytes) {
     buffer = std::move(fitting->second);
     idle_.erase(fitting);
   } else {
-    buffer = ops::empty_huge({bytes}, at::kByte);
+    buffer = ops::empty_buffer({bytes}, at::kByte, device_);
   }
   in_use_ += buffer.numel();
   return buffer;

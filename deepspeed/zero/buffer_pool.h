@@ -9,9 +9,11 @@
 
 namespace deepspeed::zero {
 
-/// Used by one thread.
+/// Used by one thread. On a device, of one stream.
 class BufferPool {
  public:
+  explicit BufferPool(at::Device device = at::kCPU) : device_(device) {}
+
   /// At least `bytes` (> 0) uninitialised bytes, 64-byte aligned.
   at::Tensor take(int64_t bytes);
   /// Takes back what take() gave.
@@ -24,6 +26,7 @@ class BufferPool {
   int64_t bytes_idle() const;
 
  private:
+  at::Device device_;
   std::multimap<int64_t, at::Tensor> idle_;  // by size
   int64_t in_use_ = 0;
 };

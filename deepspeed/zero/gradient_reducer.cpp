@@ -8,7 +8,7 @@
 
 #include "deepspeed/accel/dtype.h"
 #include "deepspeed/base/error.h"
-#include "deepspeed/ops/huge_pages.h"
+#include "deepspeed/ops/buffer.h"
 
 namespace deepspeed::zero {
 namespace {
@@ -41,8 +41,13 @@ GradientReducer::GradientReducer(partition::Layout layout, const StateTable& tab
   }
   DS_CHECK(table.gradient.sharded || layout_.is_concatenated(),
            "whole gradients are kept in the order of a concatenated layout");
-  accumulated_ =
-      ops::empty_huge({table.gradient.sharded ? layout_.shard_numel() : layout_.padded_numel()}, dtype);
+  const at::Device device = groups_.shard->device();
+  host_ = HostSide::where_wanted(config_.offload_optimizer, device);
+  if (host_)
+    given_ =
+        HostSide::memory(table.optimizer.sharded ? layout_.shard_numel() : layout_.padded_numel(), dtype);
+  const int64_t kept = table.gradient.sharded ? layout_.shard_numel() : layout_.padded_numel();
+  accumulated_ = host_ && table.gradient.sharded ? given_ : ops::empty_buffer({kept}, dtype, device);
   accumulated_.zero_();
   has_sum_.assign(table.gradient.sharded ? buckets_.size() : layout_.params().size(), 0);
 }
@@ -54,7 +59,7 @@ at::Tensor GradientReducer::buffer_of(size_t index) {
     return accumulated_.narrow(0, layout_.flat_offset(bucket.first_param), bucket.numel);
   at::Tensor& buffer = open_[index];
   if (!buffer.defined()) {
-    buffer = ops::empty_huge({bucket.numel}, dtype_);
+    buffer = ops::empty_buffer({bucket.numel}, dtype_, groups_.shard->device());
     for (const BucketRun& gap : bucket.padding) buffer.narrow(0, gap.place, gap.count).zero_();
   }
   return buffer;
@@ -152,7 +157,7 @@ void GradientReducer::issue(size_t index) {
     pending.work = groups_.all->all_reduce(pending.input, scale_.op, /*async=*/true);
   } else {
     if (table_.gradient.sharded) {
-      const bool in_place = !has_sum_[index] && own.numel() > 0 && wire_ == dtype_;
+      const bool in_place = !has_sum_[index] && own.numel() > 0 && wire_ == dtype_ && !host_;
       pending.result = in_place ? place_in_shard(index) : at::empty_like(own);
     }
     pending.work = reduction_->start(index, bucket, pending.result, pending.input);
@@ -174,6 +179,7 @@ void GradientReducer::complete_oldest() {
   pending_.pop_front();
   pending.work->wait();
   if (scale_.after != 1) pending.result.mul_(at::native::wrapped_scalar_tensor(scale_.after));
+  if (host_) give_to_host(pending.bucket, pending.result);
   if (!table_.gradient.sharded) {
     if (wire_ == dtype_) return;
     const Bucket::Slice& slice = own_slice(pending.bucket);
@@ -181,7 +187,7 @@ void GradientReducer::complete_oldest() {
     (table_.optimizer.sharded ? whole.narrow(0, slice.place, slice.count) : whole).copy_(pending.result);
     return;
   }
-  if (pending.result.numel() > 0) {
+  if (!host_ && pending.result.numel() > 0) {
     at::Tensor sum = place_in_shard(pending.bucket);
     if (has_sum_[pending.bucket])
       sum.add_(pending.result);
@@ -189,6 +195,14 @@ void GradientReducer::complete_oldest() {
       sum.copy_(pending.result);
   }
   has_sum_[pending.bucket] = 1;
+}
+
+// A reduced bucket, or this rank's slice of it, on its way to the optimizer while backward goes on.
+void GradientReducer::give_to_host(size_t bucket, const at::Tensor& result) {
+  const int64_t begin = table_.optimizer.sharded ? own_slice(bucket).shard_offset
+                                                 : layout_.flat_offset(buckets_[bucket].first_param);
+  const bool adds = table_.gradient.sharded && has_sum_[bucket];
+  host_->fetch(given_.narrow(0, begin, result.numel()), result, adds);
 }
 
 void GradientReducer::finish(const std::function<void(size_t)>& on_unused) {
@@ -208,6 +222,7 @@ void GradientReducer::finish(const std::function<void(size_t)>& on_unused) {
   }
   if (reduces_now()) issue_ready();
   while (!pending_.empty()) complete_oldest();
+  if (host_ && boundary_) host_->wait();
   unreduced_ = !reduces_now();
   has_average_ = boundary_;
   std::fill(arrived_.begin(), arrived_.end(), 0);
@@ -230,6 +245,11 @@ at::Tensor GradientReducer::shard() const {
 at::Tensor GradientReducer::whole() const {
   DS_CHECK(!table_.gradient.sharded, "gradients are sharded: no rank holds them whole");
   return accumulated_;
+}
+
+at::Tensor GradientReducer::given() const {
+  if (host_) return given_;
+  return table_.optimizer.sharded ? shard() : whole();
 }
 
 void GradientReducer::clear() {

@@ -16,6 +16,7 @@
 #include "deepspeed/comm/group.h"
 #include "deepspeed/partition/layout.h"
 #include "deepspeed/zero/bucket_plan.h"
+#include "deepspeed/zero/host_side.h"
 #include "deepspeed/zero/lent_memory.h"
 #include "deepspeed/zero/owner_reduction.h"
 #include "deepspeed/zero/reduction_scale.h"
@@ -66,6 +67,9 @@ class GradientReducer {
   at::Tensor shard() const;
   /// The whole averaged gradient [padded_numel], where gradients are not sharded.
   at::Tensor whole() const;
+  /// What this rank's optimizer is given of the average: shard(), or whole() where optimizer states are
+  /// whole; where those live beside the device (host_side.h), in page-locked memory.
+  at::Tensor given() const;
   /// Starts the next accumulation window.
   void clear();
 
@@ -92,6 +96,7 @@ class GradientReducer {
   void issue(size_t bucket);
   void complete_oldest();
   at::Tensor on_wire(const at::Tensor& gradients) const;
+  void give_to_host(size_t bucket, const at::Tensor& result);
   const Bucket::Slice& own_slice(size_t bucket) const;
   at::Tensor place_in_shard(size_t bucket) const;
 
@@ -115,7 +120,9 @@ class GradientReducer {
   size_t next_bucket_ = 0;        // the next one to issue
   std::deque<Pending> pending_;
 
-  at::Tensor accumulated_;        // whole [padded_numel] or shard [shard_numel], see the table
+  std::shared_ptr<HostSide> host_;  // where the optimizer lives beside the device
+  at::Tensor given_;                // [numel of given()] there; where gradients are sharded also accumulated_
+  at::Tensor accumulated_;          // whole [padded_numel] or shard [shard_numel], see the table
   std::vector<char> has_sum_;     // by parameter (whole) or bucket (shard): earlier micro-batches left a sum
   std::vector<at::Tensor> open_;  // sharded only: buffers of buckets being filled
   std::vector<LentMemory> lent_;  // by parameter: where its gradient is being computed

@@ -6,7 +6,7 @@
 #include <algorithm>
 
 #include "deepspeed/base/error.h"
-#include "deepspeed/ops/huge_pages.h"
+#include "deepspeed/ops/buffer.h"
 #include "deepspeed/zero/offload_plan.h"
 
 namespace deepspeed::zero {
@@ -59,6 +59,7 @@ GroupStates::GroupStates(std::vector<NamedParameter> parameters, const ZeroConfi
       table_(state_table(config)),
       group_(groups.shard),
       layout_(layout_of(parameters_, group_->size(), table_.parameter.sharded)),
+      host_(HostSide::where_wanted(config.offload_optimizer, group_->device())),
       gradients_(layout_, table_, config, groups, formats.gradients) {
   check_one_type(parameters_);
   if (table_.parameter.sharded) {
@@ -76,15 +77,27 @@ GroupStates::GroupStates(std::vector<NamedParameter> parameters, const ZeroConfi
   const bool on_disk = table_.optimizer.home == Home::kNvme;
   resident_ = resident_elements(config.offload_optimizer, owner_layout.shard_numel());
   owned_ = cut_pieces(owner_layout.pieces(sharded ? group_->rank() : 0), resident_,
-                      on_disk ? tile_elements(config) : owner_layout.shard_numel());
+                      on_disk || host_ ? tile_elements(config) : owner_layout.shard_numel());
   // Whether values are in memory does not change within a piece either.
   owned_ = cut_pieces(owned_, shards_ ? flat_.numel() : 0, owner_layout.shard_numel());
   first_ = sharded && !shards_ ? group_->rank() * layout_.shard_numel() : 0;
+  make_masters(formats.masters);
+}
+
+// What the optimizer updates: the parameters' own values where it can, a copy where format or place is
+// another.
+void GroupStates::make_masters(at::ScalarType format) {
   const at::Tensor own = own_values();
-  const bool keeps_all = !on_disk || formats.masters == own.scalar_type();
+  const bool on_disk = table_.optimizer.home == Home::kNvme;
+  if (host_) {
+    master_ = HostSide::memory(own.numel(), format).copy_(own);
+    if (has_masters()) rounded_ = HostSide::memory(own.numel(), own.scalar_type()).copy_(own);
+    return;
+  }
+  const bool keeps_all = !on_disk || format == own.scalar_type();
   master_ = keeps_all ? own : own.narrow(0, 0, resident_);
-  if (master_.scalar_type() != formats.masters)
-    master_ = ops::empty_huge(master_.sizes(), formats.masters).copy_(master_);
+  if (master_.scalar_type() != format)
+    master_ = ops::empty_buffer(master_.sizes(), format, own.device()).copy_(master_);
 }
 
 // Masters of a format of their own.
@@ -93,6 +106,7 @@ bool GroupStates::has_masters() const { return master_.scalar_type() != flat_.sc
 bool GroupStates::is_stored(size_t i) const { return shards_ && owned_[i].shard_offset >= flat_.numel(); }
 
 void GroupStates::write_values(size_t i, const at::Tensor& values) {
+  if (host_) return host_->give(values_of(i), values);
   DS_CHECK(is_stored(i), "the parameters' values are in memory");
   shards_->write(owned_[i].shard_offset, values);
 }
@@ -103,8 +117,7 @@ at::Tensor GroupStates::values_of(size_t i) const {
 }
 
 at::Tensor GroupStates::gradient_of(size_t i) const {
-  const at::Tensor gradients = table_.optimizer.sharded ? gradients_.shard() : gradients_.whole();
-  return gradients.narrow(0, owned_[i].shard_offset, owned_[i].count);
+  return gradients_.given().narrow(0, owned_[i].shard_offset, owned_[i].count);
 }
 
 // What this rank's optimizer updates, in the parameters' own format, as far as it is in memory.
@@ -115,7 +128,8 @@ at::Tensor GroupStates::own_values() const {
 
 void GroupStates::flatten() {
   at::NoGradGuard no_grad;
-  flat_ = ops::empty_huge({layout_.padded_numel()}, parameters_.front().tensor.scalar_type());
+  flat_ =
+      ops::empty_buffer({layout_.padded_numel()}, parameters_.front().tensor.scalar_type(), group_->device());
   flat_.zero_();
   for (size_t i = 0; i < parameters_.size(); ++i) {
     at::Tensor& parameter = parameters_[i].tensor;
@@ -137,7 +151,9 @@ std::vector<optim::Piece> GroupStates::pieces() const {
     piece.param = owned.shard_offset < master_.numel() ? master_.narrow(0, owned.shard_offset, owned.count)
                                                        : without_memory(owned.count, master_.scalar_type());
     piece.grad = gradient_of(i);
-    if (has_masters())
+    if (host_ && has_masters())
+      piece.low_precision_copy = rounded_.narrow(0, owned.shard_offset, owned.count);
+    else if (has_masters())
       piece.low_precision_copy =
           is_stored(i) ? without_memory(owned.count, flat_.scalar_type()) : values_of(i);
     piece.on_device = config_.offload_optimizer.enabled() && owned.shard_offset < resident_;
@@ -217,7 +233,7 @@ void GroupStates::add_bytes(StateBytes& bytes) const {
     bytes.parameters += static_cast<int64_t>(flat_.nbytes());
   bytes.gradients += gradients_.bytes_accumulated();
   bytes.buckets += gradients_.bytes_in_buckets();
-  if (has_masters()) bytes.optimizer += static_cast<int64_t>(master_.nbytes());
+  if (has_masters() || host_) bytes.optimizer += static_cast<int64_t>(master_.nbytes());
 }
 
 }  // namespace deepspeed::zero

@@ -12,6 +12,7 @@
 #include "deepspeed/optim/optimizer.h"
 #include "deepspeed/partition/layout.h"
 #include "deepspeed/zero/gradient_reducer.h"
+#include "deepspeed/zero/host_side.h"
 #include "deepspeed/zero/named_parameter.h"
 #include "deepspeed/zero/parameter_shards.h"
 #include "deepspeed/zero/state_table.h"
@@ -48,13 +49,18 @@ class GroupStates {
   const std::vector<partition::Piece>& owned() const { return owned_; }
   /// The parameters' own values at owned()[i], in their format; a copy where they are on a disk.
   at::Tensor values_of(size_t i) const;
-  /// New values of a piece whose parameters are on a disk, and whether owned()[i] is such a piece.
+  /// New values of a piece whose parameters are on a disk, and whether owned()[i] is such a piece; or of one
+  /// whose optimizer lives beside the device.
   void write_values(size_t i, const at::Tensor& values);
   bool is_stored(size_t i) const;
   /// Those values are where they belong, or an Error says why not.
   void finish_writes() const {
+    if (host_) host_->settle();
     if (shards_) shards_->finish_writes();
   }
+  /// Whether the optimizer's pieces lie in page-locked memory beside the parameters' device: their new values
+  /// come by write_values().
+  bool has_host_side() const { return host_ != nullptr; }
 
   /// The averaged gradient at owned()[i], while gradients().has_average(); a view.
   at::Tensor gradient_of(size_t i) const;
@@ -79,6 +85,7 @@ class GroupStates {
 
  private:
   void flatten();
+  void make_masters(at::ScalarType format);
   void load_piece(size_t i, const ParameterShards::Fill& fill);
   bool has_masters() const;
   void adopt_part(const partition::Piece& part);
@@ -87,15 +94,17 @@ class GroupStates {
   std::vector<NamedParameter> parameters_;
   ZeroConfig config_;
   StateTable table_;
-  comm::GroupPtr group_;      // over which they are cut
-  partition::Layout layout_;  // over the group: who owns which gradients
+  comm::GroupPtr group_;            // over which they are cut
+  partition::Layout layout_;        // over the group: who owns which gradients
+  std::shared_ptr<HostSide> host_;  // where the optimizer lives beside the device
   std::vector<partition::Piece> owned_;
   int64_t first_ = 0;  // flat offset of shard_offset 0 of owned_
   std::unique_ptr<ParameterShards> shards_;
   at::Tensor flat_;  // [padded_numel], the parameters' dtype, or this rank's [shard_numel] of sharded ones
   int64_t resident_ = 0;  // of the shard's elements, those that are not offloaded
-  at::Tensor master_;  // what the optimizer owns, as far as it is in memory; in the parameters' own format a
-                       // view of flat_
+  at::Tensor master_;   // what the optimizer owns, as far as it is in memory; in the parameters' own format a
+                        // view of flat_
+  at::Tensor rounded_;  // beside the device: master_ in the parameters' format, where that is another
   WriteMaster write_master_;
   GradientReducer gradients_;
 };

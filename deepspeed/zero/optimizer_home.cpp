@@ -12,9 +12,20 @@ namespace {
 // The optimizer keeps its states itself.
 class InMemory : public OptimizerHome {
  public:
-  explicit InMemory(optim::Optimizer& optimizer) : optimizer_(optimizer) {}
+  InMemory(optim::Optimizer& optimizer, const ModelValues& values) : optimizer_(optimizer), values_(values) {}
 
-  void step(double grad_scale) override { optimizer_.step(grad_scale); }
+  void step(double grad_scale) override {
+    if (!values_.publish_all) return optimizer_.step(grad_scale);
+    // Each piece is on its way back while the next is stepped.
+    optimizer_.begin_step();
+    for (size_t g = 0; g < optimizer_.groups().size(); ++g)
+      for (size_t p = 0; p < optimizer_.groups()[g].pieces.size(); ++p) {
+        optimizer_.step_piece(g, p, grad_scale);
+        const optim::Piece& piece = optimizer_.groups()[g].pieces[p];
+        values_.publish(g, p, piece.low_precision_copy.defined() ? piece.low_precision_copy : piece.param);
+      }
+    values_.finish();
+  }
   void change(const std::function<void(const PieceInMemory&)>& visit) override {
     for (size_t g = 0; g < optimizer_.groups().size(); ++g)
       for (size_t p = 0; p < optimizer_.groups()[g].pieces.size(); ++p)
@@ -40,6 +51,7 @@ class InMemory : public OptimizerHome {
 
  private:
   optim::Optimizer& optimizer_;
+  ModelValues values_;
 };
 
 }  // namespace
@@ -69,7 +81,7 @@ int64_t bytes_of(const optim::PieceState& states) {
 std::unique_ptr<OptimizerHome> make_optimizer_home(optim::Optimizer& optimizer, const ZeroConfig& config,
                                                    const aio::AioConfig& aio, const ModelValues& values) {
   const OffloadOptimizerConfig& offload = config.offload_optimizer;
-  if (offload.device != Home::kNvme) return std::make_unique<InMemory>(optimizer);
+  if (offload.device != Home::kNvme) return std::make_unique<InMemory>(optimizer, values);
   DS_CHECK(offload.nvme_path, "optimizer states on NVMe need offload_optimizer.nvme_path");
   return std::make_unique<NvmeStates>(optimizer,
                                       NvmeOptions{.folder = *offload.nvme_path,

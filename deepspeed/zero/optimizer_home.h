@@ -60,6 +60,9 @@ class OptimizerHome {
 struct ModelValues {
   /// Initial values of a piece's master copy.
   std::function<void(size_t group, size_t piece, at::Tensor master)> first_master;
+  /// Every piece's new values are published, also of those that are in memory: it is another memory than the
+  /// model's (host_side.h).
+  bool publish_all = false;
   /// A step's new values, in the model's format, of a piece whose parameters have no memory.
   std::function<void(size_t group, size_t piece, const at::Tensor& values)> publish;
   /// Returns when all that was published is where it belongs.

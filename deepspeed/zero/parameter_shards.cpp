@@ -30,8 +30,16 @@ int64_t elements_in_memory(const partition::Layout& layout, const std::optional<
   return layout.shard_numel();
 }
 
+// Values come from the CPU.
+void fill_at(const ParameterShards::Fill& fill, size_t param, int64_t begin, const at::Tensor& slice) {
+  if (slice.is_cpu()) return fill(param, begin, slice);
+  const at::Tensor values = at::empty(slice.sizes(), slice.scalar_type());
+  fill(param, begin, values);
+  at::Tensor(slice).copy_(values);
+}
+
 void lend(const c10::Storage& storage, void* memory, size_t bytes) {
-  storage.unsafeGetStorageImpl()->set_data_ptr_noswap(at::DataPtr(memory, at::kCPU));
+  storage.unsafeGetStorageImpl()->set_data_ptr_noswap(at::DataPtr(memory, storage.device()));
   storage.unsafeGetStorageImpl()->set_nbytes(bytes);
 }
 
@@ -56,7 +64,9 @@ ParameterShards::ParameterShards(std::vector<NamedParameter> parameters, const F
       layout_(layout_of(parameters_, group_->size())),
       options_(options),
       store_(options.keep_coded ? 0 : layout_.shard_numel(),
-             options.keep_coded ? 0 : elements_in_memory(layout_, options.file), options.dtype, options.file),
+             options.keep_coded ? 0 : elements_in_memory(layout_, options.file), options.dtype, options.file,
+             group_->device()),
+      pool_(group_->device()),
       gather_(group_, parameters_.size(), options.gather),
       wholes_(parameters_.size()) {
   at::NoGradGuard no_grad;
@@ -96,7 +106,7 @@ void ParameterShards::take_over(size_t param) {
     wholes_[param].here = true;
     return;
   }
-  at::Tensor empty = at::empty({0}, options_.dtype);
+  at::Tensor empty = at::empty({0}, store_.memory().options());
   empty.unsafeGetTensorImpl()->set_sizes_contiguous(sizes);
   wholes_[param].storage = empty.storage();
   tensor.set_data(empty);
@@ -165,7 +175,7 @@ void ParameterShards::make_parts(const Fill& fill) {
     const partition::Piece own = own_piece(p);
     const bool apart = options_.keep_coded || is_stored(p);
     const at::Tensor values = apart ? at::zeros({layout_.part_numel(p)}, options_.dtype) : part(p);
-    if (own.count > 0) fill(p, own.begin, values.narrow(0, 0, own.count));
+    if (own.count > 0) fill_at(fill, p, own.begin, values.narrow(0, 0, own.count));
     if (apart) set_part(p, values);
   }
 }
@@ -189,7 +199,7 @@ at::Tensor ParameterShards::part(size_t param) const {
     decode(*options_.gather.code, {&coded, 1}, values);
     return values;
   }
-  if (layout_.part_numel(param) == 0) return at::empty({0}, options_.dtype);
+  if (layout_.part_numel(param) == 0) return at::empty({0}, store_.memory().options());
   return read(layout_.part_offset(param), layout_.part_numel(param));
 }
 

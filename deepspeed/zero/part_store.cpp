@@ -21,9 +21,10 @@ std::span<std::byte> bytes_of(const at::Tensor& tensor) {
 }  // namespace
 
 PartStore::PartStore(int64_t numel, int64_t in_memory, at::ScalarType dtype,
-                     const std::optional<PartFileOptions>& file)
-    : numel_(numel), memory_(at::zeros({in_memory}, dtype)) {
+                     const std::optional<PartFileOptions>& file, at::Device device)
+    : numel_(numel), memory_(at::zeros({in_memory}, at::TensorOptions(dtype).device(device))) {
   if (in_memory == numel) return;
+  DS_CHECK(device.is_cpu(), "parts of parameters on {} cannot be stored in a file", device.str());
   DS_CHECK(file, "{} of {} elements are to be stored, but there is no file", numel - in_memory, numel);
   disk_.reset(new Disk{.file = open_state_file(file->folder),
                        .writes = {},

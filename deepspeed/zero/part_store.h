@@ -26,9 +26,10 @@ struct PartFileOptions {
 /// named by its first element lies on one side. Used by one thread.
 class PartStore {
  public:
-  /// Zeros in memory; what is in the file must be written before it is read. No file: all is in memory.
+  /// Zeros in memory; what is in the file must be written before it is read. No file: all is in memory. On a
+  /// device all of it is, in the device's memory.
   PartStore(int64_t numel, int64_t in_memory, at::ScalarType dtype,
-            const std::optional<PartFileOptions>& file);
+            const std::optional<PartFileOptions>& file, at::Device device = at::kCPU);
 
   /// What is in memory, [in_memory].
   const at::Tensor& memory() const { return memory_; }

@@ -1,0 +1,11 @@
+// The stream of a device as its own library knows it, for kernels of ours.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+namespace deepspeed::accel {
+
+/// The cudaStream_t that this thread gives the GPU its work on. Throws where CUDA was not compiled in.
+void* native_stream(at::Device device);
+
+}  // namespace deepspeed::accel

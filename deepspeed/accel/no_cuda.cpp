@@ -1,0 +1,10 @@
+#include "deepspeed/accel/native_stream.h"
+#include "deepspeed/base/error.h"
+
+namespace deepspeed::accel {
+
+void* native_stream(at::Device device) {
+  base::fail("{} has no stream in this build: build the cuda preset", device.str());
+}
+
+}  // namespace deepspeed::accel

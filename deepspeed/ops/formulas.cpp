@@ -1,0 +1,96 @@
+#include "deepspeed/ops/formulas.h"
+
+#include <ATen/ATen.h>
+
+#include <cmath>
+
+namespace deepspeed::ops::formula {
+namespace {
+
+// Two halves of the turned elements as the other convention has them: pairs (0,1), (2,3), ...
+at::Tensor turned(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin, bool interleaved) {
+  if (interleaved) {
+    const at::Tensor pairs = x.reshape({x.size(0), x.size(1), x.size(2), -1, 2});
+    const at::Tensor a = pairs.select(4, 0), b = pairs.select(4, 1);
+    return at::stack({a * cos - b * sin, b * cos + a * sin}, 4).flatten(3);
+  }
+  const auto halves = x.chunk(2, 3);
+  return at::cat({halves[0] * cos - halves[1] * sin, halves[1] * cos + halves[0] * sin}, 3);
+}
+
+}  // namespace
+
+at::Tensor gelu(const at::Tensor& x, GeluKind kind) {
+  return at::gelu(x, kind == GeluKind::kTanh ? "tanh" : "none");
+}
+
+at::Tensor swiglu(const at::Tensor& gate, const at::Tensor& up) {
+  return (at::silu(gate.to(at::kFloat)) * up.to(at::kFloat)).to(gate.scalar_type());
+}
+
+at::Tensor layer_norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, double eps) {
+  const bool alike =
+      weight.scalar_type() == x.scalar_type() && (!bias.defined() || bias.scalar_type() == x.scalar_type());
+  if (alike) return at::layer_norm(x, {x.size(-1)}, weight, bias, eps);
+  const at::Tensor wide = bias.defined() ? bias.to(at::kFloat) : bias;
+  return at::layer_norm(x.to(at::kFloat), {x.size(-1)}, weight.to(at::kFloat), wide, eps).to(x.scalar_type());
+}
+
+// In 16 bits rounded before the weight, as transformers does.
+at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps) {
+  const at::Tensor wide = x.to(at::kFloat);
+  const at::Tensor normal = wide * at::rsqrt((wide * wide).mean(-1, true) + eps);
+  return (normal.to(x.scalar_type()) * weight).to(x.scalar_type());
+}
+
+at::Tensor rotary(const at::Tensor& x, const RotaryTable& table) {
+  const int64_t length = x.size(2), dim = 2 * table.cos.size(-1);
+  const auto rows = [&](const at::Tensor& t) {  // [1 or B, 1, T, dim / 2]
+    const at::Tensor all = t.to(x.device());
+    return (all.dim() == 2 ? all.unsqueeze(0) : all).narrow(1, 0, length).unsqueeze(1);
+  };
+  const at::Tensor front = x.narrow(3, 0, dim).to(at::kFloat);
+  const at::Tensor out =
+      turned(front, rows(table.cos), rows(table.sin), table.options.interleaved).to(x.scalar_type());
+  return dim == x.size(3) ? out : at::cat({out, x.narrow(3, dim, x.size(3) - dim)}, 3);
+}
+
+at::Tensor linear_cross_entropy(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& labels,
+                                int64_t ignore_index, const at::Tensor& bias) {
+  const bool bf16 = hidden.scalar_type() == at::kBFloat16 && weight.scalar_type() == at::kBFloat16;
+  const auto factor = [&](const at::Tensor& t) { return bf16 ? t : t.to(at::kFloat); };
+  const auto added =
+      bias.defined() ? std::optional(factor(bias).to(factor(weight).scalar_type())) : std::nullopt;
+  const at::Tensor logits = at::linear(factor(hidden), factor(weight), added);
+  return at::cross_entropy_loss(logits.to(at::kFloat), labels, {}, at::Reduction::Mean, ignore_index);
+}
+
+double sum_squares(const at::Tensor& x) {
+  const auto norm = at::linalg_vector_norm(x, 2, std::nullopt, false, at::kDouble).item<double>();
+  return norm * norm;
+}
+
+void adagrad_step(const at::Tensor& param, const at::Tensor& grad, const at::Tensor& sum,
+                  const AdagradArgs& a, const at::Tensor& low_precision_copy) {
+  const double lr = a.lr / (1 + static_cast<double>(a.step - 1) * a.lr_decay);
+  const at::Tensor p = param.to(at::kFloat);
+  at::Tensor g = grad.to(at::kFloat) * a.grad_scale;
+  if (a.weight_decay != 0) g = g.add(p, a.weight_decay);
+  const at::Tensor squares = sum.to(at::kFloat).addcmul(g, g);
+  sum.copy_(squares);
+  param.copy_(p.addcdiv(g, squares.sqrt().add(a.eps), -lr));
+  if (low_precision_copy.defined()) low_precision_copy.copy_(param);
+}
+
+void lion_step(const at::Tensor& param, const at::Tensor& grad, const at::Tensor& exp_avg, const LionArgs& a,
+               const at::Tensor& low_precision_copy) {
+  const at::Tensor p = param.to(at::kFloat), m = exp_avg.to(at::kFloat),
+                   g = grad.to(at::kFloat) * a.grad_scale;
+  const at::Tensor c = m * a.beta1 + g * (1 - a.beta1);
+  const at::Tensor down = a.order == UpdateOrder::kFused ? c > 0 : c.signbit().logical_not();
+  exp_avg.copy_(m * a.beta2 + g * (1 - a.beta2));
+  param.copy_(p * (1 - a.lr * a.weight_decay) + at::where(down, -a.lr, a.lr));
+  if (low_precision_copy.defined()) low_precision_copy.copy_(param);
+}
+
+}  // namespace deepspeed::ops::formula

@@ -1,0 +1,37 @@
+// The fused ops as formulas of ATen's, with ATen's gradients: what computes them on devices for which there
+// is no kernel of ours. Contracts are those of the ops' own headers; arguments have been checked there, but
+// for what would make the host wait for the device (ids and labels outside their range).
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <optional>
+
+#include "deepspeed/ops/adagrad.h"
+#include "deepspeed/ops/attention.h"
+#include "deepspeed/ops/gelu.h"
+#include "deepspeed/ops/lion.h"
+#include "deepspeed/ops/rotary.h"
+
+namespace deepspeed::ops::formula {
+
+at::Tensor gelu(const at::Tensor& x, GeluKind kind);
+at::Tensor swiglu(const at::Tensor& gate, const at::Tensor& up);
+at::Tensor layer_norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, double eps);
+at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps);
+at::Tensor rotary(const at::Tensor& x, const RotaryTable& table);
+/// All logits of the batch exist at once, as in PyTorch.
+at::Tensor linear_cross_entropy(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& labels,
+                                int64_t ignore_index, const at::Tensor& bias);
+/// ATen's scaled_dot_product_attention, whose kernels hold no T x T matrix where they know the case; with
+/// dropout, whose mask is ours, one such matrix a head exists.
+at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                     const AttentionOptions& options);
+double sum_squares(const at::Tensor& x);
+void adagrad_step(const at::Tensor& param, const at::Tensor& grad, const at::Tensor& sum,
+                  const AdagradArgs& args, const at::Tensor& low_precision_copy);
+void lion_step(const at::Tensor& param, const at::Tensor& grad, const at::Tensor& exp_avg,
+               const LionArgs& args, const at::Tensor& low_precision_copy);
+
+}  // namespace deepspeed::ops::formula
