@@ -113,17 +113,15 @@ checkpoint::PieceStates Engine::saved_piece(size_t states, size_t piece) const {
   const size_t number = first_piece + piece;
   checkpoint::PieceStates saved{owner.parameters()[owned.param].name, owned.begin, {}};
   const at::Tensor& param = optimizer_->groups()[group].pieces[number].param;
-  if (home_->is_in_memory(group, number)) {
-    saved.states = optimizer_->piece_state(group, number);
-    saved.states[kMaster] = param;
-    return saved;
-  }
   const auto store = [&](const std::string& name, at::ScalarType dtype, const std::string& state) {
     saved.stored[name] = {dtype, owned.count, [this, group, number, state](std::span<std::byte> out) {
                             home_->read(group, number, state, out);
                           }};
   };
-  for (const auto& spec : optimizer_->state_specs(group, number)) store(spec.name, spec.dtype, spec.name);
+  if (home_->is_in_memory(group, number))
+    saved.states = optimizer_->piece_state(group, number);
+  else
+    for (const auto& spec : optimizer_->state_specs(group, number)) store(spec.name, spec.dtype, spec.name);
   if (home_->has_stored_master(group, number))
     store(kMaster, param.scalar_type(), zero::kMasterCopy);
   else

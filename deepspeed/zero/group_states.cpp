@@ -4,6 +4,7 @@
 #include <torch/csrc/autograd/grad_mode.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "deepspeed/base/error.h"
 #include "deepspeed/ops/huge_pages.h"
@@ -75,16 +76,27 @@ GroupStates::GroupStates(std::vector<NamedParameter> parameters, const ZeroConfi
   const partition::Layout owner_layout = sharded ? layout_ : layout_of(parameters_, 1, false);
   const bool on_disk = table_.optimizer.home == Home::kNvme;
   resident_ = resident_elements(config.offload_optimizer, owner_layout.shard_numel());
+  const bool tiled = on_disk || (shards_ && flat_.numel() < owner_layout.shard_numel());
   owned_ = cut_pieces(owner_layout.pieces(sharded ? group_->rank() : 0), resident_,
-                      on_disk ? tile_elements(config) : owner_layout.shard_numel());
+                      tiled ? tile_elements(config) : owner_layout.shard_numel());
   // Whether values are in memory does not change within a piece either.
   owned_ = cut_pieces(owned_, shards_ ? flat_.numel() : 0, owner_layout.shard_numel());
   first_ = sharded && !shards_ ? group_->rank() * layout_.shard_numel() : 0;
-  const at::Tensor own = own_values();
-  const bool keeps_all = !on_disk || formats.masters == own.scalar_type();
-  master_ = keeps_all ? own : own.narrow(0, 0, resident_);
+  master_ = own_values();
   if (master_.scalar_type() != formats.masters)
-    master_ = ops::empty_huge(master_.sizes(), formats.masters).copy_(master_);
+    make_masters(on_disk ? resident_ : owner_layout.shard_numel(), formats.masters);
+}
+
+// The first `numel` elements of what this rank's optimizer updates, in a format of their own.
+void GroupStates::make_masters(int64_t numel, at::ScalarType dtype) {
+  at::NoGradGuard no_grad;
+  const at::Tensor own = std::exchange(master_, ops::empty_huge({numel}, dtype));
+  const int64_t here = std::min(numel, own.numel());
+  master_.narrow(0, 0, here).copy_(own.narrow(0, 0, here));
+  master_.narrow(0, here, numel - here).zero_();  // padding, and what comes from a disk
+  for (size_t i = 0; i < owned_.size(); ++i)
+    if (is_stored(i) && owned_[i].shard_offset < numel)
+      master_.narrow(0, owned_[i].shard_offset, owned_[i].count).copy_(values_of(i));
 }
 
 // Masters of a format of their own.

@@ -2,7 +2,10 @@
 
 #include <fmt/ranges.h>
 
+#include <cstring>
+
 #include "deepspeed/base/error.h"
+#include "deepspeed/zero/memory_pieces.h"
 #include "deepspeed/zero/nvme_states.h"
 #include "deepspeed/zero/offload_plan.h"
 
@@ -12,34 +15,49 @@ namespace {
 // The optimizer keeps its states itself.
 class InMemory : public OptimizerHome {
  public:
-  explicit InMemory(optim::Optimizer& optimizer) : optimizer_(optimizer) {}
+  InMemory(optim::Optimizer& optimizer, ModelValues values)
+      : optimizer_(optimizer), pieces_(optimizer, std::move(values)) {}
 
-  void step(double grad_scale) override { optimizer_.step(grad_scale); }
+  void step(double grad_scale) override {
+    check_whole(broken_);
+    broken_ = true;
+    optimizer_.begin_step();
+    each([&](size_t g, size_t p) { pieces_.step(g, p, grad_scale); });
+    pieces_.finish();
+    broken_ = false;
+  }
   void change(const std::function<void(const PieceInMemory&)>& visit) override {
-    for (size_t g = 0; g < optimizer_.groups().size(); ++g)
-      for (size_t p = 0; p < optimizer_.groups()[g].pieces.size(); ++p)
-        visit({g, p, optimizer_.groups()[g].pieces[p].param, optimizer_.piece_state(g, p)});
+    each([&](size_t g, size_t p) { pieces_.show(g, p, visit); });
+    pieces_.finish();
+    broken_ = false;
   }
   bool is_in_memory(size_t, size_t) const override { return true; }
-  bool has_stored_master(size_t, size_t) const override { return false; }
-  void read(size_t, size_t, const std::string& state, std::span<std::byte>) const override {
-    base::fail("optimizer state '{}' is in memory", state);
+  bool has_stored_master(size_t group, size_t piece) const override {
+    return pieces_.has_stored_master(group, piece);
+  }
+  void read(size_t group, size_t piece, const std::string& state, std::span<std::byte> out) const override {
+    copy_bytes(pieces_.values(group, piece, state), state, out);
   }
   at::Tensor values(size_t group, size_t piece, const std::string& state) const override {
-    return values_in_memory(optimizer_, group, piece, state);
+    return pieces_.values(group, piece, state);
   }
   void write(size_t group, size_t piece, const std::string& state, int64_t begin,
              const at::Tensor& values) override {
-    this->values(group, piece, state).narrow(0, begin, values.numel()).copy_(values);
+    pieces_.write(group, piece, state, begin, values);
   }
   void add_bytes(StateBytes& bytes) const override {
-    for (size_t g = 0; g < optimizer_.groups().size(); ++g)
-      for (size_t p = 0; p < optimizer_.groups()[g].pieces.size(); ++p)
-        bytes.optimizer += bytes_of(optimizer_.piece_state(g, p));
+    each([&](size_t g, size_t p) { bytes.optimizer += bytes_of(optimizer_.piece_state(g, p)); });
   }
 
  private:
+  void each(const std::function<void(size_t group, size_t piece)>& visit) const {
+    for (size_t g = 0; g < optimizer_.groups().size(); ++g)
+      for (size_t p = 0; p < optimizer_.groups()[g].pieces.size(); ++p) visit(g, p);
+  }
+
   optim::Optimizer& optimizer_;
+  MemoryPieces pieces_;
+  bool broken_ = false;
 };
 
 }  // namespace
@@ -60,6 +78,16 @@ void fail_unknown_state(const optim::Optimizer& optimizer, const std::string& st
              kept.empty() ? "none" : fmt::format("{}", fmt::join(kept, ", ")));
 }
 
+void check_whole(bool broken) {
+  DS_CHECK(!broken, "a step failed half-way and left optimizer states of no step: load a checkpoint");
+}
+
+void copy_bytes(const at::Tensor& values, const std::string& state, std::span<std::byte> out) {
+  DS_CHECK(out.size() == values.nbytes(), "{} bytes are asked for of state '{}', which has {}", out.size(),
+           state, values.nbytes());
+  if (!out.empty()) std::memcpy(out.data(), values.const_data_ptr(), out.size());
+}
+
 int64_t bytes_of(const optim::PieceState& states) {
   int64_t sum = 0;
   for (const auto& [name, state] : states) sum += static_cast<int64_t>(state.nbytes());
@@ -69,7 +97,7 @@ int64_t bytes_of(const optim::PieceState& states) {
 std::unique_ptr<OptimizerHome> make_optimizer_home(optim::Optimizer& optimizer, const ZeroConfig& config,
                                                    const aio::AioConfig& aio, const ModelValues& values) {
   const OffloadOptimizerConfig& offload = config.offload_optimizer;
-  if (offload.device != Home::kNvme) return std::make_unique<InMemory>(optimizer);
+  if (offload.device != Home::kNvme) return std::make_unique<InMemory>(optimizer, values);
   DS_CHECK(offload.nvme_path, "optimizer states on NVMe need offload_optimizer.nvme_path");
   return std::make_unique<NvmeStates>(optimizer,
                                       NvmeOptions{.folder = *offload.nvme_path,
