@@ -233,6 +233,7 @@ class Engine {
   void load_parameters(const class LoadContext& context);
   void load_pieces(const class LoadContext& context);
   void load_frozen(const checkpoint::Reader& reader);
+  void load_reduction_memory(const class LoadContext& context);
   void load_counters(const nlohmann::ordered_json& state, const LoadOptions& options);
 
   EngineParts parts_;

@@ -18,6 +18,21 @@ using nlohmann::ordered_json;
 constexpr int kFormat = 1;                     // of state.json
 constexpr const char* kMaster = "fp32";        // the state of a piece that is its parameter
 constexpr const char* kFrozenState = "value";  // of parameters that are sharded and not trained
+constexpr const char* kReductionMemory = "reduction_memory";
+
+// Where a rank's memory of reductions is among its own tensors.
+std::string memory_prefix(size_t states) { return fmt::format("reductions/{}/", states); }
+
+// For which ranks and buckets that memory is good, by group states; empty where none has any.
+ordered_json memory_of(const ModelStates& states) {
+  ordered_json all = ordered_json::array();
+  bool any = false;
+  for (const auto& group : states.all()) {
+    all.push_back(group->gradients().memory_of());
+    any = any || !all.back().get<std::string>().empty();
+  }
+  return any ? all : ordered_json::array();
+}
 
 ordered_json groups_json(const optim::Optimizer& optimizer) {
   ordered_json groups = ordered_json::array();
@@ -76,6 +91,7 @@ ordered_json Engine::state_json(const SaveOptions& options, const std::string& t
                         {"parameters", parameters},
                         {"client_state", options.client_state},
                         {"ds_config", config().raw}};
+  if (auto memory = memory_of(*states_); !memory.empty()) state[kReductionMemory] = std::move(memory);
   if (scheduler_) state["lr_scheduler"] = {{"type", scheduler_->type()}, {"state", scheduler_->state_dict()}};
   return state;
 }
@@ -96,6 +112,9 @@ void Engine::save_checkpoint(const std::filesystem::path& folder, const SaveOpti
       part.pieces.push_back({frozen->parameters()[piece.param].name,
                              piece.begin,
                              {{kFrozenState, frozen->part(piece.param).narrow(0, 0, piece.count)}}});
+  for (size_t g = 0; g < states_->all().size(); ++g)
+    for (const auto& [name, tensor] : states_->all()[g]->gradients().reduction().memory())
+      part.own[memory_prefix(g) + name] = tensor;
   if (first)
     for (const auto& tensor : states_->whole()) part.whole[tensor.name] = tensor.tensor;
   checkpoint::save({.folder = folder,
@@ -196,6 +215,24 @@ void Engine::load_parameters(const LoadContext& context) {
   }
   load_pieces(context);
   load_frozen(context.reader);
+  load_reduction_memory(context);
+}
+
+// LoCo's errors go on where they were made; elsewhere they start from zero.
+void Engine::load_reduction_memory(const LoadContext& context) {
+  const ordered_json own = memory_of(*states_);
+  if (own.empty()) return;
+  const auto& state = context.reader.state();
+  const bool same = state.contains(kReductionMemory) && state[kReductionMemory] == own;
+  if (!same && context.optimizer_states && parts_.group->rank() == 0)
+    base::log_info("'{}' {}: LoCo's errors start from zero", context.reader.path().string(),
+                   state.contains(kReductionMemory)
+                       ? "was saved with other ranks or other gradient buckets"
+                       : "holds no errors of quantized gradients");
+  for (size_t g = 0; g < states_->all().size(); ++g)
+    states_->all()[g]->gradients().reduction().set_memory(
+        same && context.optimizer_states ? context.reader.read_own(parts_.group->rank(), memory_prefix(g))
+                                         : zero::ReductionMemory());
 }
 
 // Masters are read, or made of the parameters that were.
