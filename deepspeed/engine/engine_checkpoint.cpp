@@ -8,7 +8,6 @@
 #include "deepspeed/checkpoint/writer.h"
 #include "deepspeed/comm/together.h"
 #include "deepspeed/engine/engine.h"
-#include "deepspeed/models/weights.h"
 
 namespace deepspeed::engine {
 namespace {
@@ -148,48 +147,6 @@ checkpoint::PieceStates Engine::saved_piece(size_t states, size_t piece) const {
   return saved;
 }
 
-bool Engine::save_16bit_model(const std::filesystem::path& folder, const std::string& file) {
-  at::NoGradGuard no_grad;
-  const bool first = parts_.group->rank() == 0;
-  if (states_->table().parameter.sharded && !config().zero.stage3.gather_16bit_weights_on_model_save) {
-    if (first)
-      base::log_warning(
-          "save_16bit_model wrote nothing: at stage 3 it needs "
-          "\"stage3_gather_16bit_weights_on_model_save\": "
-          "true");
-    return false;
-  }
-  const auto tensors = module_state_dict();
-  comm::together(*parts_.group, "save_16bit_model", [&] {
-    if (!first) return;
-    std::vector<formats::TensorView> views;
-    for (const auto& [name, t] : tensors)
-      views.push_back({.name = name,
-                       .dtype = models::file_dtype(t.scalar_type()),
-                       .shape = t.sizes().vec(),
-                       .data = {static_cast<const std::byte*>(t.const_data_ptr()), t.nbytes()}});
-    std::filesystem::create_directories(folder);
-    formats::write_safetensors(folder / file, views, {{"format", "pt"}});
-  });
-  return true;
-}
-
-std::vector<zero::NamedParameter> Engine::module_state_dict() {
-  at::NoGradGuard no_grad;
-  const bool first = parts_.group->rank() == 0;
-  std::vector<zero::NamedParameter> copies;
-  const auto add = [&](const std::vector<zero::NamedParameter>& tensors) {
-    for (const auto& [name, tensor] : tensors) {
-      const auto whole = gathered({tensor});
-      if (first) copies.push_back({name, tensor.detach().clone(at::MemoryFormat::Contiguous)});
-    }
-  };
-  for (const auto& states : states_->all()) add(states->parameters());
-  if (const auto* frozen = states_->frozen()) add(frozen->parameters());
-  add(states_->whole());
-  return copies;
-}
-
 // What load_parameters needs of the file and the caller's wishes.
 class LoadContext {
  public:
@@ -226,9 +183,8 @@ void Engine::load_reduction_memory(const LoadContext& context) {
   const bool same = state.contains(kReductionMemory) && state[kReductionMemory] == own;
   if (!same && context.optimizer_states && parts_.group->rank() == 0)
     base::log_info("'{}' {}: LoCo's errors start from zero", context.reader.path().string(),
-                   state.contains(kReductionMemory)
-                       ? "was saved with other ranks or other gradient buckets"
-                       : "holds no errors of quantized gradients");
+                   state.contains(kReductionMemory) ? "was saved with other ranks or other gradient buckets"
+                                                    : "holds no errors of quantized gradients");
   for (size_t g = 0; g < states_->all().size(); ++g)
     states_->all()[g]->gradients().reduction().set_memory(
         same && context.optimizer_states ? context.reader.read_own(parts_.group->rank(), memory_prefix(g))
