@@ -87,9 +87,12 @@ TEST_F(Offload, OfParametersToADiskGoesTogetherWithZeroPlusPlus) {
   };
   for (const std::string keys :
        {R"("zero_quantized_weights": true, "zero_hpz_partition_size": 2, "zero_quantized_gradients": true, )",
+        R"("zero_quantized_gradients": true, "zeropp_loco_param": {"err_beta": 0.6, "reset_T": 3}, )",
         R"("mics_shard_size": 2, )"})
-    EXPECT_EQ(curve(4, with(config({3, "nvme", 1, "nvme"}), keys)), curve(4, with(config({3, "cpu"}), keys)))
-        << keys;
+    for (const char* optimizer : {"nvme", "cpu"})
+      EXPECT_EQ(curve(4, with(config({3, optimizer, 1, "nvme"}), keys)),
+                curve(4, with(config({3, "cpu"}), keys)))
+          << keys << optimizer;
 }
 
 TEST_F(Offload, LeavesNoFileAndReadsTheFolderFromTheConfiguration) {
@@ -169,13 +172,13 @@ TEST_F(Offload, LoadsModelWeightsAloneIntoMastersOnADisk) {
 TEST_F(Offload, MastersFollowGatheredParametersWhereverTheyLive) {
   const std::string bf16 = R"(, "bf16": {"enabled": true})";
   comm::run_ranks(2, [&](comm::GroupPtr group) {
-    for (const auto& [placing, precision] : std::vector<std::pair<Placing, std::string>>{
-             {{3, "none"}, bf16},
-             {{3, "nvme"}, bf16},
-             {{3, "nvme", 1, "nvme"}, bf16},
-             {{3, "nvme", 0.3, "nvme"}, ""},
-             {{3, "cpu", 1, "nvme"}, bf16},
-             {{3, "cpu", 1, "nvme"}, ""}}) {
+    for (const auto& [placing, precision] :
+         std::vector<std::pair<Placing, std::string>>{{{3, "none"}, bf16},
+                                                      {{3, "nvme"}, bf16},
+                                                      {{3, "nvme", 1, "nvme"}, bf16},
+                                                      {{3, "nvme", 0.3, "nvme"}, ""},
+                                                      {{3, "cpu", 1, "nvme"}, bf16},
+                                                      {{3, "cpu", 1, "nvme"}, ""}}) {
       TinyRun run(group, config(placing, precision, 1e-5));
       {
         const auto whole = run.engine().gathered(run.model->parameters(), /*modifier=*/1);
