@@ -81,6 +81,7 @@ Reader::Reader(const fs::path& folder, const std::string& tag) {
         whole_[info.name.substr(6)] = {f, &info};
         continue;
       }
+      if (info.name.starts_with(kOwnPrefix)) continue;
       const size_t at = info.name.rfind('@');
       int64_t begin = -1;
       if (at != std::string::npos)
@@ -141,6 +142,16 @@ bool Reader::read_whole(const std::string& name, at::Tensor out) const {
            path_.string(), name, formats::shape_text(info->shape));
   out.copy_(tensor(file, *info));
   return true;
+}
+
+std::map<std::string, at::Tensor> Reader::read_own(int rank, const std::string& prefix) const {
+  std::map<std::string, at::Tensor> own;
+  if (rank < 0 || static_cast<size_t>(rank) >= files_.size()) return own;
+  const auto file = static_cast<size_t>(rank);
+  const std::string wanted = kOwnPrefix + prefix;
+  for (const auto& info : files_[file].tensors())
+    if (info.name.starts_with(wanted)) own[info.name.substr(wanted.size())] = tensor(file, info);
+  return own;
 }
 
 }  // namespace deepspeed::checkpoint

@@ -32,6 +32,9 @@ class Reader {
   void read(const std::string& state, const std::string& parameter, int64_t begin, at::Tensor out) const;
   /// A tensor that was saved whole, into `out` of the same shape; false when there is none of that name.
   bool read_whole(const std::string& name, at::Tensor out) const;
+  /// What rank `rank` of the saving run wrote for itself (RankPart::own), all of it whose names begin with
+  /// `prefix`, without the prefix; nothing where there was no such rank.
+  std::map<std::string, at::Tensor> read_own(int rank, const std::string& prefix) const;
 
  private:
   struct Run {

@@ -67,6 +67,7 @@ void write_rank_file(const fs::path& path, const RankPart& part) {
                        .read = stored.read});
   }
   for (const auto& [name, tensor] : part.whole) views.push_back(view_of("whole/" + name, tensor, kept));
+  for (const auto& [name, tensor] : part.own) views.push_back(view_of(kOwnPrefix + name, tensor, kept));
   formats::write_safetensors(path, views);
 }
 

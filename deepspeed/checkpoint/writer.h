@@ -2,7 +2,8 @@
 // `latest` last, so that at any moment the folder holds the previous or the new checkpoint whole.
 //
 //   <folder>/<tag>/rank_00000.safetensors ...   the ranks' pieces, named "<state>/<parameter>@<first
-//   element>" <folder>/<tag>/state.json                   everything that is not a tensor; written by rank 0
+//                                               element>", and what is a rank's own, "own/<name>"
+//   <folder>/<tag>/state.json                   everything that is not a tensor; written by rank 0
 //   <folder>/latest                             the tag of the newest checkpoint
 #pragma once
 
@@ -41,6 +42,8 @@ struct RankPart {
   std::vector<PieceStates> pieces;
   std::map<std::string, at::Tensor>
       whole;  // tensors that are not sharded (buffers, frozen parameters): rank 0 only
+  /// What only the same rank of a run that is cut alike can use.
+  std::map<std::string, at::Tensor> own = {};
 };
 
 struct SaveOptions {
@@ -56,6 +59,8 @@ struct SaveOptions {
 void save(const SaveOptions& options, const RankPart& part, const nlohmann::ordered_json& state,
           comm::Group& group);
 
+/// What a rank's own tensors are named with in its file.
+inline constexpr const char* kOwnPrefix = "own/";
 /// The name under which a rank's file lies in a checkpoint.
 std::string rank_file_name(int rank);
 /// Error unless the tag is one plain name of a folder.

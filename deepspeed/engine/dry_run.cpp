@@ -94,8 +94,9 @@ zero::StateBytes state_bytes(const DeepspeedConfig& config, const partition::Lay
   const int64_t tiles = 1 + offload.pipeline_read + offload.pipeline_write;
   const int64_t in_tiles = std::min(swapped, tiles * std::min(swapped, zero::tile_elements(config.zero)));
   bytes.optimizer = (optimized - swapped + in_tiles) * each;
-  // What is stored of parameters that are their own masters has a copy as well.
-  const int64_t masters = has_masters ? 0 : stored_parameters * bytes_of(model);
+  // What is stored of parameters that are their own masters has a copy beside states that are stored, too:
+  // either are the last ones.
+  const int64_t masters = has_masters ? 0 : std::min(stored_parameters, swapped) * bytes_of(model);
   bytes.on_disk = swapped * each + stored_parameters * bytes_of(model) + masters;
   return bytes;
 }

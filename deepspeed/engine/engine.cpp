@@ -87,10 +87,10 @@ void Engine::make_optimizer() {
 
 void Engine::place_optimizer_states() {
   home_ = zero::make_optimizer_home(*optimizer_, config().zero, config().aio,
-                                    {.first_master =
-                                         [this](size_t group, size_t piece, at::Tensor master) {
+                                    {.read =
+                                         [this](size_t group, size_t piece, at::Tensor out) {
                                            const auto [states, i] = states_->owner(group, piece);
-                                           master.copy_(states->values_of(i));
+                                           out.copy_(states->values_of(i));
                                          },
                                      .publish_all = states_->all().front()->has_host_side(),
                                      .publish =

@@ -25,6 +25,7 @@
 #include "deepspeed/engine/config.h"
 #include "deepspeed/engine/engine_report.h"
 #include "deepspeed/engine/model_states.h"
+#include "deepspeed/engine/whole_values.h"
 #include "deepspeed/nn/grad_hooks.h"
 #include "deepspeed/nn/visit_tensors.h"
 #include "deepspeed/ops/linear_cross_entropy.h"
@@ -192,13 +193,16 @@ class Engine {
   /// no `latest`. An accumulation window that was under way when saving starts anew.
   std::optional<Loaded> load_checkpoint(const std::filesystem::path& folder, const LoadOptions& options = {});
   /// Parameters and buffers, whole and in the model's format under the model's names: copies on rank 0,
-  /// nothing on the others. Parameters are gathered one at a time. Collective, outside forward and backward.
-  /// At stage 3 as DeepSpeed's _zero3_consolidated_16bit_state_dict.
+  /// nothing on the others. Collective, outside forward and backward. At stage 3 as DeepSpeed's
+  /// _zero3_consolidated_16bit_state_dict.
   std::vector<zero::NamedParameter> module_state_dict();
   /// Writes parameters and buffers, whole and in the model's format under the model's names, to
-  /// <folder>/<file> (safetensors; rank 0's memory holds them all). False, with a warning and nothing
-  /// written, at stage 3 unless stage3_gather_16bit_weights_on_model_save is set. Collective.
+  /// <folder>/<file> (safetensors), one after the other: rank 0 holds one whole, the others none. False, with
+  /// a warning and nothing written, at stage 3 unless stage3_gather_16bit_weights_on_model_save is set.
+  /// Collective.
   bool save_16bit_model(const std::filesystem::path& folder, const std::string& file = "model.safetensors");
+  /// For other exports: whole_values.h. Collective.
+  void with_whole_values(const std::string& what, const std::function<void(const WholeValues&)>& use);
 
  private:
   struct Decision {  // what the gradients' norm means for this step
@@ -233,6 +237,7 @@ class Engine {
   void load_parameters(const class LoadContext& context);
   void load_pieces(const class LoadContext& context);
   void load_frozen(const checkpoint::Reader& reader);
+  void load_reduction_memory(const class LoadContext& context);
   void load_counters(const nlohmann::ordered_json& state, const LoadOptions& options);
 
   EngineParts parts_;

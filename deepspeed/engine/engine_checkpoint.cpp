@@ -8,7 +8,6 @@
 #include "deepspeed/checkpoint/writer.h"
 #include "deepspeed/comm/together.h"
 #include "deepspeed/engine/engine.h"
-#include "deepspeed/models/weights.h"
 
 namespace deepspeed::engine {
 namespace {
@@ -18,6 +17,21 @@ using nlohmann::ordered_json;
 constexpr int kFormat = 1;                     // of state.json
 constexpr const char* kMaster = "fp32";        // the state of a piece that is its parameter
 constexpr const char* kFrozenState = "value";  // of parameters that are sharded and not trained
+constexpr const char* kReductionMemory = "reduction_memory";
+
+// Where a rank's memory of reductions is among its own tensors.
+std::string memory_prefix(size_t states) { return fmt::format("reductions/{}/", states); }
+
+// For which ranks and buckets that memory is good, by group states; empty where none has any.
+ordered_json memory_of(const ModelStates& states) {
+  ordered_json all = ordered_json::array();
+  bool any = false;
+  for (const auto& group : states.all()) {
+    all.push_back(group->gradients().memory_of());
+    any = any || !all.back().get<std::string>().empty();
+  }
+  return any ? all : ordered_json::array();
+}
 
 ordered_json groups_json(const optim::Optimizer& optimizer) {
   ordered_json groups = ordered_json::array();
@@ -76,6 +90,7 @@ ordered_json Engine::state_json(const SaveOptions& options, const std::string& t
                         {"parameters", parameters},
                         {"client_state", options.client_state},
                         {"ds_config", config().raw}};
+  if (auto memory = memory_of(*states_); !memory.empty()) state[kReductionMemory] = std::move(memory);
   if (scheduler_) state["lr_scheduler"] = {{"type", scheduler_->type()}, {"state", scheduler_->state_dict()}};
   return state;
 }
@@ -96,6 +111,9 @@ void Engine::save_checkpoint(const std::filesystem::path& folder, const SaveOpti
       part.pieces.push_back({frozen->parameters()[piece.param].name,
                              piece.begin,
                              {{kFrozenState, frozen->part(piece.param).narrow(0, 0, piece.count)}}});
+  for (size_t g = 0; g < states_->all().size(); ++g)
+    for (const auto& [name, tensor] : states_->all()[g]->gradients().reduction().memory())
+      part.own[memory_prefix(g) + name] = tensor;
   if (first)
     for (const auto& tensor : states_->whole()) part.whole[tensor.name] = tensor.tensor;
   checkpoint::save({.folder = folder,
@@ -113,66 +131,20 @@ checkpoint::PieceStates Engine::saved_piece(size_t states, size_t piece) const {
   const size_t number = first_piece + piece;
   checkpoint::PieceStates saved{owner.parameters()[owned.param].name, owned.begin, {}};
   const at::Tensor& param = optimizer_->groups()[group].pieces[number].param;
-  if (home_->is_in_memory(group, number)) {
-    saved.states = optimizer_->piece_state(group, number);
-    saved.states[kMaster] = param;
-    return saved;
-  }
   const auto store = [&](const std::string& name, at::ScalarType dtype, const std::string& state) {
     saved.stored[name] = {dtype, owned.count, [this, group, number, state](std::span<std::byte> out) {
                             home_->read(group, number, state, out);
                           }};
   };
-  for (const auto& spec : optimizer_->state_specs(group, number)) store(spec.name, spec.dtype, spec.name);
+  if (home_->is_in_memory(group, number))
+    saved.states = optimizer_->piece_state(group, number);
+  else
+    for (const auto& spec : optimizer_->state_specs(group, number)) store(spec.name, spec.dtype, spec.name);
   if (home_->has_stored_master(group, number))
     store(kMaster, param.scalar_type(), zero::kMasterCopy);
   else
     saved.states[kMaster] = param;
   return saved;
-}
-
-bool Engine::save_16bit_model(const std::filesystem::path& folder, const std::string& file) {
-  at::NoGradGuard no_grad;
-  const bool first = parts_.group->rank() == 0;
-  if (states_->table().parameter.sharded && !config().zero.stage3.gather_16bit_weights_on_model_save) {
-    if (first)
-      base::log_warning(
-          "save_16bit_model wrote nothing: at stage 3 it needs "
-          "\"stage3_gather_16bit_weights_on_model_save\": "
-          "true");
-    return false;
-  }
-  const auto tensors = module_state_dict();
-  comm::together(*parts_.group, "save_16bit_model", [&] {
-    if (!first) return;
-    std::vector<formats::TensorView> views;
-    for (const auto& [name, t] : tensors)
-      views.push_back({.name = name,
-                       .dtype = models::file_dtype(t.scalar_type()),
-                       .shape = t.sizes().vec(),
-                       .data = {static_cast<const std::byte*>(t.const_data_ptr()), t.nbytes()}});
-    std::filesystem::create_directories(folder);
-    formats::write_safetensors(folder / file, views, {{"format", "pt"}});
-  });
-  return true;
-}
-
-std::vector<zero::NamedParameter> Engine::module_state_dict() {
-  at::NoGradGuard no_grad;
-  const bool first = parts_.group->rank() == 0;
-  std::vector<zero::NamedParameter> copies;
-  const auto add = [&](const std::vector<zero::NamedParameter>& tensors) {
-    for (const auto& [name, tensor] : tensors) {
-      const auto whole = gathered({tensor});
-      if (first)
-        copies.push_back({name, tensor.detach().to(at::kCPU, tensor.scalar_type(), /*non_blocking=*/false,
-                                                   /*copy=*/true, at::MemoryFormat::Contiguous)});
-    }
-  };
-  for (const auto& states : states_->all()) add(states->parameters());
-  if (const auto* frozen = states_->frozen()) add(frozen->parameters());
-  add(states_->whole());
-  return copies;
 }
 
 // What load_parameters needs of the file and the caller's wishes.
@@ -200,6 +172,23 @@ void Engine::load_parameters(const LoadContext& context) {
   }
   load_pieces(context);
   load_frozen(context.reader);
+  load_reduction_memory(context);
+}
+
+// LoCo's errors go on where they were made; elsewhere they start from zero.
+void Engine::load_reduction_memory(const LoadContext& context) {
+  const ordered_json own = memory_of(*states_);
+  if (own.empty()) return;
+  const auto& state = context.reader.state();
+  const bool same = state.contains(kReductionMemory) && state[kReductionMemory] == own;
+  if (!same && context.optimizer_states && parts_.group->rank() == 0)
+    base::log_info("'{}' {}: LoCo's errors start from zero", context.reader.path().string(),
+                   state.contains(kReductionMemory) ? "was saved with other ranks or other gradient buckets"
+                                                    : "holds no errors of quantized gradients");
+  for (size_t g = 0; g < states_->all().size(); ++g)
+    states_->all()[g]->gradients().reduction().set_memory(
+        same && context.optimizer_states ? context.reader.read_own(parts_.group->rank(), memory_prefix(g))
+                                         : zero::ReductionMemory());
 }
 
 // Masters are read, or made of the parameters that were.

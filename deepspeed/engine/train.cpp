@@ -306,16 +306,17 @@ void Training::save() {
 void Training::finish() {
   say_memory();
   if (!options_.save.empty()) save();
-  // Export and sampling read the model outside any forward of all ranks.
-  const bool reads_model = !options_.export_to.empty() || !options_.generate.empty();
-  const auto whole =
-      ready_.engine->gathered(reads_model ? in_->model()->parameters() : std::vector<at::Tensor>());
   if (first() && options_.eval_baselines && in_->eval_data().store) say_baselines();
-  if (first() && !options_.export_to.empty()) {
-    models::export_hugging_face(options_.export_to, in_->objective().spec(), *in_->model(),
-                                {.source = options_.model, .dtype = in_->dtype()});
-    if (!options_.quiet) log_->say(fmt::format("exported {}", options_.export_to.string()));
+  if (!options_.export_to.empty()) {
+    ready_.engine->with_whole_values("--export", [this](const WholeValues& values) {
+      models::export_hugging_face(options_.export_to, in_->objective().spec(), *in_->model(),
+                                  {.source = options_.model, .dtype = in_->dtype(), .values = values});
+    });
+    if (first() && !options_.quiet) log_->say(fmt::format("exported {}", options_.export_to.string()));
   }
+  // Sampling reads the model outside any forward of all ranks.
+  const auto whole = ready_.engine->gathered(options_.generate.empty() ? std::vector<at::Tensor>()
+                                                                       : in_->model()->parameters());
   if (first() && !options_.generate.empty()) {
     const auto prompt = in_->tokenizer().encode_ids(options_.generate);
     const auto made = models::generate(*in_->objective().decoder(), prompt,

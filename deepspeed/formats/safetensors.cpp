@@ -53,11 +53,6 @@ int alignment_rank(Dtype dtype) {
   return static_cast<int>(std::find(kRising.begin(), kRising.end(), dtype) - kRising.begin());
 }
 
-size_t bytes_of(const TensorView& view) {
-  if (!view.read) return view.data.size();
-  return element_count(view.shape).value_or(0) * dtype_size(view.dtype);
-}
-
 void check_view(const TensorView& view, const std::string& where) {
   DS_CHECK(view.name != "__metadata__", "'{}': a tensor cannot be named '__metadata__'", where);
   DS_CHECK(view.shape.size() <= kMaxDimensions, "'{}': tensor '{}' has more than {} dimensions", where,
@@ -65,9 +60,9 @@ void check_view(const TensorView& view, const std::string& where) {
   auto count = element_count(view.shape);
   size_t bytes = 0;
   DS_CHECK(
-      count && !__builtin_mul_overflow(*count, dtype_size(view.dtype), &bytes) && bytes == bytes_of(view),
+      count && !__builtin_mul_overflow(*count, dtype_size(view.dtype), &bytes) && bytes == byte_count(view),
       "'{}': tensor '{}' of type {} and shape {} does not match its {} bytes", where, shown(view.name),
-      dtype_name(view.dtype), shape_text(view.shape), bytes_of(view));
+      dtype_name(view.dtype), shape_text(view.shape), byte_count(view));
 }
 
 std::vector<size_t> write_order(const std::vector<TensorView>& tensors) {
@@ -81,6 +76,11 @@ std::vector<size_t> write_order(const std::vector<TensorView>& tensors) {
 }
 
 }  // namespace
+
+size_t byte_count(const TensorView& view) {
+  if (!view.read) return view.data.size();
+  return element_count(view.shape).value_or(0) * dtype_size(view.dtype);
+}
 
 SafetensorsFile::SafetensorsFile(const std::filesystem::path& path)
     : path_(path), mapped_(std::in_place, path) {
@@ -141,7 +141,7 @@ void write_safetensors(base::AtomicFile& file, const std::filesystem::path& name
     check_view(view, where);
     DS_CHECK(seen.emplace(view.name, i).second, "'{}': tensor '{}' is given twice", where, shown(view.name));
     const size_t begin = offset;
-    DS_CHECK(!__builtin_add_overflow(offset, bytes_of(view), &offset), "'{}': the tensors' sizes overflow",
+    DS_CHECK(!__builtin_add_overflow(offset, byte_count(view), &offset), "'{}': the tensors' sizes overflow",
              where);
     header.tensors.push_back({view.name, view.dtype, view.shape, begin, offset});
   }
@@ -156,7 +156,7 @@ void write_safetensors(base::AtomicFile& file, const std::filesystem::path& name
   std::vector<std::byte> memory;  // for one tensor that is elsewhere
   for (size_t i : order) {
     if (tensors[i].read) {
-      memory.resize(bytes_of(tensors[i]));
+      memory.resize(byte_count(tensors[i]));
       tensors[i].read(memory);
     }
     file.write(tensors[i].read ? std::span<const std::byte>(memory) : tensors[i].data);

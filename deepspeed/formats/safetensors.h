@@ -58,6 +58,9 @@ class SafetensorsFile {
   std::map<std::string, std::string> metadata_;
 };
 
+/// A tensor's bytes in its file, of data or read.
+size_t byte_count(const TensorView& view);
+
 /// Writes the tensors straight from their views (never a second copy) and replaces `path` atomically: on any
 /// Error the old file is still there. Header, order (widest type first, then by name) and padding are those
 /// of the reference writer. Errors: duplicate or reserved names, data that does not match shape and type,

@@ -29,13 +29,14 @@ std::vector<Shard> split(const std::vector<TensorView>& tensors, size_t max_shar
   std::vector<Shard> shards(1);
   size_t bytes = 0;
   for (const TensorView& view : tensors) {
-    const bool fits = view.data.size() <= max_shard_bytes && bytes <= max_shard_bytes - view.data.size();
+    const size_t own = byte_count(view);
+    const bool fits = own <= max_shard_bytes && bytes <= max_shard_bytes - own;
     if (!shards.back().empty() && !fits) {
       shards.emplace_back();
       bytes = 0;
     }
     shards.back().push_back(view);
-    bytes += view.data.size();
+    bytes += own;
   }
   return shards;
 }
@@ -49,7 +50,7 @@ std::string index_text(const std::vector<Shard>& shards) {
   Json weight_map = Json::object();
   for (size_t i = 0; i < shards.size(); ++i) {
     for (const TensorView& view : shards[i]) {
-      total += view.data.size();
+      total += byte_count(view);
       weight_map[view.name] = shard_name(i, shards.size());
     }
   }

@@ -149,28 +149,37 @@ void export_config(const fs::path& folder, const ArchSpec& spec, const ExportOpt
   base::write_text_file(folder / "config.json", config.dump(2) + "\n");
 }
 
-// The tensors of the files, whole; a tensor that holds several parameters is written by each.
-struct FileTensors {
-  std::vector<std::string> names;  // in the model's order
-  std::map<std::string, at::Tensor> tensors;
+// A tensor of the files and the parameters of ours that it holds.
+struct FileTensor {
+  std::string name;
+  std::vector<nn::ParameterSpec> parameters;
 };
 
-FileTensors gather(const ArchSpec& arch, torch::nn::Module& model, at::ScalarType dtype) {
-  FileTensors files;
-  for (const auto& parameter : nn::list_parameters(model)) {
+// In the model's order.
+std::vector<FileTensor> file_tensors(const ArchSpec& arch, torch::nn::Module& model) {
+  std::vector<FileTensor> files;
+  std::map<std::string, size_t> number_of;
+  for (auto& parameter : nn::list_parameters(model)) {
     const std::string name = arch.hugging_face_name(parameter.name);
-    const at::Tensor ours = parameter.tensor.detach().to(at::kCPU, dtype).contiguous();
-    at::Tensor& file = files.tensors[name];
-    if (!file.defined()) files.names.push_back(name);
-    if (arch.row_order(parameter.name) == RowOrder::kSame) {
-      file = ours;
-      continue;
-    }
-    if (!file.defined()) file = at::empty(file_shape(arch, parameter), ours.options());
-    for (const Run& run : runs_of(arch, parameter, 0, parameter.numel()))
-      file.view({-1}).narrow(0, run.file, run.count).copy_(ours.view({-1}).narrow(0, run.ours, run.count));
+    const auto [number, is_new] = number_of.emplace(name, files.size());
+    if (is_new) files.push_back({name, {}});
+    files[number->second].parameters.push_back(std::move(parameter));
   }
   return files;
+}
+
+// Every parameter's elements to their places, one parameter after the other.
+void assemble(const ArchSpec& arch, const FileTensor& file, const ExportOptions& options,
+              std::span<std::byte> out) {
+  if (out.empty()) return;
+  const auto numel = static_cast<int64_t>(out.size() / c10::elementSize(options.dtype));
+  const at::Tensor whole = at::from_blob(out.data(), {numel}, at::TensorOptions(options.dtype));
+  for (const auto& parameter : file.parameters) {
+    const at::Tensor ours =
+        (options.values ? options.values(parameter.tensor) : parameter.tensor.detach()).cpu().reshape({-1});
+    for (const Run& run : runs_of(arch, parameter, 0, parameter.numel()))
+      whole.narrow(0, run.file, run.count).copy_(ours.narrow(0, run.ours, run.count));
+  }
 }
 
 }  // namespace
@@ -179,16 +188,14 @@ void export_hugging_face(const fs::path& folder, const ArchSpec& spec, torch::nn
                          const ExportOptions& options) {
   at::NoGradGuard no_grad;
   fs::create_directories(folder);
-  const FileTensors files = gather(spec, model, options.dtype);
+  const std::vector<FileTensor> files = file_tensors(spec, model);
   std::vector<formats::TensorView> views;
-  for (const std::string& name : files.names) {
-    const at::Tensor& t = files.tensors.at(name);
-    views.push_back(
-        {.name = name,
-         .dtype = file_dtype(options.dtype),
-         .shape = t.sizes().vec(),
-         .data = {static_cast<const std::byte*>(t.const_data_ptr()), static_cast<size_t>(t.nbytes())}});
-  }
+  for (const FileTensor& file : files)
+    views.push_back({.name = file.name,
+                     .dtype = file_dtype(options.dtype),
+                     .shape = file_shape(spec, file.parameters.front()),
+                     .data = {},
+                     .read = [&](std::span<std::byte> out) { assemble(spec, file, options, out); }});
   formats::write_safetensors_model(folder, views);
   for (const char* name :
        {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "generation_config.json"}) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 
 #include "deepspeed/formats/safetensors_model.h"
 #include "deepspeed/models/arch_spec.h"
@@ -44,10 +45,14 @@ struct ExportOptions {
   std::filesystem::path
       source;  // the folder whose config.json, tokenizer and generation files are copied along
   at::ScalarType dtype = at::kFloat;
+  /// All elements of a parameter of the model, asked for as the files are written; empty: the parameter's
+  /// own.
+  std::function<at::Tensor(const at::Tensor& parameter)> values = {};
 };
 
 /// Writes `folder` as transformers loads it: config.json (with architectures and torch dtype set), tokenizer
-/// files of the source, model.safetensors. Tied weights are written once. One rank calls it.
+/// files of the source, model.safetensors. Tied weights are written once. Memory holds one
+/// tensor of the files and one parameter. One rank calls it.
 void export_hugging_face(const std::filesystem::path& folder, const ArchSpec& spec, torch::nn::Module& model,
                          const ExportOptions& options);
 

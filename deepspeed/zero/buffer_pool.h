@@ -18,17 +18,22 @@ class BufferPool {
   at::Tensor take(int64_t bytes);
   /// Takes back what take() gave.
   void give_back(at::Tensor buffer);
-  /// Frees what nobody uses.
-  void trim() { idle_.clear(); }
+  /// Ends a step, or what else repeats itself: what waited through all of it without being taken is freed.
+  void end_round();
 
   /// Bytes that are handed out, and those that wait for their next use.
   int64_t bytes_in_use() const { return in_use_; }
   int64_t bytes_idle() const;
 
  private:
+  struct Idle {
+    at::Tensor buffer;
+    int64_t since = 0;  // the round in which it was given back
+  };
+
   at::Device device_;
-  std::multimap<int64_t, at::Tensor> idle_;  // by size
-  int64_t in_use_ = 0;
+  std::multimap<int64_t, Idle> idle_;  // by size; of one size the last that came back is last
+  int64_t in_use_ = 0, round_ = 0;
 };
 
 }  // namespace deepspeed::zero

@@ -5,7 +5,8 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <unordered_map>
+#include <map>
+#include <string>
 
 #include "deepspeed/zero/config.h"
 
@@ -22,6 +23,13 @@ class ErrorFeedback {
   /// error = err_beta * error + (1 - err_beta) * (corrected - sent).
   void learn(size_t bucket, const at::Tensor& corrected, const at::Tensor& sent);
 
+  /// All that is kept, by name: a bucket's error in its code under its number, and how many reductions each
+  /// bucket has had. Views.
+  std::map<std::string, at::Tensor> memory() const;
+  /// What memory() gave becomes what is kept, in copies; nothing: every error is zero. Error for what it
+  /// cannot have given.
+  void set_memory(const std::map<std::string, at::Tensor>& memory);
+
  private:
   struct Error {
     at::Tensor coded;  // undefined: zero
@@ -29,7 +37,7 @@ class ErrorFeedback {
   };
 
   LocoConfig config_;
-  std::unordered_map<size_t, Error> errors_;
+  std::map<size_t, Error> errors_;
 };
 
 }  // namespace deepspeed::zero

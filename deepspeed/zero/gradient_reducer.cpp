@@ -257,6 +257,15 @@ void GradientReducer::clear() {
   unreduced_ = has_average_ = false;
 }
 
+std::string GradientReducer::memory_of() const {
+  std::string text = reduction_->memory_of();
+  if (text.empty()) return text;
+  for (const Bucket& bucket : buckets_)
+    text += fmt::format("; {} to {}, {} elements", layout_.params()[bucket.first_param].name,
+                        layout_.params()[bucket.last_param - 1].name, bucket.numel);
+  return text;
+}
+
 int64_t GradientReducer::bytes_in_buckets() const {
   int64_t sum = 0;
   const auto add = [&](const at::Tensor& t) {

@@ -73,6 +73,11 @@ class GradientReducer {
   /// Starts the next accumulation window.
   void clear();
 
+  /// The reduction's memory (owner_reduction.h), and for which ranks and buckets it is good; empty where
+  /// there never is any.
+  OwnerReduction& reduction() const { return *reduction_; }
+  std::string memory_of() const;
+
   /// Bytes of what is accumulated, and of buckets that are being filled or on their way.
   int64_t bytes_accumulated() const { return static_cast<int64_t>(accumulated_.nbytes()); }
   int64_t bytes_in_buckets() const;

@@ -4,6 +4,7 @@
 #include <torch/csrc/autograd/grad_mode.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "deepspeed/base/error.h"
 #include "deepspeed/ops/buffer.h"
@@ -76,28 +77,34 @@ GroupStates::GroupStates(std::vector<NamedParameter> parameters, const ZeroConfi
   const partition::Layout owner_layout = sharded ? layout_ : layout_of(parameters_, 1, false);
   const bool on_disk = table_.optimizer.home == Home::kNvme;
   resident_ = resident_elements(config.offload_optimizer, owner_layout.shard_numel());
+  const bool tiled = on_disk || (shards_ && flat_.numel() < owner_layout.shard_numel());
   owned_ = cut_pieces(owner_layout.pieces(sharded ? group_->rank() : 0), resident_,
-                      on_disk || host_ ? tile_elements(config) : owner_layout.shard_numel());
+                      tiled || host_ ? tile_elements(config) : owner_layout.shard_numel());
   // Whether values are in memory does not change within a piece either.
   owned_ = cut_pieces(owned_, shards_ ? flat_.numel() : 0, owner_layout.shard_numel());
   first_ = sharded && !shards_ ? group_->rank() * layout_.shard_numel() : 0;
-  make_masters(formats.masters);
+  make_masters(formats.masters, on_disk ? resident_ : owner_layout.shard_numel());
 }
 
-// What the optimizer updates: the parameters' own values where it can, a copy where format or place is
-// another.
-void GroupStates::make_masters(at::ScalarType format) {
+// What the optimizer updates: the parameters' own values where it can, a copy of the first `numel` elements
+// where format or place is another.
+void GroupStates::make_masters(at::ScalarType format, int64_t numel) {
+  at::NoGradGuard no_grad;
   const at::Tensor own = own_values();
-  const bool on_disk = table_.optimizer.home == Home::kNvme;
   if (host_) {
     master_ = HostSide::memory(own.numel(), format).copy_(own);
     if (has_masters()) rounded_ = HostSide::memory(own.numel(), own.scalar_type()).copy_(own);
     return;
   }
-  const bool keeps_all = !on_disk || format == own.scalar_type();
-  master_ = keeps_all ? own : own.narrow(0, 0, resident_);
-  if (master_.scalar_type() != format)
-    master_ = ops::empty_buffer(master_.sizes(), format, own.device()).copy_(master_);
+  master_ = own;
+  if (own.scalar_type() == format) return;
+  master_ = ops::empty_buffer({numel}, format, own.device());
+  const int64_t here = std::min(numel, own.numel());
+  master_.narrow(0, 0, here).copy_(own.narrow(0, 0, here));
+  master_.narrow(0, here, numel - here).zero_();  // padding, and what comes from a disk
+  for (size_t i = 0; i < owned_.size(); ++i)
+    if (is_stored(i) && owned_[i].shard_offset < numel)
+      master_.narrow(0, owned_[i].shard_offset, owned_[i].count).copy_(values_of(i));
 }
 
 // Masters of a format of their own.

@@ -42,8 +42,8 @@ class GroupStates {
   ParameterShards* shards() { return shards_.get(); }
 
   /// What this rank's optimizer updates, in shard order: one piece a parameter it owns (part of), or several
-  /// where offload cuts it. Views stay valid. Masters that live on NVMe have sizes, but no memory
-  /// (optimizer_home.h).
+  /// where offload cuts it. Views stay valid. Masters and parameters that live on NVMe have sizes, but no
+  /// memory (optimizer_home.h).
   std::vector<optim::Piece> pieces() const;
   /// The same as places within parameters: pieces()[i] covers owned()[i].
   const std::vector<partition::Piece>& owned() const { return owned_; }
@@ -85,7 +85,7 @@ class GroupStates {
 
  private:
   void flatten();
-  void make_masters(at::ScalarType format);
+  void make_masters(at::ScalarType format, int64_t numel);
   void load_piece(size_t i, const ParameterShards::Fill& fill);
   bool has_masters() const;
   void adopt_part(const partition::Piece& part);

@@ -10,16 +10,12 @@
 #include "deepspeed/zero/state_file.h"
 
 namespace deepspeed::zero {
-namespace {
-
-bool has_no_memory(const at::Tensor& tensor) { return tensor.numel() > 0 && tensor.storage().nbytes() == 0; }
-
-}  // namespace
 
 NvmeStates::NvmeStates(optim::Optimizer& optimizer, const NvmeOptions& options, ModelValues values)
     : optimizer_(optimizer),
       options_(options),
       values_(std::move(values)),
+      in_memory_(optimizer, values_),
       file_(open_state_file(options.folder)),
       handle_(options.aio, state_file_backend(options.aio, options.backend)) {
   plan(options.tile_elements);
@@ -61,56 +57,41 @@ void NvmeStates::plan(int64_t tile_elements) {
 
 void NvmeStates::make(const TilePiece& piece) {
   if (has_stored_master(piece.group, piece.piece))
-    values_.first_master(piece.group, piece.piece,
-                         optimizer_.groups()[piece.group].pieces[piece.piece].param);
+    values_.read(piece.group, piece.piece, optimizer_.groups()[piece.group].pieces[piece.piece].param);
   auto states = optimizer_.piece_state(piece.group, piece.piece);
   for (const auto& spec : optimizer_.state_specs(piece.group, piece.piece))
     states.at(spec.name).fill_(spec.initial);
 }
 
 void NvmeStates::step(double grad_scale) {
-  DS_CHECK(!broken_, "a step failed half-way and left optimizer states of no step: load a checkpoint");
+  check_whole(broken_);
   broken_ = true;
   optimizer_.begin_step();
   for (size_t g = 0; g < places_.size(); ++g)
     for (size_t p = 0; p < places_[g].size(); ++p)
-      if (!places_[g][p]) optimizer_.step_piece(g, p, grad_scale);
+      if (!places_[g][p]) in_memory_.step(g, p, grad_scale);
   go_through(First::kRead, [&](const TilePiece& piece) { step_piece(piece, grad_scale); });
   if (values_.finish) values_.finish();
   broken_ = false;
 }
 
-// Parameters that have no memory themselves are given some for their new values.
 void NvmeStates::step_piece(const TilePiece& place, double grad_scale) {
-  optim::Piece& piece = optimizer_.groups()[place.group].pieces[place.piece];
-  at::Tensor& copy = piece.low_precision_copy;
-  const bool copy_stored = copy.defined() && has_no_memory(copy);
-  const bool param_stored = !copy.defined() && has_stored_master(place.group, place.piece);
-  if (!copy_stored) {
-    optimizer_.step_piece(place.group, place.piece, grad_scale);
-    if (param_stored) values_.publish(place.group, place.piece, piece.param);
-    return;
-  }
-  struct Lent {
-    at::Tensor& tensor;
-    at::Tensor own;
-    ~Lent() { tensor = own; }
-  };
-  const Lent lent{copy, copy};
-  copy = at::empty({place.numel}, copy.options());
-  optimizer_.step_piece(place.group, place.piece, grad_scale);
-  if (piece.grad.defined()) values_.publish(place.group, place.piece, copy);
+  step_in_memory(optimizer_, values_, place.group, place.piece, grad_scale);
+  const optim::Piece& piece = optimizer_.groups()[place.group].pieces[place.piece];
+  if (!piece.low_precision_copy.defined() && has_stored_master(place.group, place.piece))
+    values_.publish(place.group, place.piece, piece.param);
 }
 
 void NvmeStates::change(const std::function<void(const PieceInMemory&)>& visit) {
-  const auto show = [&](size_t g, size_t p) {
-    visit({g, p, optimizer_.groups()[g].pieces[p].param, optimizer_.piece_state(g, p)});
-  };
   broken_ = true;
   for (size_t g = 0; g < places_.size(); ++g)
     for (size_t p = 0; p < places_[g].size(); ++p)
-      if (!places_[g][p]) show(g, p);
-  go_through(First::kRead, [&](const TilePiece& piece) { show(piece.group, piece.piece); });
+      if (!places_[g][p]) in_memory_.show(g, p, visit);
+  go_through(First::kRead, [&](const TilePiece& piece) {
+    visit({piece.group, piece.piece, optimizer_.groups()[piece.group].pieces[piece.piece].param,
+           optimizer_.piece_state(piece.group, piece.piece)});
+  });
+  in_memory_.finish();
   broken_ = false;
 }
 
@@ -190,6 +171,7 @@ bool NvmeStates::is_in_memory(size_t group, size_t piece) const {
 }
 
 bool NvmeStates::has_stored_master(size_t group, size_t piece) const {
+  if (is_in_memory(group, piece)) return in_memory_.has_stored_master(group, piece);
   return no_memory_.at(group).at(piece).defined();
 }
 
@@ -217,6 +199,7 @@ bool NvmeStates::is_stored(size_t group, size_t piece, const std::string& state)
 }
 
 void NvmeStates::read(size_t group, size_t piece, const std::string& state, std::span<std::byte> out) const {
+  if (is_in_memory(group, piece)) return copy_bytes(in_memory_.values(group, piece, state), state, out);
   const Stored tensor = stored(group, piece, state);
   DS_CHECK(out.size() == static_cast<size_t>(tensor.numel) * c10::elementSize(tensor.dtype),
            "{} bytes are asked for of state '{}'", out.size(), state);
@@ -224,7 +207,7 @@ void NvmeStates::read(size_t group, size_t piece, const std::string& state, std:
 }
 
 at::Tensor NvmeStates::values(size_t group, size_t piece, const std::string& state) const {
-  if (!is_stored(group, piece, state)) return values_in_memory(optimizer_, group, piece, state);
+  if (!is_stored(group, piece, state)) return in_memory_.values(group, piece, state);
   const Stored tensor = stored(group, piece, state);
   const at::Tensor copy = at::empty({tensor.numel}, tensor.dtype);
   read(group, piece, state, {static_cast<std::byte*>(copy.mutable_data_ptr()), copy.nbytes()});
@@ -233,10 +216,7 @@ at::Tensor NvmeStates::values(size_t group, size_t piece, const std::string& sta
 
 void NvmeStates::write(size_t group, size_t piece, const std::string& state, int64_t begin,
                        const at::Tensor& values) {
-  if (!is_stored(group, piece, state)) {
-    values_in_memory(optimizer_, group, piece, state).narrow(0, begin, values.numel()).copy_(values);
-    return;
-  }
+  if (!is_stored(group, piece, state)) return in_memory_.write(group, piece, state, begin, values);
   const Stored tensor = stored(group, piece, state);
   const at::Tensor bytes = values.to(tensor.dtype).contiguous();
   DS_CHECK(begin >= 0 && begin + bytes.numel() <= tensor.numel, "elements {} to {} are not all in the piece",

@@ -10,6 +10,7 @@
 
 #include "deepspeed/aio/buffer.h"
 #include "deepspeed/aio/handle.h"
+#include "deepspeed/zero/memory_pieces.h"
 #include "deepspeed/zero/offload_plan.h"
 #include "deepspeed/zero/optimizer_home.h"
 
@@ -79,6 +80,7 @@ class NvmeStates : public OptimizerHome {
   optim::Optimizer& optimizer_;
   NvmeOptions options_;
   ModelValues values_;
+  MemoryPieces in_memory_;  // those that are not in the file
   std::vector<Tile> tiles_;
   std::vector<std::vector<std::optional<Place>>> places_;  // [group][piece]: nothing for what is in memory
   std::vector<std::vector<at::Tensor>> no_memory_;         // [group][piece]: params while they are elsewhere

@@ -60,8 +60,7 @@ config::Schema<OffloadParamConfig> offload_param_schema() {
   config::Schema<C> s(
       "Where the parts of sharded parameters live. Stage 3. On a CPU \"cpu\" changes nothing.");
   s.strict();
-  s.choice<Home>("device", &C::device, kDevices)
-      .doc("Memory or disk; \"nvme\" needs offload_optimizer on \"nvme\", too.");
+  s.choice<Home>("device", &C::device, kDevices).doc("Memory or disk, wherever optimizer states live.");
   s.field("nvme_path", &C::nvme_path)
       .doc("Folder on the disk that \"nvme\" uses. Its files have no names: a killed run leaves none.");
   s.field("buffer_count", &C::buffer_count)

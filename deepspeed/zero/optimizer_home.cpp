@@ -2,7 +2,10 @@
 
 #include <fmt/ranges.h>
 
+#include <cstring>
+
 #include "deepspeed/base/error.h"
+#include "deepspeed/zero/memory_pieces.h"
 #include "deepspeed/zero/nvme_states.h"
 #include "deepspeed/zero/offload_plan.h"
 
@@ -12,46 +15,49 @@ namespace {
 // The optimizer keeps its states itself.
 class InMemory : public OptimizerHome {
  public:
-  InMemory(optim::Optimizer& optimizer, const ModelValues& values) : optimizer_(optimizer), values_(values) {}
+  InMemory(optim::Optimizer& optimizer, ModelValues values)
+      : optimizer_(optimizer), pieces_(optimizer, std::move(values)) {}
 
   void step(double grad_scale) override {
-    if (!values_.publish_all) return optimizer_.step(grad_scale);
-    // Each piece is on its way back while the next is stepped.
+    check_whole(broken_);
+    broken_ = true;
     optimizer_.begin_step();
-    for (size_t g = 0; g < optimizer_.groups().size(); ++g)
-      for (size_t p = 0; p < optimizer_.groups()[g].pieces.size(); ++p) {
-        optimizer_.step_piece(g, p, grad_scale);
-        const optim::Piece& piece = optimizer_.groups()[g].pieces[p];
-        values_.publish(g, p, piece.low_precision_copy.defined() ? piece.low_precision_copy : piece.param);
-      }
-    values_.finish();
+    each([&](size_t g, size_t p) { pieces_.step(g, p, grad_scale); });
+    pieces_.finish();
+    broken_ = false;
   }
   void change(const std::function<void(const PieceInMemory&)>& visit) override {
-    for (size_t g = 0; g < optimizer_.groups().size(); ++g)
-      for (size_t p = 0; p < optimizer_.groups()[g].pieces.size(); ++p)
-        visit({g, p, optimizer_.groups()[g].pieces[p].param, optimizer_.piece_state(g, p)});
+    each([&](size_t g, size_t p) { pieces_.show(g, p, visit); });
+    pieces_.finish();
+    broken_ = false;
   }
   bool is_in_memory(size_t, size_t) const override { return true; }
-  bool has_stored_master(size_t, size_t) const override { return false; }
-  void read(size_t, size_t, const std::string& state, std::span<std::byte>) const override {
-    base::fail("optimizer state '{}' is in memory", state);
+  bool has_stored_master(size_t group, size_t piece) const override {
+    return pieces_.has_stored_master(group, piece);
+  }
+  void read(size_t group, size_t piece, const std::string& state, std::span<std::byte> out) const override {
+    copy_bytes(pieces_.values(group, piece, state), state, out);
   }
   at::Tensor values(size_t group, size_t piece, const std::string& state) const override {
-    return values_in_memory(optimizer_, group, piece, state);
+    return pieces_.values(group, piece, state);
   }
   void write(size_t group, size_t piece, const std::string& state, int64_t begin,
              const at::Tensor& values) override {
-    this->values(group, piece, state).narrow(0, begin, values.numel()).copy_(values);
+    pieces_.write(group, piece, state, begin, values);
   }
   void add_bytes(StateBytes& bytes) const override {
-    for (size_t g = 0; g < optimizer_.groups().size(); ++g)
-      for (size_t p = 0; p < optimizer_.groups()[g].pieces.size(); ++p)
-        bytes.optimizer += bytes_of(optimizer_.piece_state(g, p));
+    each([&](size_t g, size_t p) { bytes.optimizer += bytes_of(optimizer_.piece_state(g, p)); });
   }
 
  private:
+  void each(const std::function<void(size_t group, size_t piece)>& visit) const {
+    for (size_t g = 0; g < optimizer_.groups().size(); ++g)
+      for (size_t p = 0; p < optimizer_.groups()[g].pieces.size(); ++p) visit(g, p);
+  }
+
   optim::Optimizer& optimizer_;
-  ModelValues values_;
+  MemoryPieces pieces_;
+  bool broken_ = false;
 };
 
 }  // namespace
@@ -70,6 +76,16 @@ void fail_unknown_state(const optim::Optimizer& optimizer, const std::string& st
                         const std::vector<std::string>& kept) {
   base::fail("optimizer {} keeps no state '{}'; it has {}", optimizer.type(), state,
              kept.empty() ? "none" : fmt::format("{}", fmt::join(kept, ", ")));
+}
+
+void check_whole(bool broken) {
+  DS_CHECK(!broken, "a step failed half-way and left optimizer states of no step: load a checkpoint");
+}
+
+void copy_bytes(const at::Tensor& values, const std::string& state, std::span<std::byte> out) {
+  DS_CHECK(out.size() == values.nbytes(), "{} bytes are asked for of state '{}', which has {}", out.size(),
+           state, values.nbytes());
+  if (!out.empty()) std::memcpy(out.data(), values.const_data_ptr(), out.size());
 }
 
 int64_t bytes_of(const optim::PieceState& states) {

@@ -17,7 +17,8 @@
 
 namespace deepspeed::zero {
 
-/// The name of a piece's master copy beside those of its states.
+/// The name of what the optimizer updates of a piece (its master copy, or the model's own values where it has
+/// none) beside those of its states.
 inline constexpr const char* kMasterCopy = "";
 
 /// A piece whose master copy and states are in memory for as long as it is shown; without a master copy
@@ -38,11 +39,11 @@ class OptimizerHome {
   /// Shows every piece in order; what is written to its tensors stays.
   virtual void change(const std::function<void(const PieceInMemory&)>& visit) = 0;
 
-  /// Whether the piece's states, and its master copy if it has one, can be had from the optimizer.
+  /// Whether the piece's states can be had from the optimizer.
   virtual bool is_in_memory(size_t group, size_t piece) const = 0;
-  /// Of a piece that is not: whether its master copy is elsewhere as well.
+  /// Whether what the optimizer updates of it cannot.
   virtual bool has_stored_master(size_t group, size_t piece) const = 0;
-  /// Of a piece that is not: the bytes of one of its states, or of a stored kMasterCopy.
+  /// The bytes of a state that is not in memory, or of a stored kMasterCopy.
   virtual void read(size_t group, size_t piece, const std::string& state, std::span<std::byte> out) const = 0;
   /// One of a piece's states, or (kMasterCopy) what the optimizer updates of it, [the piece's elements] in
   /// its own format: a view where it is in memory, else a copy of it alone. Error naming the states that
@@ -58,11 +59,11 @@ class OptimizerHome {
 
 /// What the home asks of whoever keeps the model's own parameters.
 struct ModelValues {
-  /// Initial values of a piece's master copy.
-  std::function<void(size_t group, size_t piece, at::Tensor master)> first_master;
   /// Every piece's new values are published, also of those that are in memory: it is another memory than the
   /// model's (host_side.h).
   bool publish_all = false;
+  /// Writes the model's own values of a piece into `out`, in whatever format: what a master copy starts from.
+  std::function<void(size_t group, size_t piece, at::Tensor out)> read;
   /// A step's new values, in the model's format, of a piece whose parameters have no memory.
   std::function<void(size_t group, size_t piece, const at::Tensor& values)> publish;
   /// Returns when all that was published is where it belongs.
@@ -79,8 +80,9 @@ at::Tensor values_in_memory(optim::Optimizer& optimizer, size_t group, size_t pi
                                      const std::vector<std::string>& kept);
 
 /// By offload_optimizer.device. With NVMe, pieces that are not Piece::on_device move to a file; their param
-/// has sizes, but no memory, where it is a master copy or a parameter on a disk, whose low_precision_copy has
-/// none either. Errors name folder or file.
+/// has sizes, but no memory, where it is a master copy. With every device a param that is a parameter on a
+/// disk has no memory, and neither has its low_precision_copy. Errors name folder or file; after one in a
+/// step a further step is refused until change() has replaced the states.
 std::unique_ptr<OptimizerHome> make_optimizer_home(optim::Optimizer& optimizer, const ZeroConfig& config,
                                                    const aio::AioConfig& aio, const ModelValues& values);
 

@@ -3,7 +3,9 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <map>
 #include <memory>
+#include <string>
 
 #include "deepspeed/comm/group.h"
 #include "deepspeed/partition/layout.h"
@@ -13,6 +15,10 @@
 
 namespace deepspeed::zero {
 
+/// What a rank's reductions keep from one for the next, by name: it means something to the same rank of the
+/// same ranks with the same buckets alone.
+using ReductionMemory = std::map<std::string, at::Tensor>;
+
 class OwnerReduction {
  public:
   virtual ~OwnerReduction() = default;
@@ -21,6 +27,12 @@ class OwnerReduction {
   /// alone until the Work is done, and Works are waited for in the order in which they began. Collective.
   virtual comm::WorkPtr start(size_t index, const Bucket& bucket, const at::Tensor& result,
                               const at::Tensor& input) = 0;
+  /// Nothing where reductions do not depend on earlier ones. Views.
+  virtual ReductionMemory memory() const { return {}; }
+  /// Replaces it, by copies; nothing: what the first reduction began with.
+  virtual void set_memory(const ReductionMemory&) {}
+  /// Between which ranks gradients travel, as far as memory() depends on it; empty where there never is any.
+  virtual std::string memory_of() const { return {}; }
 };
 
 /// What a configuration asks for: a reduce-scatter over the shard group, summed over the replicas where there

@@ -36,8 +36,9 @@ ParameterFetcher::ParameterFetcher(torch::nn::Module& model, std::vector<Paramet
       limits_{.prefetch = config.allgather_sequential ? 0 : config.prefetch_bucket_size,
               .max_live = config.max_live_parameters,
               .max_reuse_distance = config.max_reuse_distance},
+      shards_(std::move(shards)),
       agreement_(group, [this](int64_t call) { return describe(call); }) {
-  number_parameters(shards);
+  number_parameters(shards_);
   make_units(model);
 }
 
@@ -132,6 +133,15 @@ void ParameterFetcher::end_pass() {
     ++passes_planned_;
   else if (trains_)
     replan();
+  end_round();
+}
+
+// Steps use the same buffers again and again. An evaluation between two of them, which needs fewer, does not
+// take them away; one of several passes does.
+void ParameterFetcher::end_round() {
+  if (trains_ || !trained_last_)
+    for (ParameterShards* shards : shards_) shards->end_round();
+  trained_last_ = trains_;
 }
 
 // Only a pass in which everything that was acquired was released again can be planned: a forward whose

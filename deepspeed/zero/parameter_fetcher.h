@@ -74,10 +74,12 @@ class ParameterFetcher {
   void start(size_t param, bool exact = false);
   void release(size_t param);
   void replan();
+  void end_round();
   std::string describe(int64_t call) const;
 
   Stage3Config config_;
   FetchLimits limits_;
+  std::vector<ParameterShards*> shards_;
   std::vector<Parameter> parameters_;                  // all that are not persistent
   std::vector<int64_t> numel_;                         // of the same
   std::unordered_map<const void*, size_t> number_of_;  // by tensor
@@ -90,7 +92,7 @@ class ParameterFetcher {
 
   std::vector<FetchEvent> planned_, seen_;  // of the pass that was planned, and of this one
   std::vector<FetchStep> plan_;
-  bool in_pass_ = false, trains_ = false, follows_ = false;
+  bool in_pass_ = false, trains_ = false, trained_last_ = false, follows_ = false;
   int64_t live_ = 0, most_live_ = 0, passes_planned_ = 0, passes_replanned_ = 0;
 };
 

@@ -103,6 +103,8 @@ class ParameterShards {
   void add_bytes(StateBytes& bytes) const;
 
   const BufferPool& pool() const { return pool_; }
+  /// Ends a step for the pool of buffers: what no gather of it took is freed. Not collective.
+  void end_round() { pool_.end_round(); }
   const PartGather& gather() const { return gather_; }
 
  private:

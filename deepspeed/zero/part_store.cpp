@@ -34,7 +34,7 @@ PartStore::PartStore(int64_t numel, int64_t in_memory, at::ScalarType dtype,
 
 at::Tensor PartStore::read(int64_t begin, int64_t count) const {
   if (!is_stored(begin)) return memory_.narrow(0, begin, count);
-  finish_writes();
+  if (is_being_written(begin, count)) finish_writes();
   const at::Tensor values = at::empty({count}, memory_.options());
   disk_->handle.sync_pread(bytes_of(values), disk_->file, offset(begin));
   return values;
@@ -45,15 +45,24 @@ void PartStore::write(int64_t begin, const at::Tensor& values) {
     memory_.narrow(0, begin, values.numel()).copy_(values);
     return;
   }
-  const int64_t end = begin + values.numel();
-  const bool again = std::any_of(disk_->writes.begin(), disk_->writes.end(), [&](const Disk::Write& write) {
-    return write.begin < end && begin < write.begin + write.values.numel();
-  });
-  if (again) finish_writes();
-  while (disk_->writes.size() >= kWritesInFlight) finish_oldest_write();
+  if (is_being_written(begin, values.numel())) finish_writes();
+  while (disk_->writes.size() >= kWritesInFlight) {
+    try {
+      finish_oldest_write();
+    } catch (...) {
+      end_writes();
+      throw;
+    }
+  }
   const at::Tensor copy = values.to(dtype(), /*non_blocking=*/false, /*copy=*/true).contiguous();
   const aio::Ticket ticket = disk_->handle.async_pwrite(bytes_of(copy), disk_->file, offset(begin));
   disk_->writes.push_back({ticket, begin, copy});
+}
+
+bool PartStore::is_being_written(int64_t begin, int64_t count) const {
+  return std::any_of(disk_->writes.begin(), disk_->writes.end(), [&](const Disk::Write& write) {
+    return write.begin < begin + count && begin < write.begin + write.values.numel();
+  });
 }
 
 void PartStore::finish_oldest_write() const {
@@ -62,12 +71,24 @@ void PartStore::finish_oldest_write() const {
   disk_->handle.wait(oldest.ticket);
 }
 
+std::exception_ptr PartStore::end_writes() const {
+  std::exception_ptr first;
+  while (disk_ && !disk_->writes.empty()) {
+    try {
+      finish_oldest_write();
+    } catch (...) {
+      if (!first) first = std::current_exception();
+    }
+  }
+  return first;
+}
+
 void PartStore::finish_writes() const {
-  while (disk_ && !disk_->writes.empty()) finish_oldest_write();
+  if (const auto failure = end_writes()) std::rethrow_exception(failure);
 }
 
 aio::Ticket PartStore::start_read(int64_t begin, const at::Tensor& out) {
-  finish_writes();
+  if (is_being_written(begin, out.numel() / element_size())) finish_writes();
   return disk_->handle.async_pread(bytes_of(out), disk_->file, offset(begin));
 }
 

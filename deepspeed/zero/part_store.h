@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <exception>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -42,7 +43,7 @@ class PartStore {
   /// To the file in the background, from a copy; what was written is what later reads find.
   void write(int64_t begin, const at::Tensor& values);
   /// Returns when the file holds all that was written. The Error of a write may come from here, or from any
-  /// read or write after it.
+  /// read or write after it; with it all writes before have ended, and later ones know nothing of it.
   void finish_writes() const;
 
   /// Of what is stored: reads into `out` until wait() has returned, or cancel().
@@ -68,6 +69,8 @@ class PartStore {
     mutable aio::Handle handle;
   };
   void finish_oldest_write() const;
+  std::exception_ptr end_writes() const;  // waits for all; the first failure
+  bool is_being_written(int64_t begin, int64_t count) const;
 
   std::unique_ptr<Disk> disk_;
 };

@@ -3,6 +3,8 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "deepspeed/base/error.h"
@@ -109,6 +111,41 @@ void QuantizedReduction::learn(std::optional<ErrorFeedback>& feedback, size_t in
                   sent.narrow(0, r * slice.numel, slice.numel));
   }
   feedback->learn(index, values, sent);
+}
+
+namespace {
+
+constexpr const char *kFirst = "first/", *kSecond = "second/";
+
+}  // namespace
+
+ReductionMemory QuantizedReduction::memory() const {
+  ReductionMemory all;
+  const auto add = [&](const char* level, const std::optional<ErrorFeedback>& feedback) {
+    if (!feedback) return;
+    for (auto& [name, tensor] : feedback->memory()) all[level + name] = tensor;
+  };
+  add(kFirst, first_errors_);
+  add(kSecond, second_errors_);
+  return all;
+}
+
+void QuantizedReduction::set_memory(const ReductionMemory& memory) {
+  const auto take = [&](const std::string& level, std::optional<ErrorFeedback>& feedback) {
+    if (!feedback) return;
+    ReductionMemory own;
+    for (const auto& [name, tensor] : memory)
+      if (name.starts_with(level)) own[name.substr(level.size())] = tensor;
+    feedback->set_memory(own);
+  };
+  take(kFirst, first_errors_);
+  take(kSecond, second_errors_);
+}
+
+std::string QuantizedReduction::memory_of() const {
+  if (!first_errors_) return {};
+  return fmt::format("{} ranks, {} a host", groups_.shard->size(),
+                     groups_.hosts ? groups_.hosts->within->size() : groups_.shard->size());
 }
 
 }  // namespace deepspeed::zero

@@ -20,6 +20,9 @@ class QuantizedReduction final : public OwnerReduction {
 
   comm::WorkPtr start(size_t index, const Bucket& bucket, const at::Tensor& result,
                       const at::Tensor& input) override;
+  ReductionMemory memory() const override;
+  void set_memory(const ReductionMemory& memory) override;
+  std::string memory_of() const override;
 
  private:
   // One rank's slice of a bucket: the parts of its parameters, and what it takes in code.

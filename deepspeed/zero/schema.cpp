@@ -87,8 +87,8 @@ void check_offload(const Node& block, const ZeroConfig& zero) {
     const auto device = block.find("offload_param")->find("device")->describe();
     DS_CHECK(zero.offload_param.nvme_path && !zero.offload_param.nvme_path->empty(),
              "{} needs \"nvme_path\": a folder on the disk", device);
-    DS_CHECK(offload.device == Home::kNvme && offload.ratio == 1,
-             "{} needs offload_optimizer.device nvme and ratio 1", device);
+    DS_CHECK(zero.sub_group_size > 0, "{} needs to be > 0 for parameters on NVMe",
+             block.find("sub_group_size")->describe());
   }
   if (offload.ratio < 1 && zero.stage != 3)
     base::fail("{} needs zero_optimization.stage 3; the stage is {}", key("ratio"), zero.stage);

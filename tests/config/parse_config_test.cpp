@@ -154,15 +154,18 @@ TEST(ParseConfig, ZeroTakesWhereStatesLive) {
   EXPECT_FALSE(parse(R"("zero_optimization": {"offload_optimizer": null})").zero.offload_optimizer.enabled());
 }
 
-TEST(ParseConfig, TakesParametersOnADiskBesideOptimizerStatesThere) {
+TEST(ParseConfig, TakesParametersOnADiskWhereverOptimizerStatesAre) {
   const auto text = [](const std::string& param, const std::string& optimizer) {
     return R"("zero_optimization": {"stage": 3, "offload_param": {"device": "nvme")" + param +
            R"(}, "offload_optimizer": {"device": ")" + optimizer + R"(", "nvme_path": "/d"}})";
   };
   EXPECT_EQ(parse(text(R"(, "nvme_path": "/d", "max_in_cpu": 5)", "nvme")).zero.offload_param.max_in_cpu, 5);
   EXPECT_THAT(error_in(text("", "nvme")), HasSubstr("needs \"nvme_path\""));
-  EXPECT_THAT(error_in(text(R"(, "nvme_path": "/d")", "cpu")),
-              HasSubstr("needs offload_optimizer.device nvme and ratio 1"));
+  for (const char* optimizer : {"none", "cpu"})
+    EXPECT_EQ(parse(text(R"(, "nvme_path": "/d")", optimizer)).zero.offload_param.device, zero::Home::kNvme);
+  EXPECT_THAT(error_in(R"("zero_optimization": {"stage": 3, "sub_group_size": 0,
+                          "offload_param": {"device": "nvme", "nvme_path": "/d"}})"),
+              HasSubstr("needs to be > 0 for parameters on NVMe"));
 }
 
 TEST(ParseConfig, SaysThatParametersAreOffloadedAtStage3Alone) {

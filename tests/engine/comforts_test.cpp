@@ -60,11 +60,13 @@ TEST(MemoryAccount, IsThePlansInEveryPlacement) {
   const auto folder = fs::temp_directory_path() / fmt::format("ds_account_{}", ::getpid());
   for (const bool bf16 : {false, true})
     for (const int stage : {0, 1, 2, 3})
-      for (const bool nvme : {false, true}) {
-        SCOPED_TRACE(fmt::format("{}, stage {}{}", bf16 ? "bf16" : "fp32", stage, nvme ? ", NVMe" : ""));
+      for (const std::string device : {"", "optimizer", "param"}) {
+        if (device == "param" && stage < 3) continue;
+        SCOPED_TRACE(fmt::format("{}, stage {}, NVMe: {}", bf16 ? "bf16" : "fp32", stage, device));
+        const bool nvme = !device.empty();
         const std::string offload =
-            nvme ? fmt::format(R"(, "offload_optimizer": {{"device": "nvme", "nvme_path": "{}"}})",
-                               folder.string())
+            nvme ? fmt::format(R"(, "offload_{}": {{"device": "nvme", "nvme_path": "{}"{}}})", device,
+                               folder.string(), device == "param" ? R"(, "max_in_cpu": 0)" : "")
                  : "";
         comm::run_ranks(2, [&](comm::GroupPtr group) {
           TinyRun run(group, fmt::format(R"({{"train_micro_batch_size_per_gpu": 2,

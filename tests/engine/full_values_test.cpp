@@ -169,7 +169,8 @@ TEST_F(FullValues, AreWhatWasSetAndWhatAHandComputedStepMakesOfIt) {
 TEST_F(FullValues, AreTheSameOnAnyNumberOfRanks) {
   for (int world : {1, 5}) {  // of five some own nothing of a parameter
     const Seen wanted = see(world, config({}));
-    for (const Placing& placing : {Placing{1}, Placing{3, "nvme", 0.3}, Placing{3, "nvme", 1, "nvme"}}) {
+    for (const Placing& placing : {Placing{1}, Placing{3, "nvme", 0.3, "nvme"}, Placing{3, "nvme", 1, "nvme"},
+                                   Placing{3, "none", 1, "nvme"}}) {
       SCOPED_TRACE(name_of(placing) + fmt::format(", {} ranks", world));
       expect_same(see(world, config(placing)), wanted, 1e-5);
     }
@@ -320,7 +321,8 @@ Tensors parts_of(const at::Tensor& whole, int world) {
 
 TEST_F(FullValues, LocalOnesAreThePartsOfTheFullOnes) {
   for (int world : {1, 5})
-    for (const Placing& placing : {Placing{3}, Placing{3, "nvme", 0.3}, Placing{3, "nvme", 1, "nvme"}})
+    for (const Placing& placing :
+         {Placing{3}, Placing{3, "nvme", 0.3}, Placing{3, "nvme", 1, "nvme"}, Placing{3, "cpu", 1, "nvme"}})
       for (const std::string& precision : {std::string(), kBf16})
         comm::run_ranks(world, [&](comm::GroupPtr group) {
           SCOPED_TRACE(name_of(placing) + precision + fmt::format(", {} ranks", world));

@@ -64,11 +64,20 @@ TEST_F(Offload, ToADiskHasTheBitsOfOffloadToMemory) {
 }
 
 TEST_F(Offload, OfParametersToADiskChangesNoBit) {
+  const std::string bf16 = R"(, "bf16": {"enabled": true})", fp16 = R"(, "fp16": {"enabled": true})",
+                    masters = R"(, "bf16": {"enabled": true, "bf16_master_weights_and_grads": true})";
   for (int world : {1, 2, 3})
-    for (const std::string more : {R"()", R"(, "bf16": {"enabled": true})",
-                                   R"(, "bf16": {"enabled": true, "bf16_master_weights_and_grads": true})"})
-      EXPECT_EQ(curve(world, config({3, "nvme", 1, "nvme"}, more)), curve(world, config({3, "nvme"}, more)))
-          << world << " ranks" << more;
+    for (const Placing& placing : {Placing{3, "none"}, Placing{3, "cpu"}, Placing{3, "cpu", 0.3},
+                                   Placing{3, "nvme"}, Placing{3, "nvme", 0.3}})
+      for (const std::string& more : {std::string(), bf16, world == 2 ? fp16 : masters}) {
+        if (more == masters && placing.optimizer == std::string("none")) continue;  // needs offload
+        if (world != 2 && placing.ratio == 1 && placing.optimizer == std::string("cpu")) continue;
+        if (world == 1 && placing.ratio < 1) continue;
+        Placing stored = placing;
+        stored.parameter = "nvme";
+        EXPECT_EQ(curve(world, config(stored, more)), curve(world, config(placing, more)))
+            << name_of(stored) << ", " << world << " ranks" << more;
+      }
 }
 
 TEST_F(Offload, OfParametersToADiskGoesTogetherWithZeroPlusPlus) {
@@ -78,9 +87,12 @@ TEST_F(Offload, OfParametersToADiskGoesTogetherWithZeroPlusPlus) {
   };
   for (const std::string keys :
        {R"("zero_quantized_weights": true, "zero_hpz_partition_size": 2, "zero_quantized_gradients": true, )",
+        R"("zero_quantized_gradients": true, "zeropp_loco_param": {"err_beta": 0.6, "reset_T": 3}, )",
         R"("mics_shard_size": 2, )"})
-    EXPECT_EQ(curve(4, with(config({3, "nvme", 1, "nvme"}), keys)), curve(4, with(config({3, "cpu"}), keys)))
-        << keys;
+    for (const char* optimizer : {"nvme", "cpu"})
+      EXPECT_EQ(curve(4, with(config({3, optimizer, 1, "nvme"}), keys)),
+                curve(4, with(config({3, "cpu"}), keys)))
+          << keys << optimizer;
 }
 
 TEST_F(Offload, LeavesNoFileAndReadsTheFolderFromTheConfiguration) {
@@ -114,6 +126,12 @@ TEST_F(Offload, ResumesBitForBitOnTheSamePlacementAndOnOthers) {
                         Case{{3, "nvme", 1, "nvme"}, {3, "nvme", 1, "nvme"}, ""},
                         Case{{3, "nvme", 1, "nvme"}, {3, "nvme", 1, "nvme"}, bf16},
                         Case{{3, "nvme", 1, "nvme"}, {2, "none"}, bf16},
+                        Case{{3, "cpu", 1, "nvme"}, {3, "cpu", 1, "nvme"}, ""},
+                        Case{{3, "cpu", 0.3, "nvme"}, {3, "cpu", 0.3, "nvme"}, bf16},
+                        Case{{3, "none", 1, "nvme"}, {3, "none", 1, "nvme"}, ""},
+                        Case{{3, "none", 1, "nvme"}, {3, "nvme", 1, "nvme"}, bf16},
+                        Case{{3, "nvme", 0.3, "nvme"}, {3, "cpu", 1, "nvme"}, ""},
+                        Case{{2, "none"}, {3, "cpu", 1, "nvme"}, ""},
                         Case{{3, "cpu", 0.3, "cpu"}, {3, "cpu", 0.3, "cpu"}, bf16},
                         Case{{2, "nvme"}, {2, "cpu"}, bf16}, Case{{2, "none"}, {2, "nvme"}, bf16}})
     comm::run_ranks(2, [&](comm::GroupPtr group) {
@@ -152,9 +170,16 @@ TEST_F(Offload, LoadsModelWeightsAloneIntoMastersOnADisk) {
 // What rank 1 writes into gathered parameters, those included that are whole anyway, reaches masters
 // everywhere.
 TEST_F(Offload, MastersFollowGatheredParametersWhereverTheyLive) {
+  const std::string bf16 = R"(, "bf16": {"enabled": true})";
   comm::run_ranks(2, [&](comm::GroupPtr group) {
-    for (const Placing& placing : {Placing{3, "none"}, Placing{3, "nvme"}, Placing{3, "nvme", 1, "nvme"}}) {
-      TinyRun run(group, config(placing, R"(, "bf16": {"enabled": true})", 1e-5));
+    for (const auto& [placing, precision] :
+         std::vector<std::pair<Placing, std::string>>{{{3, "none"}, bf16},
+                                                      {{3, "nvme"}, bf16},
+                                                      {{3, "nvme", 1, "nvme"}, bf16},
+                                                      {{3, "nvme", 0.3, "nvme"}, ""},
+                                                      {{3, "cpu", 1, "nvme"}, bf16},
+                                                      {{3, "cpu", 1, "nvme"}, ""}}) {
+      TinyRun run(group, config(placing, precision, 1e-5));
       {
         const auto whole = run.engine().gathered(run.model->parameters(), /*modifier=*/1);
         at::NoGradGuard no_grad;
@@ -164,7 +189,7 @@ TEST_F(Offload, MastersFollowGatheredParametersWhereverTheyLive) {
       run.steps(1);
       for (const auto& p : run.weights())
         EXPECT_LT((p.to(at::kFloat) - 0.25).abs().max().item<double>(), 2e-3)
-            << name_of(placing) << " " << p.sizes();
+            << name_of(placing) << precision << " " << p.sizes();
     }
   });
 }

@@ -26,8 +26,7 @@ inline std::vector<Placing> all_placings() {
   std::vector<Placing> all;
   for (const char* device : {"none", "cpu", "nvme"})
     for (int stage : {0, 1, 2}) all.push_back({.stage = stage, .optimizer = device});
-  all.push_back({3, "nvme", 1, "nvme"});
-  for (const char* parameter : {"none", "cpu"}) {
+  for (const char* parameter : {"none", "cpu", "nvme"}) {
     all.push_back({.stage = 3, .parameter = parameter});
     for (const char* device : {"cpu", "nvme"})
       for (double ratio : {0.0, 0.3, 1.0}) all.push_back({3, device, ratio, parameter});

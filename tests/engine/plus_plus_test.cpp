@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "deepspeed/base/error.h"
+#include "deepspeed/base/file.h"
 #include "deepspeed/comm/traffic.h"
 #include "deepspeed/engine/parse_config.h"
 #include "tests/engine/tiny.h"
@@ -192,6 +193,69 @@ TEST(Mics, CheckpointsContinueOnPlainStageThreeAndBack) {
       for (size_t s = 0; s < losses.size(); ++s) EXPECT_NEAR(losses[s] / straight[s], 1, 1e-5) << text;
     });
   std::filesystem::remove_all(folder);
+}
+
+constexpr const char* kLoco = R"(, "zeropp_loco_param": {"err_beta": 0.6, "reset_T": 5})";
+
+// What steps 4 to 6 give after a checkpoint of step 3 was loaded: losses, then a sum of the weights.
+std::vector<double> resumed(int world, const std::string& text, const std::filesystem::path& folder) {
+  std::vector<double> seen;
+  comm::run_ranks(world, [&](comm::GroupPtr group) {
+    TinyRun run(group, text);
+    run.steps(2);  // errors of its own, which must not stay
+    ASSERT_TRUE(run.engine().load_checkpoint(folder));
+    run.ready.loader->seek_samples(run.engine().global_samples());
+    auto losses = run.steps(3);
+    for (const auto& weight : run.weights()) losses.push_back(weight.sum().item<double>());
+    if (group->rank() == 0) seen = losses;
+  });
+  return seen;
+}
+
+TEST(PlusPlus, LocoContinuesFromACheckpointBitForBitOnTheSameRanksAlone) {
+  namespace fs = std::filesystem;
+  const auto folder = fs::temp_directory_path() / fmt::format("ds_loco_{}", ::getpid());
+  for (const auto& [zero, more] : std::vector<std::pair<std::string, std::string>>{
+           {kAll, ""}, {R"(, "zero_quantized_gradients": true)", kBf16}}) {
+    SCOPED_TRACE(zero + more);
+    const std::string text = config(zero + kLoco, more);
+    std::vector<double> straight;
+    comm::run_ranks(4, [&](comm::GroupPtr group) {
+      TinyRun run(group, text);
+      run.steps(3);
+      run.engine().save_checkpoint(folder);
+      auto losses = run.steps(3);
+      for (const auto& weight : run.weights()) losses.push_back(weight.sum().item<double>());
+      if (group->rank() == 0) straight = losses;
+    });
+    EXPECT_EQ(resumed(4, text, folder), straight);
+    // Other ranks, other hosts, other buckets, and a checkpoint without errors: from zero, with a word.
+    const std::string other_hosts = zero == kAll ? R"(, "zero_quantized_gradients": true)" : kAll;
+    for (const auto& [world, other] :
+         std::vector<std::pair<int, std::string>>{{2, text}, {4, config(other_hosts + kLoco, more)}}) {
+      testing::internal::CaptureStderr();
+      const auto others = resumed(world, other, folder);
+      const std::string said = testing::internal::GetCapturedStderr();
+      EXPECT_NE(
+          said.find("was saved with other ranks or other gradient buckets: LoCo's errors start from zero"),
+          std::string::npos)
+          << said;
+      EXPECT_EQ(others.size(), straight.size());
+    }
+    const fs::path state = folder / "global_step3" / "state.json";
+    std::string document = base::read_text_file(state);
+    document.replace(document.find("reduction_memory"), 16, "forgotten_memory");
+    base::write_text_file(state, document);
+    testing::internal::CaptureStderr();
+    EXPECT_NE(resumed(4, text, folder), straight);
+    const std::string said = testing::internal::GetCapturedStderr();
+    EXPECT_NE(said.find("holds no errors of quantized gradients"), std::string::npos) << said;
+    // Without LoCo nobody asks.
+    testing::internal::CaptureStderr();
+    resumed(4, config(zero, more), folder);
+    EXPECT_EQ(testing::internal::GetCapturedStderr().find("LoCo"), std::string::npos);
+  }
+  fs::remove_all(folder);
 }
 
 TEST(PlusPlus, SizesThatDoNotDivideTheRanksAreAnErrorThatNamesTheKey) {

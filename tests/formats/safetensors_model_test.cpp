@@ -70,6 +70,22 @@ TEST_F(ModelFolder, WhatDoesNotFitIsShardedInTheGivenOrderWithAnIndex) {
   EXPECT_THAT(slurp(folder.path() / "model.safetensors.index.json"), HasSubstr("\"total_size\": 48"));
 }
 
+TEST_F(ModelFolder, TensorsThatAreGivenAsTheyAreWrittenFillTheSameShards) {
+  std::vector<TensorView> views;
+  int read = 0;
+  for (const char* name : {"c", "a", "b"})
+    views.push_back({name, Dtype::kF32, {4}, {}, [&](std::span<std::byte> out) {
+                       ++read;
+                       const std::vector<float> ones(4, 1);
+                       std::memcpy(out.data(), ones.data(), out.size());
+                     }});
+  write_safetensors_model(folder.path(), views, 47);
+  EXPECT_EQ(read, 3);
+  EXPECT_EQ(listing().size(), 3u);
+  EXPECT_THAT(slurp(folder.path() / "model.safetensors.index.json"), HasSubstr("\"total_size\": 48"));
+  EXPECT_EQ(first_value("b"), 1);
+}
+
 TEST_F(ModelFolder, ATensorLargerThanAShardHasAShardOfItsOwn) {
   write(1, 1);
   EXPECT_EQ(listing().size(), 4u);

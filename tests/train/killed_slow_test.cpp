@@ -10,7 +10,8 @@ using testing_support::Moment;
 
 constexpr const char* kOptimizerOnDisk =
     R"("offload_optimizer": {"device": "nvme", "nvme_path": "{nvme}", "pipeline_read": true, "pipeline_write": true})";
-constexpr const char* kParametersOnDisk = R"("offload_param": {"device": "nvme", "nvme_path": "{nvme}"})";
+constexpr const char* kParametersOnDisk =
+    R"("offload_param": {"device": "nvme", "nvme_path": "{nvme}", "max_in_cpu": 500})";
 constexpr const char* kOptimizerInMemory = R"("offload_optimizer": {"device": "cpu", "ratio": 0.3})";
 
 struct Placement {
@@ -29,7 +30,9 @@ const std::vector<Placement> kPlacements = {
     {3, true, {kOptimizerInMemory}},
     {1, true, {kOptimizerOnDisk}},
     {3, true, {kOptimizerOnDisk}},
-    {3, false, {kOptimizerOnDisk, kParametersOnDisk}}};
+    {3, false, {kOptimizerOnDisk, kParametersOnDisk}},
+    {3, false, {kParametersOnDisk}},
+    {3, true, {kOptimizerInMemory, kParametersOnDisk}}};
 
 class DsTrainKilledEverywhere : public testing_support::KilledRun,
                                 public testing::WithParamInterface<std::tuple<Moment, Placement>> {};

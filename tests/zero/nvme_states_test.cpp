@@ -68,7 +68,7 @@ struct Pieces {
     optimizer = optim::make_optimizer(config, {group}, {.cpu_offload = true});
   }
   ModelValues first() const {
-    return {.first_master = [this](size_t, size_t piece, at::Tensor master) { master.copy_(masters[piece]); },
+    return {.read = [this](size_t, size_t piece, at::Tensor master) { master.copy_(masters[piece]); },
             .publish = {}};
   }
 };

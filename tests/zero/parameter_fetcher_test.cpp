@@ -231,6 +231,41 @@ TEST(GatheredParameters, AreWholeAndChangedByOneRankForAll) {
   });
 }
 
+// Gathering everything at once leaves nothing behind once steps go on, which need less; an evaluation between
+// two steps takes nothing away.
+TEST(ParameterFetcher, FreesBuffersThatItsPlanDoesNotNeed) {
+  comm::run_ranks(2, [&](comm::GroupPtr group) {
+    Stage3Config config;
+    config.max_reuse_distance = 0;
+    config.prefetch_bucket_size = 16;
+    Sharded run(group, config);
+    const auto held = [&] { return run.shards->pool().bytes_in_use() + run.shards->pool().bytes_idle(); };
+    for (int step = 0; step < 3; ++step) run.step(kAll);
+    const int64_t planned = held();
+    {
+      const GatheredParameters whole(*run.fetcher, run.net.parameters(), std::nullopt, *group);
+      EXPECT_GT(held(), planned);
+    }
+    EXPECT_GT(held(), planned);
+    run.step(kAll), run.step(kAll);
+    EXPECT_EQ(held(), planned);
+    const auto evaluate = [&] {
+      at::NoGradGuard no_grad;
+      run.fetcher->begin_pass(false);
+      run.net.forward(at::ones({2, 4}), std::vector<size_t>{0, 3});
+      run.fetcher->end_pass();
+    };
+    evaluate();
+    EXPECT_EQ(held(), planned);
+    run.step(kAll);
+    EXPECT_EQ(held(), planned);
+    for (int pass = 0; pass < 4; ++pass) evaluate();
+    EXPECT_LT(held(), planned);
+    run.step(kAll);
+    EXPECT_EQ(run.fetcher->passes_replanned(), 0);
+  });
+}
+
 // Of a big layer in tiles, memory holds one tile at a time, forward and backward.
 TEST(ParameterFetcher, GathersATiledLayerTileByTile) {
   comm::run_ranks(2, [&](comm::GroupPtr group) {
