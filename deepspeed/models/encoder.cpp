@@ -50,7 +50,7 @@ at::Tensor Encoder::compute(const at::Tensor& ids, const std::optional<at::Tenso
   const std::optional<ops::RotaryTable> no_rotary;
   nn::KvCache* const no_cache = nullptr;
   const std::optional<at::Tensor> whole_rows;
-  for (const auto& layer : layers_) x = layer->forward(x, no_rotary, no_cache, whole_rows, ends);
+  for (const auto& layer : layers_) x = layer->forward(x, no_rotary, no_cache, whole_rows, ends).first;
   return x;
 }
 

@@ -24,10 +24,12 @@ class MaskedTokenHead : public nn::BlockModule<MaskedTokenHead> {
     transform_ = register_module("transform", std::make_shared<nn::Linear>(square(s)));
     norm_ = register_module("norm", std::make_shared<nn::Norm>(s.norm, s.hidden, s.norm_eps));
     const at::Tensor bias = declare_parameter("bias", {s.vocab}, nn::Init::zeros());
-    decoder_ = register_module("decoder", s.tied_embeddings
-                                              ? std::make_shared<VocabularyHead>(embeddings, bias)
-                                              : std::make_shared<VocabularyHead>(
-                                                    s.vocab, s.hidden, nn::Init::normal(s.init_std), bias));
+    decoder_ = register_module("decoder", std::make_shared<VocabularyHead>(VocabularyHeadOptions{
+                                              .vocabulary = s.vocab,
+                                              .hidden = s.hidden,
+                                              .init = nn::Init::normal(s.init_std),
+                                              .table = s.tied_embeddings ? embeddings : at::Tensor(),
+                                              .bias = bias}));
   }
   at::Tensor compute(const at::Tensor& x, const std::optional<at::Tensor>& labels) {
     return decoder_->forward(norm_->forward(nn::activate(activation_, transform_->forward(x))), labels);

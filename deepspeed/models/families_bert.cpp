@@ -93,6 +93,7 @@ ArchSpec bert(const ConfigReader& config) {
                      {"LayerNorm.bias", "LayerNorm.beta"},
                      {"cls.predictions.bias", "cls.predictions.decoder.bias"}};
   s.head_prefixes = {"head.", "pooler.", "classifier."};
+  s.other_heads = {"cls.", "qa_outputs."};
   s.names.assign(std::begin(kBertNames), std::end(kBertNames));
   return s;
 }
