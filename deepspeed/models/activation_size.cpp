@@ -92,7 +92,7 @@ double head_bytes(const ArchSpec& s, const ActivationSetting& setting) {
 
 double activation_bytes(const ArchSpec& spec, const ActivationSetting& setting) {
   const double tokens = static_cast<double>(setting.batch * setting.length);
-  const double layers = static_cast<double>(spec.layers), sparse = layers_with_experts(spec);
+  const double layers = static_cast<double>(spec.depth()), sparse = layers_with_experts(spec);
   const auto all = [&](double dense_layers, double sparse_layers) {
     return tokens * (dense_layers * layer_bytes(spec, setting, false) +
                      sparse_layers * layer_bytes(spec, setting, true));

@@ -17,8 +17,10 @@ struct Row {
   ArchSpec (*read)(const ConfigReader&);
 };
 constexpr Row kRows[] = {
+    {"albert", "AlbertForMaskedLM", albert},
     {"bert", "BertForMaskedLM", bert},
     {"bloom", "BloomForCausalLM", bloom},
+    {"distilbert", "DistilBertForMaskedLM", distilbert},
     {"falcon", "FalconForCausalLM", falcon},
     {"gemma", "GemmaForCausalLM", gemma},
     {"gemma2", "Gemma2ForCausalLM", gemma2},
@@ -36,6 +38,8 @@ constexpr Row kRows[] = {
     {"qwen2", "Qwen2ForCausalLM", qwen2},
     {"qwen2_moe", "Qwen2MoeForCausalLM", qwen2_moe},
     {"qwen3", "Qwen3ForCausalLM", qwen3},
+    {"roberta", "RobertaForMaskedLM", roberta},
+    {"xlm-roberta", "XLMRobertaForMaskedLM", xlm_roberta},
 };
 
 void check(const ArchSpec& s, const std::string& where) {
@@ -82,7 +86,7 @@ const WeightName& row_of(const ArchSpec& spec, const std::string& ours, const st
 
 std::string ArchSpec::hugging_face_name(const std::string& ours) const {
   const auto [pattern, numbers] = split_numbers(ours);
-  std::string name = row_of(*this, ours, pattern).hugging_face;
+  std::string name = full_name(row_of(*this, ours, pattern));
   for (const std::string& number : numbers) {
     const size_t hole = name.find("{}");
     DS_CHECK(hole != std::string::npos, "the {} table's '{}' has too few places for numbers", model_type,
@@ -90,6 +94,10 @@ std::string ArchSpec::hugging_face_name(const std::string& ours) const {
     name.replace(hole, 2, number);
   }
   return name;
+}
+
+std::string ArchSpec::full_name(const WeightName& row) const {
+  return row.hugging_face[0] == '.' ? name_prefix + (row.hugging_face + 1) : row.hugging_face;
 }
 
 RowOrder ArchSpec::row_order(const std::string& ours) const {
@@ -106,7 +114,7 @@ bool ArchSpec::is_of_a_head(const std::string& name) const {
     if (name.starts_with(other)) return true;
   return std::any_of(names.begin(), names.end(), [&](const WeightName& row) {
     const bool head = is_head(row.ours) || (tied_embeddings && row.ours == std::string("head.weight"));
-    return head && name == row.hugging_face;
+    return head && name == full_name(row);
   });
 }
 

@@ -18,8 +18,9 @@ namespace deepspeed::models {
 
 enum class Positions { kLearned, kRotary, kAlibi };
 
-/// One parameter's name here and in Hugging Face files; "{}" stands for the layer, a second one for the
-/// expert. Several of ours may share one of theirs, each holding the rows that its order names.
+/// One parameter's name here and in Hugging Face files, there after ArchSpec::name_prefix where it begins
+/// with a dot; "{}" stands for the layer, a second one for the expert. Several of ours may share one of
+/// theirs, each holding the rows that its order names.
 struct WeightName {
   const char* ours;
   const char* hugging_face;
@@ -72,9 +73,20 @@ struct ArchSpec {
 
   Experts experts;
 
-  // Of a sequence classifier's head.
-  int64_t labels = 2;  // classes; 1: a regression
-  double classifier_dropout = 0;
+  // Of encoders.
+  bool counted_positions = false;  // positions count tokens that are not padding, from position_offset on;
+                                   // padding stands before it
+  int64_t embedding_width = 0;  // of all tables of embeddings, before a linear layer to `hidden`; 0: hidden
+  std::vector<size_t> layer_order;  // which layer's turn it is, where some are used again; empty: each once
+  bool drops_attention_output = true;  // residual_dropout acts on what attention gives
+  bool drops_mlp_output = true;        // and on what the MLP gives
+
+  // Of an encoder's heads. "{}" in `head_architecture` stands for "MaskedLM" and the like.
+  std::string head_architecture;
+  int64_t labels = 2;           // classes; 1: a regression
+  bool relu_pooler = false;     // else tanh
+  bool dropped_pooler = false;  // the pooler's input is dropped, too
+  double classifier_dropout = 0, token_dropout = 0, answer_dropout = 0;
   std::vector<std::string> label_names;  // of the classes, where the configuration has them
 
   double init_std = 0.02;
@@ -91,6 +103,8 @@ struct ArchSpec {
 
   /// Whether a file may lack it.
   bool is_head(const std::string& ours) const;
+  /// How many layers a token passes, those that are used again counted again.
+  int64_t depth() const { return layer_order.empty() ? layers : static_cast<int64_t>(layer_order.size()); }
   int64_t window_of(size_t layer) const { return windows.empty() ? 0 : windows.at(layer); }
   bool has_experts(size_t layer) const {
     return experts.count > 0 && (experts.layers.empty() || experts.layers.at(layer));
@@ -101,6 +115,7 @@ struct ArchSpec {
   /// Whether the file's tensor of that name belongs to a head, of which a model may have another: or it is
   /// the copy of a tied one.
   bool is_of_a_head(const std::string& hugging_face) const;
+  std::string full_name(const WeightName& row) const;
   /// How the file's tensor of that name holds the parameter. Error when the table lacks it.
   RowOrder row_order(const std::string& ours) const;
 };

@@ -7,8 +7,10 @@
 
 namespace deepspeed::models {
 
+ArchSpec albert(const ConfigReader& config);
 ArchSpec bert(const ConfigReader& config);
 ArchSpec bloom(const ConfigReader& config);
+ArchSpec distilbert(const ConfigReader& config);
 ArchSpec falcon(const ConfigReader& config);
 ArchSpec gemma(const ConfigReader& config);
 ArchSpec gemma2(const ConfigReader& config);
@@ -26,6 +28,8 @@ ArchSpec phi3(const ConfigReader& config);
 ArchSpec qwen2(const ConfigReader& config);
 ArchSpec qwen2_moe(const ConfigReader& config);
 ArchSpec qwen3(const ConfigReader& config);
+ArchSpec roberta(const ConfigReader& config);
+ArchSpec xlm_roberta(const ConfigReader& config);
 
 /// The hidden size over the heads. Error where that is not whole.
 int64_t head_dim_of(const ConfigReader& config, const ArchSpec& spec);

@@ -70,8 +70,9 @@ TransformerLayer::TransformerLayer(const ArchSpec& s, size_t index, const nn::Rn
     : parallel_residual_(s.parallel_residual),
       post_norm_(s.post_norm),
       balanced_(s.experts.balance > 0),
-      attention_dropout_(s.residual_dropout, rng, fmt::format("layers.{}.attention", index)),
-      mlp_dropout_(s.residual_dropout, rng, fmt::format("layers.{}.mlp", index)) {
+      attention_dropout_(s.drops_attention_output ? s.residual_dropout : 0, rng,
+                         fmt::format("layers.{}.attention", index)),
+      mlp_dropout_(s.drops_mlp_output ? s.residual_dropout : 0, rng, fmt::format("layers.{}.mlp", index)) {
   const auto norm = [&](const char* name) {
     return register_module(name, std::make_shared<nn::Norm>(s.norm, s.hidden, s.norm_eps));
   };
