@@ -1,4 +1,5 @@
 // Predicting masked tokens and classifying sequences: encoders.
+#include <algorithm>
 #include <cmath>
 
 #include "deepspeed/base/error.h"
@@ -50,7 +51,7 @@ class MaskedObjective : public Objective {
     if (data::brings_tokens(file)) {
       auto made = data::open_sequences(file, {.length = context_.options.seq_length,
                                               .vocab = spec().vocab,
-                                              .token_types = spec().token_types,
+                                              .token_types = std::max<int64_t>(1, spec().token_types),
                                               .padding = spec().padding_token.value_or(0),
                                               .kind = data::LabelKind::kTokens,
                                               .tokenizer = context_.tokenizer});
@@ -116,7 +117,7 @@ class ClassificationObjective : public Objective {
     auto made =
         data::open_sequences(file, {.length = context_.options.seq_length,
                                     .vocab = spec().vocab,
-                                    .token_types = spec().token_types,
+                                    .token_types = std::max<int64_t>(1, spec().token_types),
                                     .padding = spec().padding_token.value_or(0),
                                     .kind = regression() ? data::LabelKind::kValue : data::LabelKind::kClass,
                                     .classes = spec().labels,
@@ -164,13 +165,13 @@ class ClassificationObjective : public Objective {
 
 std::unique_ptr<Objective> masked_objective(ArchSpec spec, const ObjectiveContext& context) {
   check_flags(context.options);
-  spec.architecture = "BertForMaskedLM";
+  spec.architecture = fmt::format(fmt::runtime(spec.head_architecture), "MaskedLM");
   return std::make_unique<MaskedObjective>(std::move(spec), context);
 }
 
 std::unique_ptr<Objective> classification_objective(ArchSpec spec, const ObjectiveContext& context) {
   check_flags(context.options);
-  spec.architecture = "BertForSequenceClassification";
+  spec.architecture = fmt::format(fmt::runtime(spec.head_architecture), "SequenceClassification");
   return std::make_unique<ClassificationObjective>(std::move(spec), context);
 }
 

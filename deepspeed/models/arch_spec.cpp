@@ -17,33 +17,62 @@ struct Row {
   ArchSpec (*read)(const ConfigReader&);
 };
 constexpr Row kRows[] = {
-    {"bert", "BertForMaskedLM", bert},    {"bloom", "BloomForCausalLM", bloom},
-    {"gpt2", "GPT2LMHeadModel", gpt2},    {"gpt_neox", "GPTNeoXForCausalLM", gpt_neox},
-    {"llama", "LlamaForCausalLM", llama}, {"mistral", "MistralForCausalLM", mistral},
-    {"opt", "OPTForCausalLM", opt},       {"phi3", "Phi3ForCausalLM", phi3},
+    {"albert", "AlbertForMaskedLM", albert},
+    {"bert", "BertForMaskedLM", bert},
+    {"bloom", "BloomForCausalLM", bloom},
+    {"distilbert", "DistilBertForMaskedLM", distilbert},
+    {"falcon", "FalconForCausalLM", falcon},
+    {"gemma", "GemmaForCausalLM", gemma},
+    {"gemma2", "Gemma2ForCausalLM", gemma2},
+    {"gemma3_text", "Gemma3ForCausalLM", gemma3},
+    {"gpt2", "GPT2LMHeadModel", gpt2},
+    {"gpt_neo", "GPTNeoForCausalLM", gpt_neo},
+    {"gpt_neox", "GPTNeoXForCausalLM", gpt_neox},
+    {"gptj", "GPTJForCausalLM", gptj},
+    {"llama", "LlamaForCausalLM", llama},
+    {"mistral", "MistralForCausalLM", mistral},
+    {"mixtral", "MixtralForCausalLM", mixtral},
+    {"opt", "OPTForCausalLM", opt},
+    {"phi", "PhiForCausalLM", phi},
+    {"phi3", "Phi3ForCausalLM", phi3},
     {"qwen2", "Qwen2ForCausalLM", qwen2},
+    {"qwen2_moe", "Qwen2MoeForCausalLM", qwen2_moe},
+    {"qwen3", "Qwen3ForCausalLM", qwen3},
+    {"roberta", "RobertaForMaskedLM", roberta},
+    {"xlm-roberta", "XLMRobertaForMaskedLM", xlm_roberta},
 };
 
 void check(const ArchSpec& s, const std::string& where) {
   DS_CHECK(s.heads % s.kv_heads == 0, "{}: {} attention heads are not a multiple of {} key-value heads",
            where, s.heads, s.kv_heads);
   DS_CHECK(s.positions != Positions::kRotary ||
-               (s.rotary_dim > 0 && s.rotary_dim % 2 == 0 && s.rotary_dim <= s.head_dim),
-           "{}: rotary positions turn {} of a head's {} elements; want an even number", where, s.rotary_dim,
+               (s.rope.dim > 0 && s.rope.dim % 2 == 0 && s.rope.dim <= s.head_dim),
+           "{}: rotary positions turn {} of a head's {} elements; want an even number", where, s.rope.dim,
            s.head_dim);
-  DS_CHECK(s.norm_eps > 0 && s.init_std > 0 && s.rope_theta > 0,
+  DS_CHECK(s.norm_eps > 0 && s.init_std > 0 && s.rope.theta > 0,
            "{}: epsilon, initializer range and rope theta must be positive", where);
+  DS_CHECK(s.attention_softcap >= 0 && s.logit_softcap >= 0, "{}: a softcap must be positive, or null",
+           where);
+  DS_CHECK(s.experts.chosen <= s.experts.count, "{}: a token cannot go to {} of {} experts", where,
+           s.experts.chosen, s.experts.count);
 }
 
-// "layers.<n>.", perhaps within a member, is the one place where a number stands.
-struct LayerName {
-  std::string pattern, number;
+// A name with "{}" in place of the numbers in it: a layer's, an expert's.
+struct NumberedName {
+  std::string pattern;
+  std::vector<std::string> numbers;
 };
-LayerName split_layer(const std::string& ours) {
-  const size_t list = ours.find("layers."), number = list + 7;
-  if (list == std::string::npos) return {ours, ""};
-  const size_t end = std::min(ours.find('.', number), ours.size());
-  return {ours.substr(0, number) + "{}" + ours.substr(end), ours.substr(number, end - number)};
+NumberedName split_numbers(const std::string& ours) {
+  NumberedName name;
+  for (size_t begin = 0; begin <= ours.size();) {
+    const size_t end = std::min(ours.find('.', begin), ours.size());
+    const std::string part = ours.substr(begin, end - begin);
+    const bool number = !part.empty() && part.find_first_not_of("0123456789") == std::string::npos;
+    if (number) name.numbers.push_back(part);
+    name.pattern += (begin > 0 ? "." : "") + (number ? "{}" : part);
+    begin = end + 1;
+  }
+  return name;
 }
 
 const WeightName& row_of(const ArchSpec& spec, const std::string& ours, const std::string& pattern) {
@@ -56,19 +85,37 @@ const WeightName& row_of(const ArchSpec& spec, const std::string& ours, const st
 }  // namespace
 
 std::string ArchSpec::hugging_face_name(const std::string& ours) const {
-  const auto [pattern, number] = split_layer(ours);
-  std::string name = row_of(*this, ours, pattern).hugging_face;
-  if (const size_t hole = name.find("{}"); hole != std::string::npos) name.replace(hole, 2, number);
+  const auto [pattern, numbers] = split_numbers(ours);
+  std::string name = full_name(row_of(*this, ours, pattern));
+  for (const std::string& number : numbers) {
+    const size_t hole = name.find("{}");
+    DS_CHECK(hole != std::string::npos, "the {} table's '{}' has too few places for numbers", model_type,
+             name);
+    name.replace(hole, 2, number);
+  }
   return name;
 }
 
+std::string ArchSpec::full_name(const WeightName& row) const {
+  return row.hugging_face[0] == '.' ? name_prefix + (row.hugging_face + 1) : row.hugging_face;
+}
+
 RowOrder ArchSpec::row_order(const std::string& ours) const {
-  return row_of(*this, ours, split_layer(ours).pattern).rows;
+  return row_of(*this, ours, split_numbers(ours).pattern).rows;
 }
 
 bool ArchSpec::is_head(const std::string& ours) const {
   return std::any_of(head_prefixes.begin(), head_prefixes.end(),
                      [&](const std::string& prefix) { return ours.starts_with(prefix); });
+}
+
+bool ArchSpec::is_of_a_head(const std::string& name) const {
+  for (const std::string& other : other_heads)
+    if (name.starts_with(other)) return true;
+  return std::any_of(names.begin(), names.end(), [&](const WeightName& row) {
+    const bool head = is_head(row.ours) || (tied_embeddings && row.ours == std::string("head.weight"));
+    return head && name == full_name(row);
+  });
 }
 
 ArchSpec parse_arch_spec(const json& config, const std::string& where) {

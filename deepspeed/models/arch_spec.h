@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "deepspeed/models/rope.h"
 #include "deepspeed/models/weight_layout.h"
 #include "deepspeed/nn/mlp.h"
 #include "deepspeed/nn/norm.h"
@@ -17,12 +18,23 @@ namespace deepspeed::models {
 
 enum class Positions { kLearned, kRotary, kAlibi };
 
-/// One parameter's name here and in Hugging Face files; "{}" stands for the layer. Several of ours may share
-/// one of theirs, each holding the rows that its order names.
+/// One parameter's name here and in Hugging Face files, there after ArchSpec::name_prefix where it begins
+/// with a dot; "{}" stands for the layer, a second one for the expert. Several of ours may share one of
+/// theirs, each holding the rows that its order names.
 struct WeightName {
   const char* ours;
   const char* hugging_face;
   RowOrder rows = RowOrder::kSame;
+};
+
+/// Feed-forward layers of experts (nn/moe.h), in place of dense ones.
+struct Experts {
+  int64_t count = 0, chosen = 0;    // count 0: the model has none
+  int64_t intermediate = 0;         // of each
+  int64_t shared_intermediate = 0;  // of the one that every token passes; 0: none
+  bool normalised = false;          // the chosen ones' probabilities sum to one
+  double balance = 0;               // factor of nn::balance_loss in the training loss; 0: it is not added
+  std::vector<bool> layers;         // which layers have them; empty: all
 };
 
 struct ArchSpec {
@@ -35,23 +47,46 @@ struct ArchSpec {
   double norm_eps = 1e-5;
   Positions positions = Positions::kLearned;
   int64_t position_offset = 0;  // rows of the learned table before position 0
-  double rope_theta = 10000;
-  int64_t rotary_dim = 0;        // leading elements of a head that rotary positions turn
-  std::vector<int64_t> windows;  // of each layer, 0: no window; empty: no layer has one
+  Rope rope;
+  std::optional<Rope> local_rope;         // of the layers that have a window, where they turn otherwise
+  double alibi_scale = 1;                 // of the slopes of linear biases
+  bool alibi_in_bf16 = false;             // which are rounded to bf16 before
+  std::vector<int64_t> windows;           // of each layer, 0: no window; empty: no layer has one
+  std::optional<double> attention_scale;  // of the scores; nothing: 1/sqrt(head_dim)
+  double attention_softcap = 0;           // of the scaled scores x: c tanh(x / c); 0: none
+  double logit_softcap = 0;               // of the logits, likewise
+  std::optional<nn::NormKind> head_norm;  // of every head's queries and of its keys
   nn::Activation activation = nn::Activation::kGeluTanh;
   bool fused_qkv = false, qkv_bias = false, output_bias = false, mlp_bias = false;
   nn::WeightOrder order = nn::WeightOrder::kOutIn;
   bool tied_embeddings = true;
-  bool embedding_norm = false;           // a norm right after the embedding
-  bool parallel_residual = false;        // attention and MLP both read the layer's input
-  bool post_norm = false;                // norms after each residual sum, none before, none at the end
-  bool bidirectional = false;            // an encoder: every position sees every other
-  int64_t token_types = 0;               // rows of the table of segment embeddings
+  bool head_bias = false;          // of the vocabulary head
+  double embedding_scale = 1;      // of what the token table gives
+  bool embedding_norm = false;     // a norm right after the embedding
+  bool parallel_residual = false;  // attention and MLP both read the layer's input
+  bool shared_norm = false;        // through one norm; only with a parallel residual
+  bool branch_norms = false;       // what attention and MLP give passes a norm of its own before it is added
+  bool post_norm = false;          // norms after each residual sum, none before, none at the end
+  bool bidirectional = false;      // an encoder: every position sees every other
+  int64_t token_types = 0;         // rows of the table of segment embeddings
   std::optional<int64_t> padding_token;  // its embedding starts as zero and gets no gradient from lookups
 
-  // Of a sequence classifier's head.
-  int64_t labels = 2;  // classes; 1: a regression
-  double classifier_dropout = 0;
+  Experts experts;
+
+  // Of encoders.
+  bool counted_positions = false;  // positions count tokens that are not padding, from position_offset on;
+                                   // padding stands before it
+  int64_t embedding_width = 0;  // of all tables of embeddings, before a linear layer to `hidden`; 0: hidden
+  std::vector<size_t> layer_order;  // which layer's turn it is, where some are used again; empty: each once
+  bool drops_attention_output = true;  // residual_dropout acts on what attention gives
+  bool drops_mlp_output = true;        // and on what the MLP gives
+
+  // Of an encoder's heads. "{}" in `head_architecture` stands for "MaskedLM" and the like.
+  std::string head_architecture;
+  int64_t labels = 2;           // classes; 1: a regression
+  bool relu_pooler = false;     // else tanh
+  bool dropped_pooler = false;  // the pooler's input is dropped, too
+  double classifier_dropout = 0, token_dropout = 0, answer_dropout = 0;
   std::vector<std::string> label_names;  // of the classes, where the configuration has them
 
   double init_std = 0.02;
@@ -64,13 +99,23 @@ struct ArchSpec {
       older_endings;  // a name's end, and what older files call it
   std::vector<std::string>
       head_prefixes;  // our parameters that a file may lack: a head that is yet to be trained
+  std::vector<std::string> other_heads;  // beginnings of Hugging Face names of further heads
 
   /// Whether a file may lack it.
   bool is_head(const std::string& ours) const;
+  /// How many layers a token passes, those that are used again counted again.
+  int64_t depth() const { return layer_order.empty() ? layers : static_cast<int64_t>(layer_order.size()); }
   int64_t window_of(size_t layer) const { return windows.empty() ? 0 : windows.at(layer); }
+  bool has_experts(size_t layer) const {
+    return experts.count > 0 && (experts.layers.empty() || experts.layers.at(layer));
+  }
   HeadCounts head_counts() const { return {heads, kv_heads}; }
   /// Our parameter name ("layers.3.mlp.up.weight") in Hugging Face's spelling. Error when the table lacks it.
   std::string hugging_face_name(const std::string& ours) const;
+  /// Whether the file's tensor of that name belongs to a head, of which a model may have another: or it is
+  /// the copy of a tied one.
+  bool is_of_a_head(const std::string& hugging_face) const;
+  std::string full_name(const WeightName& row) const;
   /// How the file's tensor of that name holds the parameter. Error when the table lacks it.
   RowOrder row_order(const std::string& ours) const;
 };

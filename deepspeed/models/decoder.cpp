@@ -2,6 +2,7 @@
 
 #include <ATen/ops/arange.h>
 #include <ATen/ops/full_like.h>
+#include <ATen/ops/scalar_tensor.h>
 #include <torch/nn/modules/container/modulelist.h>
 
 #include "deepspeed/base/error.h"
@@ -29,9 +30,13 @@ Decoder::Decoder(ArchSpec spec, nn::RngPtr rng)
     layers->push_back(layers_.back());
   }
   norm_ = register_module("norm", std::make_shared<nn::Norm>(spec_.norm, spec_.hidden, spec_.norm_eps));
-  head_ = register_module("head", spec_.tied_embeddings
-                                      ? std::make_shared<VocabularyHead>(embedding_->weight())
-                                      : std::make_shared<VocabularyHead>(spec_.vocab, spec_.hidden, init));
+  head_ = register_module("head", std::make_shared<VocabularyHead>(VocabularyHeadOptions{
+                                      .vocabulary = spec_.vocab,
+                                      .hidden = spec_.hidden,
+                                      .init = init,
+                                      .table = spec_.tied_embeddings ? embedding_->weight() : at::Tensor(),
+                                      .own_bias = spec_.head_bias,
+                                      .softcap = spec_.logit_softcap}));
 }
 
 at::Tensor Decoder::positions_of(const at::Tensor& ids, int64_t offset,
@@ -42,13 +47,32 @@ at::Tensor Decoder::positions_of(const at::Tensor& ids, int64_t offset,
 
 at::Tensor Decoder::embed(const at::Tensor& ids, int64_t offset, const std::optional<at::Tensor>& starts) {
   at::Tensor x = embedding_->forward(ids);
+  // Rounded to the model's type first, as transformers has it: sqrt(3072) is 55.5 in bf16.
+  if (spec_.embedding_scale != 1) x = x * at::scalar_tensor(spec_.embedding_scale, x.options());
   if (embedding_norm_) x = embedding_norm_->forward(x);
   if (!positions_) return x;
   return x + positions_->forward(positions_of(ids, offset + spec_.position_offset, starts));
 }
 
-at::Tensor Decoder::hidden_states(const at::Tensor& ids, nn::KvCache* cache,
-                                  const std::optional<at::Tensor>& starts) {
+std::optional<ops::RotaryTable> Decoder::rotary_of(const Rope& rope, const at::Tensor& ids, int64_t offset,
+                                                   const std::optional<at::Tensor>& starts) const {
+  if (spec_.positions != Positions::kRotary) return std::nullopt;
+  const int64_t length = ids.size(1), end = offset + length;
+  DS_CHECK(
+      offset == 0 || rope.keeps_keys(offset, end),
+      "the cache holds keys that were turned for up to {} positions; the sequence has {} now: begin it anew",
+      rope.original_positions, end);
+  ops::RotaryTable table = ops::rotary_table({.frequencies = rope_frequencies(rope, end),
+                                              .amplitude = rope.amplitude,
+                                              .interleaved = rope.interleaved},
+                                             length, offset);
+  table.cos = table.cos.to(ids.device());
+  table.sin = table.sin.to(ids.device());
+  return starts ? ops::rotary_at(table, positions_of(ids, offset, starts)) : table;
+}
+
+Decoder::States Decoder::run_layers(const at::Tensor& ids, nn::KvCache* cache,
+                                    const std::optional<at::Tensor>& starts) {
   DS_CHECK(ids.dim() == 2 && ids.scalar_type() == at::kLong,
            "token ids must be an int64 tensor [batch, length]");
   const int64_t length = ids.size(1), offset = cache != nullptr ? cache->length() : 0;
@@ -57,19 +81,25 @@ at::Tensor Decoder::hidden_states(const at::Tensor& ids, nn::KvCache* cache,
            spec_.max_positions);
   DS_CHECK(!starts || (cache == nullptr && starts->sizes() == ids.sizes()),
            "documents start within rows that have the shape of the token ids, and not with a cache");
-  std::optional<ops::RotaryTable> rotary;
-  if (spec_.positions == Positions::kRotary) {
-    const ops::RotaryOptions options{.theta = spec_.rope_theta, .rotary_dim = spec_.rotary_dim};
-    rotary = ops::rotary_table(spec_.head_dim, length, offset, options);
-    rotary->cos = rotary->cos.to(ids.device());
-    rotary->sin = rotary->sin.to(ids.device());
-    if (starts) rotary = ops::rotary_at(*rotary, positions_of(ids, offset, starts));
-  }
+  const auto rotary = rotary_of(spec_.rope, ids, offset, starts);
+  const auto local_rotary = spec_.local_rope ? rotary_of(*spec_.local_rope, ids, offset, starts) : rotary;
   at::Tensor x = embed(ids, offset, starts);
   x = ops::dropout(x, embedding_dropout_.p(is_training()), embedding_dropout_.key());
-  for (const auto& layer : layers_) x = layer->forward(x, rotary, cache, starts);
+  States states;
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    auto [out, logits] =
+        layers_[i]->forward(x, spec_.window_of(i) > 0 ? local_rotary : rotary, cache, starts);
+    x = out;
+    if (logits.defined()) states.router_logits.push_back(logits);
+  }
   if (cache != nullptr) cache->advance(length);
-  return norm_->forward(x);
+  states.hidden = norm_->forward(x);
+  return states;
+}
+
+at::Tensor Decoder::hidden_states(const at::Tensor& ids, nn::KvCache* cache,
+                                  const std::optional<at::Tensor>& starts) {
+  return run_layers(ids, cache, starts).hidden;
 }
 
 at::Tensor Decoder::compute(const at::Tensor& ids, const at::Tensor& labels,
@@ -78,7 +108,10 @@ at::Tensor Decoder::compute(const at::Tensor& ids, const at::Tensor& labels,
   // Shifting the labels instead of slicing the hidden states saves a copy of those and of their gradient.
   at::Tensor shifted = at::full_like(labels, kIgnoredLabel);
   shifted.narrow(1, 0, labels.size(1) - 1).copy_(labels.narrow(1, 1, labels.size(1) - 1));
-  return head_->forward(hidden_states(ids, nullptr, starts), std::optional(shifted));
+  const States states = run_layers(ids, nullptr, starts);
+  const at::Tensor loss = head_->forward(states.hidden, std::optional(shifted));
+  if (states.router_logits.empty()) return loss;
+  return loss + nn::balance_loss(states.router_logits, spec_.experts.chosen) * spec_.experts.balance;
 }
 
 at::Tensor Decoder::logits(const at::Tensor& ids, nn::KvCache* cache,

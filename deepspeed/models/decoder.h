@@ -25,10 +25,12 @@ class Decoder : public nn::BlockModule<Decoder> {
 
   /// The mean cross-entropy of predicting labels[:, t] from ids[:, < t] (labels are shifted here, as Hugging
   /// Face does); labels [B, T], -100 is ignored: so should be the first label of every document. Scalar fp32.
+  /// With spec.experts.balance, that many times nn::balance_loss is added.
   at::Tensor compute(const at::Tensor& ids, const at::Tensor& labels,
                      const std::optional<at::Tensor>& starts = std::nullopt);
   /// Final hidden states [B, T, hidden]. With a cache, ids are the positions after cache->length(), which
-  /// advances; a cache holds one document.
+  /// advances; a cache holds one document. Error where its keys were turned for shorter sequences
+  /// (Rope::keeps_keys of spec().rope).
   at::Tensor hidden_states(const at::Tensor& ids, nn::KvCache* cache = nullptr,
                            const std::optional<at::Tensor>& starts = std::nullopt);
   /// [B, T, vocab]; the whole of them, so for inference and tests.
@@ -38,6 +40,14 @@ class Decoder : public nn::BlockModule<Decoder> {
   const ArchSpec& spec() const { return spec_; }
 
  private:
+  struct States {
+    at::Tensor hidden;                      // [B, T, hidden], after the last norm
+    std::vector<at::Tensor> router_logits;  // of the layers whose experts the loss balances
+  };
+  States run_layers(const at::Tensor& ids, nn::KvCache* cache, const std::optional<at::Tensor>& starts);
+  // The angles of the positions after `offset`; nothing where positions are not rotary.
+  std::optional<ops::RotaryTable> rotary_of(const Rope& rope, const at::Tensor& ids, int64_t offset,
+                                            const std::optional<at::Tensor>& starts) const;
   // Positions [T], or [B, T] where documents start within rows.
   at::Tensor positions_of(const at::Tensor& ids, int64_t offset,
                           const std::optional<at::Tensor>& starts) const;

@@ -11,30 +11,45 @@ namespace deepspeed::models {
 Encoder::Encoder(const ArchSpec& spec, const nn::RngPtr& rng)
     : max_positions_(spec.max_positions),
       position_offset_(spec.position_offset),
+      counted_padding_(spec.counted_positions ? spec.padding_token.value_or(-1) : -1),
       embedding_dropout_(spec.embedding_dropout, rng, "embedding") {
   DS_CHECK(spec.bidirectional, "{} is a decoder; masked-language and classification heads want an encoder",
            spec.model_type);
   const nn::Init init = nn::Init::normal(spec.init_std);
+  const int64_t width = spec.embedding_width > 0 ? spec.embedding_width : spec.hidden;
   const auto table = [&](const char* name, int64_t rows, int64_t padding) {
-    return register_module(name, std::make_shared<nn::Embedding>(rows, spec.hidden, init, padding));
+    return register_module(name, std::make_shared<nn::Embedding>(rows, width, init, padding));
   };
   embedding_ = table("embedding", spec.vocab, spec.padding_token.value_or(-1));
-  positions_ = table("positions", spec.max_positions + spec.position_offset, -1);
-  token_types_ = table("token_types", spec.token_types, -1);
+  positions_ = table("positions", spec.max_positions + spec.position_offset,
+                     spec.counted_positions ? spec.position_offset - 1 : -1);
+  if (spec.token_types > 0) token_types_ = table("token_types", spec.token_types, -1);
   embedding_norm_ =
-      register_module("embedding_norm", std::make_shared<nn::Norm>(spec.norm, spec.hidden, spec.norm_eps));
+      register_module("embedding_norm", std::make_shared<nn::Norm>(spec.norm, width, spec.norm_eps));
+  if (width != spec.hidden)
+    widening_ = register_module("widening",
+                                std::make_shared<nn::Linear>(nn::DenseOptions{
+                                    .in_features = width, .out_features = spec.hidden, .weight_init = init}));
   auto layers = register_module("layers", std::make_shared<torch::nn::ModuleListImpl>());
   for (size_t i = 0; i < static_cast<size_t>(spec.layers); ++i) {
     layers_.push_back(std::make_shared<TransformerLayer>(spec, i, rng));
     layers->push_back(layers_.back());
+    layer_order_.push_back(i);
   }
+  if (!spec.layer_order.empty()) layer_order_ = spec.layer_order;
+}
+
+at::Tensor Encoder::positions_of(const at::Tensor& ids) const {
+  if (counted_padding_ < 0)
+    return at::arange(position_offset_, position_offset_ + ids.size(1), ids.options());
+  const at::Tensor counts = ids.ne(counted_padding_).to(at::kLong);
+  return counts.cumsum(1) * counts + (position_offset_ - 1);
 }
 
 at::Tensor Encoder::embed(const at::Tensor& ids, const std::optional<at::Tensor>& token_types) {
-  const at::Tensor positions = at::arange(position_offset_, position_offset_ + ids.size(1), ids.options());
-  const at::Tensor types =
-      token_types ? token_types_->forward(*token_types) : token_types_->forward(ids.new_zeros({1, 1}));
-  return embedding_norm_->forward(embedding_->forward(ids) + types + positions_->forward(positions));
+  at::Tensor sum = embedding_->forward(ids);
+  if (token_types_) sum = sum + token_types_->forward(token_types ? *token_types : ids.new_zeros({1, 1}));
+  return embedding_norm_->forward(sum + positions_->forward(positions_of(ids)));
 }
 
 at::Tensor Encoder::compute(const at::Tensor& ids, const std::optional<at::Tensor>& token_types,
@@ -50,7 +65,8 @@ at::Tensor Encoder::compute(const at::Tensor& ids, const std::optional<at::Tenso
   const std::optional<ops::RotaryTable> no_rotary;
   nn::KvCache* const no_cache = nullptr;
   const std::optional<at::Tensor> whole_rows;
-  for (const auto& layer : layers_) x = layer->forward(x, no_rotary, no_cache, whole_rows, ends);
+  if (widening_) x = widening_->forward(x);
+  for (const size_t i : layer_order_) x = layers_[i]->forward(x, no_rotary, no_cache, whole_rows, ends).first;
   return x;
 }
 

@@ -27,17 +27,21 @@ class Encoder : public nn::BlockModule<Encoder> {
   /// positions than the model has.
   at::Tensor compute(const at::Tensor& ids, const std::optional<at::Tensor>& token_types,
                      const std::optional<at::Tensor>& ends);
-  /// The table of token embeddings [vocab, hidden].
+  /// The table of token embeddings [vocab, hidden], or as wide as spec.embedding_width says.
   const at::Tensor& embedding_weight() const { return embedding_->weight(); }
 
  private:
   at::Tensor embed(const at::Tensor& ids, const std::optional<at::Tensor>& token_types);
+  at::Tensor positions_of(const at::Tensor& ids) const;
 
-  int64_t max_positions_, position_offset_;
+  int64_t max_positions_, position_offset_, counted_padding_;  // the last one -1: positions count all tokens
   nn::DropoutSite embedding_dropout_;
-  std::shared_ptr<nn::Embedding> embedding_, positions_, token_types_;
+  std::shared_ptr<nn::Embedding> embedding_, positions_,
+      token_types_;  // the last is null where there are none
   std::shared_ptr<nn::Norm> embedding_norm_;
+  std::shared_ptr<nn::Linear> widening_;  // null where tables are as wide as the layers
   std::vector<std::shared_ptr<TransformerLayer>> layers_;
+  std::vector<size_t> layer_order_;
 };
 
 }  // namespace deepspeed::models

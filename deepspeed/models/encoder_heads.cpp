@@ -2,6 +2,7 @@
 
 #include <ATen/ops/cross_entropy_loss.h>
 #include <ATen/ops/mse_loss.h>
+#include <ATen/ops/relu.h>
 #include <ATen/ops/tanh.h>
 
 #include "deepspeed/base/error.h"
@@ -21,13 +22,18 @@ nn::DenseOptions square(const ArchSpec& s) {
 class MaskedTokenHead : public nn::BlockModule<MaskedTokenHead> {
  public:
   MaskedTokenHead(const ArchSpec& s, const at::Tensor& embeddings) : activation_(s.activation) {
-    transform_ = register_module("transform", std::make_shared<nn::Linear>(square(s)));
-    norm_ = register_module("norm", std::make_shared<nn::Norm>(s.norm, s.hidden, s.norm_eps));
+    nn::DenseOptions transform = square(s);
+    if (s.embedding_width > 0) transform.out_features = s.embedding_width;
+    const int64_t width = transform.out_features;
+    transform_ = register_module("transform", std::make_shared<nn::Linear>(transform));
+    norm_ = register_module("norm", std::make_shared<nn::Norm>(s.norm, width, s.norm_eps));
     const at::Tensor bias = declare_parameter("bias", {s.vocab}, nn::Init::zeros());
-    decoder_ = register_module("decoder", s.tied_embeddings
-                                              ? std::make_shared<VocabularyHead>(embeddings, bias)
-                                              : std::make_shared<VocabularyHead>(
-                                                    s.vocab, s.hidden, nn::Init::normal(s.init_std), bias));
+    decoder_ = register_module("decoder", std::make_shared<VocabularyHead>(VocabularyHeadOptions{
+                                              .vocabulary = s.vocab,
+                                              .hidden = width,
+                                              .init = nn::Init::normal(s.init_std),
+                                              .table = s.tied_embeddings ? embeddings : at::Tensor(),
+                                              .bias = bias}));
   }
   at::Tensor compute(const at::Tensor& x, const std::optional<at::Tensor>& labels) {
     return decoder_->forward(norm_->forward(nn::activate(activation_, transform_->forward(x))), labels);
@@ -61,7 +67,9 @@ at::Tensor MaskedLanguageModel::logits(const EncoderInput& input) {
 }
 
 SequenceClassifier::SequenceClassifier(ArchSpec spec, const nn::RngPtr& rng)
-    : spec_(std::move(spec)), dropout_(spec_.classifier_dropout, rng, "classifier") {
+    : spec_(std::move(spec)),
+      pooler_dropout_(spec_.classifier_dropout, rng, "pooler"),
+      dropout_(spec_.classifier_dropout, rng, "classifier") {
   encoder_ = register_module("encoder", std::make_shared<Encoder>(spec_, rng));
   pooler_ = register_module("pooler", std::make_shared<nn::Linear>(square(spec_)));
   nn::DenseOptions classifier = square(spec_);
@@ -70,8 +78,11 @@ SequenceClassifier::SequenceClassifier(ArchSpec spec, const nn::RngPtr& rng)
 }
 
 at::Tensor SequenceClassifier::logits(const EncoderInput& input) {
-  const at::Tensor first = encoder_->forward(input.ids, input.token_types, input.ends).select(1, 0);
-  const at::Tensor pooled = at::tanh(pooler_->forward(first));
+  at::Tensor first = encoder_->forward(input.ids, input.token_types, input.ends).select(1, 0);
+  if (spec_.dropped_pooler)
+    first = ops::dropout(first, pooler_dropout_.p(is_training()), pooler_dropout_.key());
+  const at::Tensor dense = pooler_->forward(first);
+  const at::Tensor pooled = spec_.relu_pooler ? at::relu(dense) : at::tanh(dense);
   return classifier_->forward(ops::dropout(pooled, dropout_.p(is_training()), dropout_.key())).to(at::kFloat);
 }
 
@@ -86,6 +97,54 @@ at::Tensor SequenceClassifier::compute(const at::Tensor& ids, const at::Tensor& 
                                        const std::optional<at::Tensor>& token_types,
                                        const std::optional<at::Tensor>& ends) {
   return loss(logits({ids, token_types, ends}), labels);
+}
+
+TokenClassifier::TokenClassifier(ArchSpec spec, const nn::RngPtr& rng)
+    : spec_(std::move(spec)), dropout_(spec_.token_dropout, rng, "classifier") {
+  encoder_ = register_module("encoder", std::make_shared<Encoder>(spec_, rng));
+  nn::DenseOptions classifier = square(spec_);
+  classifier.out_features = spec_.labels;
+  classifier_ = register_module("token_classifier", std::make_shared<nn::Linear>(classifier));
+}
+
+at::Tensor TokenClassifier::logits(const EncoderInput& input) {
+  const at::Tensor hidden = encoder_->forward(input.ids, input.token_types, input.ends);
+  return classifier_->forward(ops::dropout(hidden, dropout_.p(is_training()), dropout_.key())).to(at::kFloat);
+}
+
+at::Tensor TokenClassifier::compute(const at::Tensor& ids, const at::Tensor& labels,
+                                    const std::optional<at::Tensor>& token_types,
+                                    const std::optional<at::Tensor>& ends) {
+  DS_CHECK(labels.sizes() == ids.sizes(), "labels must have the shape of the token ids");
+  return at::cross_entropy_loss(logits({ids, token_types, ends}).view({-1, spec_.labels}),
+                                labels.reshape({-1}), {}, at::Reduction::Mean, kIgnoredLabel);
+}
+
+QuestionAnswerer::QuestionAnswerer(ArchSpec spec, const nn::RngPtr& rng)
+    : spec_(std::move(spec)), dropout_(spec_.answer_dropout, rng, "answer") {
+  encoder_ = register_module("encoder", std::make_shared<Encoder>(spec_, rng));
+  nn::DenseOptions answer = square(spec_);
+  answer.out_features = 2;
+  answer_ = register_module("answer", std::make_shared<nn::Linear>(answer));
+}
+
+at::Tensor QuestionAnswerer::logits(const EncoderInput& input) {
+  const at::Tensor hidden = encoder_->forward(input.ids, input.token_types, input.ends);
+  return answer_->forward(ops::dropout(hidden, dropout_.p(is_training()), dropout_.key())).to(at::kFloat);
+}
+
+at::Tensor QuestionAnswerer::compute(const at::Tensor& ids, const at::Tensor& labels,
+                                     const std::optional<at::Tensor>& token_types,
+                                     const std::optional<at::Tensor>& ends) {
+  DS_CHECK(labels.dim() == 2 && labels.size(0) == ids.size(0) && labels.size(1) == 2,
+           "an answer wants its first and its last token as labels");
+  const int64_t outside = ids.size(1);
+  const at::Tensor scores = logits({ids, token_types, ends}), wanted = labels.clamp(0, outside);
+  const auto loss = [&](int64_t side) {
+    return at::cross_entropy_loss(scores.select(2, side), wanted.select(1, side), {}, at::Reduction::Mean,
+                                  outside);
+  };
+  return (loss(0) + loss(1)) / 2;
 }
 
 }  // namespace deepspeed::models

@@ -1,6 +1,7 @@
-// What an encoder is trained for: predicting masked tokens, and classifying sequences.
-// Source: Devlin et al., "BERT" (2019); heads as transformers' BertForMaskedLM and
-// BertForSequenceClassification have them.
+// What an encoder is trained for: predicting masked tokens, classifying sequences or tokens, and finding
+// answers. Source: Devlin et al., "BERT" (2019); heads as transformers' ...ForMaskedLM,
+// ...ForSequenceClassification,
+// ...ForTokenClassification and ...ForQuestionAnswering have them.
 #pragma once
 
 #include <memory>
@@ -47,9 +48,48 @@ class SequenceClassifier : public nn::BlockModule<SequenceClassifier> {
 
  private:
   ArchSpec spec_;
-  nn::DropoutSite dropout_;
+  nn::DropoutSite pooler_dropout_, dropout_;
   std::shared_ptr<Encoder> encoder_;
   std::shared_ptr<nn::Linear> pooler_, classifier_;
+};
+
+class TokenClassifier : public nn::BlockModule<TokenClassifier> {
+ public:
+  TokenClassifier(ArchSpec spec, const nn::RngPtr& rng);
+  /// The mean cross-entropy of the labels int64 [B, T] in [0, spec.labels) that are not -100. Scalar fp32;
+  /// NaN where all are.
+  at::Tensor compute(const at::Tensor& ids, const at::Tensor& labels,
+                     const std::optional<at::Tensor>& token_types = std::nullopt,
+                     const std::optional<at::Tensor>& ends = std::nullopt);
+  /// [B, T, spec.labels], fp32.
+  at::Tensor logits(const EncoderInput& input);
+  const ArchSpec& spec() const { return spec_; }
+
+ private:
+  ArchSpec spec_;
+  nn::DropoutSite dropout_;
+  std::shared_ptr<Encoder> encoder_;
+  std::shared_ptr<nn::Linear> classifier_;
+};
+
+/// Finds the first and the last token of an answer within a text.
+class QuestionAnswerer : public nn::BlockModule<QuestionAnswerer> {
+ public:
+  QuestionAnswerer(ArchSpec spec, const nn::RngPtr& rng);
+  /// The mean of both cross-entropies over the positions; labels int64 [B, 2]: the answer's first and last
+  /// token. Those from T on are not counted, negative ones stand for 0, as in transformers. Scalar fp32.
+  at::Tensor compute(const at::Tensor& ids, const at::Tensor& labels,
+                     const std::optional<at::Tensor>& token_types = std::nullopt,
+                     const std::optional<at::Tensor>& ends = std::nullopt);
+  /// [B, T, 2], fp32: how likely the answer begins, and ends, at each position.
+  at::Tensor logits(const EncoderInput& input);
+  const ArchSpec& spec() const { return spec_; }
+
+ private:
+  ArchSpec spec_;
+  nn::DropoutSite dropout_;
+  std::shared_ptr<Encoder> encoder_;
+  std::shared_ptr<nn::Linear> answer_;
 };
 
 }  // namespace deepspeed::models

@@ -3,29 +3,11 @@
 #include "deepspeed/base/error.h"
 
 namespace deepspeed::models {
-namespace {
 
-// "type" is how it was spelled first.
-void refuse_scaling(const ConfigReader& rope, const char* key) {
-  const std::string type = rope.text("rope_type", rope.text("type", "default"));
-  DS_CHECK(type == "default", "{}: '{}' of type \"{}\" is not available yet (only default)", rope.where(),
-           key, type);
-}
-
-}  // namespace
-
-void read_rope(const ConfigReader& config, const RopeKeys& keys, ArchSpec& spec) {
-  if (config.present("rope_scaling"))
-    refuse_scaling(ConfigReader(config.at("rope_scaling"), config.where()), "rope_scaling");
-  double partial = keys.partial == nullptr ? 1 : config.number(keys.partial, keys.default_partial);
-  spec.rope_theta = config.number(keys.theta, 10000);
-  if (config.present("rope_parameters")) {
-    const ConfigReader rope(config.at("rope_parameters"), config.where());
-    refuse_scaling(rope, "rope_parameters");
-    spec.rope_theta = rope.number("rope_theta", spec.rope_theta);
-    if (keys.partial != nullptr) partial = rope.number("partial_rotary_factor", partial);
-  }
-  spec.rotary_dim = static_cast<int64_t>(static_cast<double>(spec.head_dim) * partial);
+int64_t head_dim_of(const ConfigReader& config, const ArchSpec& spec) {
+  DS_CHECK(spec.hidden % spec.heads == 0, "{}: the hidden size {} is not a multiple of the {} heads",
+           config.where(), spec.hidden, spec.heads);
+  return spec.hidden / spec.heads;
 }
 
 nn::Activation activation_of(const ConfigReader& config, const char* key, const std::string& fallback) {
@@ -36,6 +18,23 @@ nn::Activation activation_of(const ConfigReader& config, const char* key, const 
   if (name == "relu") return nn::Activation::kRelu;
   base::fail("{}: '{}' = \"{}\" is not available yet (gelu, gelu_new, gelu_pytorch_tanh, gelu_fast, relu)",
              config.where(), key, name);
+}
+
+std::optional<std::vector<int64_t>> windows_by_type(const ConfigReader& config, int64_t layers,
+                                                    int64_t window) {
+  if (!config.present("layer_types")) return std::nullopt;
+  const auto& types = config.at("layer_types");
+  std::vector<int64_t> windows(static_cast<size_t>(layers), 0);
+  DS_CHECK(types.is_array() && types.size() == windows.size(), "{}: 'layer_types' must name {} layers",
+           config.where(), layers);
+  for (size_t i = 0; i < windows.size(); ++i) {
+    const bool sliding = types[i] == "sliding_attention";
+    DS_CHECK(sliding || types[i] == "full_attention",
+             "{}: 'layer_types' names {}, which is not available yet (full_attention, sliding_attention)",
+             config.where(), types[i].dump());
+    windows[i] = sliding ? window : 0;
+  }
+  return windows;
 }
 
 }  // namespace deepspeed::models

@@ -7,27 +7,51 @@
 
 namespace deepspeed::models {
 
+ArchSpec albert(const ConfigReader& config);
 ArchSpec bert(const ConfigReader& config);
-ArchSpec gpt2(const ConfigReader& config);
-ArchSpec gpt_neox(const ConfigReader& config);
-ArchSpec opt(const ConfigReader& config);
 ArchSpec bloom(const ConfigReader& config);
+ArchSpec distilbert(const ConfigReader& config);
+ArchSpec falcon(const ConfigReader& config);
+ArchSpec gemma(const ConfigReader& config);
+ArchSpec gemma2(const ConfigReader& config);
+ArchSpec gemma3(const ConfigReader& config);
+ArchSpec gpt2(const ConfigReader& config);
+ArchSpec gpt_neo(const ConfigReader& config);
+ArchSpec gpt_neox(const ConfigReader& config);
+ArchSpec gptj(const ConfigReader& config);
 ArchSpec llama(const ConfigReader& config);
 ArchSpec mistral(const ConfigReader& config);
-ArchSpec qwen2(const ConfigReader& config);
+ArchSpec mixtral(const ConfigReader& config);
+ArchSpec opt(const ConfigReader& config);
+ArchSpec phi(const ConfigReader& config);
 ArchSpec phi3(const ConfigReader& config);
+ArchSpec qwen2(const ConfigReader& config);
+ArchSpec qwen2_moe(const ConfigReader& config);
+ArchSpec qwen3(const ConfigReader& config);
+ArchSpec roberta(const ConfigReader& config);
+ArchSpec xlm_roberta(const ConfigReader& config);
 
-/// The spellings of rotary keys that transformers once wrote beside each other; it now writes
-/// rope_parameters.
-struct RopeKeys {
-  const char* theta = "rope_theta";
-  const char* partial = nullptr;  // null: the family turns whole heads
-  double default_partial = 1;
-};
-/// Fills rope_theta and rotary_dim (of the spec's head_dim). Errors: scaled angles, which are not built.
-void read_rope(const ConfigReader& config, const RopeKeys& keys, ArchSpec& spec);
+/// The hidden size over the heads. Error where that is not whole.
+int64_t head_dim_of(const ConfigReader& config, const ArchSpec& spec);
 
 /// An activation by transformers' name. Errors: those that are not built.
 nn::Activation activation_of(const ConfigReader& config, const char* key, const std::string& fallback);
+
+/// The window of each layer by config.json's "layer_types", if it is there: `window` where the layer is a
+/// "sliding_attention". Error for other types, and other numbers of layers.
+std::optional<std::vector<int64_t>> windows_by_type(const ConfigReader& config, int64_t layers,
+                                                    int64_t window);
+
+/// What families with RMS norms, rotary positions and gated MLPs share (families_llama.cpp).
+struct RmsDefaults {
+  int64_t vocab, hidden, layers, heads, intermediate, max_positions;
+  int64_t kv_heads = 0;  // 0: as many as heads
+  int64_t head_dim = 0;  // 0: hidden over heads
+  double norm_eps = 1e-6;
+  std::optional<int64_t> padding_token{};
+  bool tied = false;
+};
+/// Everything but rotary positions, activation and windows; names as LLaMA's.
+ArchSpec rms_family(const ConfigReader& config, const RmsDefaults& defaults);
 
 }  // namespace deepspeed::models

@@ -1,9 +1,10 @@
-// GPT-2 and those that keep its layer norms and two-matrix MLP: GPT-NeoX, OPT, BLOOM.
+// GPT-2 and those that keep its layer norms and two-matrix MLP: GPT-Neo, GPT-NeoX, OPT, BLOOM.
 #include <iterator>
 #include <limits>
 
 #include "deepspeed/base/error.h"
 #include "deepspeed/models/families.h"
+#include "deepspeed/models/rope_config.h"
 
 namespace deepspeed::models {
 namespace {
@@ -91,10 +92,51 @@ constexpr WeightName kBloomNames[] = {
     {"norm.bias", "transformer.ln_f.bias"},
     {"head.weight", "lm_head.weight"}};
 
-int64_t head_dim(const ConfigReader& config, const ArchSpec& s) {
-  DS_CHECK(s.hidden % s.heads == 0, "{}: the hidden size {} is not a multiple of the {} heads",
-           config.where(), s.hidden, s.heads);
-  return s.hidden / s.heads;
+constexpr WeightName kGptNeoNames[] = {
+    {"embedding.weight", "transformer.wte.weight"},
+    {"positions.weight", "transformer.wpe.weight"},
+    {"layers.{}.norm1.weight", "transformer.h.{}.ln_1.weight"},
+    {"layers.{}.norm1.bias", "transformer.h.{}.ln_1.bias"},
+    {"layers.{}.attention.query.weight", "transformer.h.{}.attn.attention.q_proj.weight"},
+    {"layers.{}.attention.key.weight", "transformer.h.{}.attn.attention.k_proj.weight"},
+    {"layers.{}.attention.value.weight", "transformer.h.{}.attn.attention.v_proj.weight"},
+    {"layers.{}.attention.output.weight", "transformer.h.{}.attn.attention.out_proj.weight"},
+    {"layers.{}.attention.output.bias", "transformer.h.{}.attn.attention.out_proj.bias"},
+    {"layers.{}.norm2.weight", "transformer.h.{}.ln_2.weight"},
+    {"layers.{}.norm2.bias", "transformer.h.{}.ln_2.bias"},
+    {"layers.{}.mlp.up.weight", "transformer.h.{}.mlp.c_fc.weight"},
+    {"layers.{}.mlp.up.bias", "transformer.h.{}.mlp.c_fc.bias"},
+    {"layers.{}.mlp.down.weight", "transformer.h.{}.mlp.c_proj.weight"},
+    {"layers.{}.mlp.down.bias", "transformer.h.{}.mlp.c_proj.bias"},
+    {"norm.weight", "transformer.ln_f.weight"},
+    {"norm.bias", "transformer.ln_f.bias"},
+    {"head.weight", "lm_head.weight"}};
+
+// attention_types lists [kinds, repetitions], e.g. [[["global", "local"], 12]]: the kinds of the layers, in
+// turn.
+std::vector<int64_t> gpt_neo_windows(const ConfigReader& config, int64_t layers) {
+  const int64_t window = config.size("window_size", 256);
+  const auto turns = config.present("attention_types")
+                         ? config.at("attention_types")
+                         : nlohmann::json::parse(R"([[["global", "local"], 12]])");
+  const auto wrong = [&]() -> void {
+    base::fail("{}: 'attention_types' must be like [[[\"global\", \"local\"], 12]] and make {} layers of it",
+               config.where(), layers);
+  };
+  std::vector<int64_t> windows;
+  if (!turns.is_array()) wrong();
+  for (const auto& turn : turns) {
+    if (!turn.is_array() || turn.size() != 2 || !turn[0].is_array() || !turn[1].is_number_unsigned() ||
+        turn[1] > layers)
+      wrong();
+    for (int64_t i = 0; i < turn[1].get<int64_t>(); ++i)
+      for (const auto& kind : turn[0]) {
+        if (kind != "global" && kind != "local") wrong();
+        windows.push_back(kind == "local" ? window : 0);
+      }
+  }
+  if (windows.size() != static_cast<size_t>(layers)) wrong();
+  return windows;
 }
 
 }  // namespace
@@ -109,7 +151,7 @@ ArchSpec gpt2(const ConfigReader& config) {
   s.hidden = config.size("n_embd", 768);
   s.layers = config.size("n_layer", 12);
   s.heads = s.kv_heads = config.size("n_head", 12);
-  s.head_dim = head_dim(config, s);
+  s.head_dim = head_dim_of(config, s);
   s.intermediate = config.size("n_inner", 4 * s.hidden);
   s.max_positions = config.size("n_positions", 1024);
   s.norm_eps = config.number("layer_norm_epsilon", 1e-5);
@@ -127,13 +169,37 @@ ArchSpec gpt2(const ConfigReader& config) {
   return s;
 }
 
+ArchSpec gpt_neo(const ConfigReader& config) {
+  ArchSpec s;
+  s.vocab = config.size("vocab_size", 50257);
+  s.hidden = config.size("hidden_size", 2048);
+  s.layers = config.size("num_layers", 24);
+  s.heads = s.kv_heads = config.size("num_heads", 16);
+  s.head_dim = head_dim_of(config, s);
+  s.intermediate = config.size("intermediate_size", 4 * s.hidden);
+  s.max_positions = config.size("max_position_embeddings", 2048);
+  s.windows = gpt_neo_windows(config, s.layers);
+  s.attention_scale = 1;
+  s.norm_eps = config.number("layer_norm_epsilon", 1e-5);
+  s.activation = activation_of(config, "activation_function", "gelu_new");
+  s.output_bias = s.mlp_bias = true;
+  s.tied_embeddings = config.flag("tie_word_embeddings", true);
+  s.init_std = config.number("initializer_range", 0.02);
+  s.embedding_dropout = config.probability("embed_dropout", 0);
+  s.attention_dropout = config.probability("attention_dropout", 0);
+  s.residual_dropout = config.probability("resid_dropout", 0);
+  s.name_prefix = "transformer.";
+  s.names.assign(std::begin(kGptNeoNames), std::end(kGptNeoNames));
+  return s;
+}
+
 ArchSpec gpt_neox(const ConfigReader& config) {
   ArchSpec s;
   s.vocab = config.size("vocab_size", 50432);
   s.hidden = config.size("hidden_size", 6144);
   s.layers = config.size("num_hidden_layers", 44);
   s.heads = s.kv_heads = config.size("num_attention_heads", 64);
-  s.head_dim = head_dim(config, s);
+  s.head_dim = head_dim_of(config, s);
   s.intermediate = config.size("intermediate_size", 24576);
   s.max_positions = config.size("max_position_embeddings", 2048);
   s.norm_eps = config.number("layer_norm_eps", 1e-5);
@@ -164,7 +230,7 @@ ArchSpec opt(const ConfigReader& config) {
   config.only("word_embed_proj_dim", s.hidden);
   s.layers = config.size("num_hidden_layers", 12);
   s.heads = s.kv_heads = config.size("num_attention_heads", 12);
-  s.head_dim = head_dim(config, s);
+  s.head_dim = head_dim_of(config, s);
   s.intermediate = config.size("ffn_dim", 3072);
   s.max_positions = config.size("max_position_embeddings", 2048);
   s.position_offset = 2;
@@ -187,7 +253,7 @@ ArchSpec bloom(const ConfigReader& config) {
   s.hidden = config.size("n_embed", config.size("hidden_size", 64));
   s.layers = config.size("n_layer", config.size("num_hidden_layers", 2));
   s.heads = s.kv_heads = config.size("n_head", config.size("num_attention_heads", 8));
-  s.head_dim = head_dim(config, s);
+  s.head_dim = head_dim_of(config, s);
   s.intermediate = 4 * s.hidden;
   s.max_positions = std::numeric_limits<int32_t>::max();  // linear biases have no last position
   s.norm_eps = config.number("layer_norm_epsilon", 1e-5);

@@ -36,18 +36,29 @@ std::vector<int32_t> generate(Decoder& model, const std::vector<int32_t>& prompt
   model.eval();
   const int64_t room = spec.max_positions - static_cast<int64_t>(prompt.size());
   const int64_t count = std::min(options.max_new_tokens, room);
-  nn::ContiguousKvCache cache(static_cast<size_t>(spec.layers),
-                              static_cast<int64_t>(prompt.size()) + std::max<int64_t>(count, 0));
+  const auto empty_cache = [&] {
+    return nn::ContiguousKvCache(static_cast<size_t>(spec.layers),
+                                 static_cast<int64_t>(prompt.size()) + std::max<int64_t>(count, 0));
+  };
+  nn::ContiguousKvCache cache = empty_cache();
 
   std::vector<int32_t> made;
+  std::vector<int64_t> all(prompt.begin(), prompt.end());
   const at::Device device = model.parameters().front().device();
-  at::Tensor input = at::tensor(std::vector<int64_t>(prompt.begin(), prompt.end())).unsqueeze(0).to(device);
+  const auto batch_of = [&](at::ArrayRef<int64_t> ids) { return at::tensor(ids).unsqueeze(0).to(device); };
+  at::Tensor input = batch_of(all);
   for (int64_t i = 0; i < count; ++i) {
     const at::Tensor logits =
         model.logits(input, &cache).select(1, input.size(1) - 1).squeeze(0).to(at::kCPU, at::kFloat);
     made.push_back(draw(logits, options, static_cast<uint64_t>(i)));
     if (made.back() == options.stop_token) break;
-    input = at::tensor({int64_t{made.back()}}).unsqueeze(0).to(device);
+    all.push_back(made.back());
+    if (spec.rope.keeps_keys(cache.length(), static_cast<int64_t>(all.size()))) {
+      input = batch_of(all.back());
+    } else {  // keys turn otherwise from this length on
+      cache = empty_cache();
+      input = batch_of(all);
+    }
   }
   model.train(was_training);
   return made;

@@ -4,30 +4,41 @@
 
 #include <memory>
 #include <optional>
+#include <utility>
 
 #include "deepspeed/models/arch_spec.h"
 #include "deepspeed/nn/attention.h"
 #include "deepspeed/nn/dropout.h"
+#include "deepspeed/nn/moe.h"
 
 namespace deepspeed::models {
 
-/// Norms stand before attention and MLP (which may read the same input, spec.parallel_residual), or, with
-/// spec.post_norm, after each residual sum.
+/// What a layer gives: x, and its router's logits [B * T, experts] where the loss wants them
+/// (spec.experts.balance), else an undefined tensor.
+using LayerOutput = std::pair<at::Tensor, at::Tensor>;
+
+/// Norms stand before attention and MLP (which may read the same input, spec.parallel_residual), also behind
+/// each of them (spec.branch_norms), or, with spec.post_norm, after each residual sum. The MLP may be a
+/// mixture of experts.
 class TransformerLayer : public nn::BlockModule<TransformerLayer> {
  public:
   TransformerLayer(const ArchSpec& spec, size_t index, const nn::RngPtr& rng);
   /// x [B, T, hidden] -> [B, T, hidden]. `starts` [B, T] and `ends` [B] are int32: where the document of each
   /// position begins, and where each row's padding begins.
-  at::Tensor compute(const at::Tensor& x, const std::optional<ops::RotaryTable>& rotary, nn::KvCache* cache,
-                     const std::optional<at::Tensor>& starts = std::nullopt,
-                     const std::optional<at::Tensor>& ends = std::nullopt);
+  LayerOutput compute(const at::Tensor& x, const std::optional<ops::RotaryTable>& rotary, nn::KvCache* cache,
+                      const std::optional<at::Tensor>& starts = std::nullopt,
+                      const std::optional<at::Tensor>& ends = std::nullopt);
 
  private:
-  bool parallel_residual_, post_norm_;
+  LayerOutput feed(const at::Tensor& x);
+
+  bool parallel_residual_, post_norm_, balanced_;
   nn::DropoutSite attention_dropout_, mlp_dropout_;
-  std::shared_ptr<nn::Norm> norm1_, norm2_;
+  std::shared_ptr<nn::Norm> norm1_, norm2_;  // norm2_ is null where MLP and attention share norm1_
+  std::shared_ptr<nn::Norm> attention_norm_, mlp_norm_;  // null without spec.branch_norms
   std::shared_ptr<nn::Attention> attention_;
-  std::shared_ptr<nn::Mlp> mlp_;
+  std::shared_ptr<nn::Mlp> mlp_;  // one of these two
+  std::shared_ptr<nn::Moe> moe_;
 };
 
 }  // namespace deepspeed::models

@@ -1,31 +1,31 @@
 #include "deepspeed/models/vocabulary_head.h"
 
 #include <ATen/ops/linear.h>
+#include <ATen/ops/tanh.h>
 
 #include "deepspeed/ops/linear_cross_entropy.h"
 
 namespace deepspeed::models {
 
-VocabularyHead::VocabularyHead(int64_t vocabulary, int64_t hidden, nn::Init init)
-    : weight_(declare_parameter("weight", {vocabulary, hidden}, init)) {}
-
-VocabularyHead::VocabularyHead(const at::Tensor& table, const at::Tensor& bias) : weight_(table) {
-  use_parameter(table);
-  if (!bias.defined()) return;
-  use_parameter(bias);
-  bias_ = bias;
-}
-
-VocabularyHead::VocabularyHead(int64_t vocabulary, int64_t hidden, nn::Init init, const at::Tensor& bias)
-    : VocabularyHead(vocabulary, hidden, init) {
-  use_parameter(bias);
-  bias_ = bias;
+VocabularyHead::VocabularyHead(const VocabularyHeadOptions& o) : softcap_(o.softcap), weight_(o.table) {
+  if (weight_.defined())
+    use_parameter(weight_);
+  else
+    weight_ = declare_parameter("weight", {o.vocabulary, o.hidden}, o.init);
+  if (o.own_bias) {
+    bias_ = declare_parameter("bias", {o.vocabulary}, nn::Init::zeros());
+  } else if (o.bias.defined()) {
+    use_parameter(o.bias);
+    bias_ = o.bias;
+  }
 }
 
 at::Tensor VocabularyHead::compute(const at::Tensor& hidden, const std::optional<at::Tensor>& labels) {
-  if (!labels) return at::linear(hidden, weight_, bias_);
-  return ops::linear_cross_entropy(hidden.reshape({-1, hidden.size(-1)}), weight_, labels->reshape({-1}),
-                                   kIgnoredLabel, bias_);
+  if (labels)
+    return ops::linear_cross_entropy(hidden.reshape({-1, hidden.size(-1)}), weight_, labels->reshape({-1}),
+                                     kIgnoredLabel, bias_, softcap_);
+  const at::Tensor logits = at::linear(hidden, weight_, bias_);
+  return softcap_ > 0 ? at::tanh(logits / softcap_) * softcap_ : logits;
 }
 
 std::vector<nn::TorchLayer> VocabularyHead::torch_layers() const {

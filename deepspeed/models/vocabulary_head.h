@@ -9,14 +9,19 @@ namespace deepspeed::models {
 /// Label that no loss counts, as in Hugging Face.
 constexpr int64_t kIgnoredLabel = -100;
 
-/// Multiplies by the transposed table of token embeddings, its own ("weight") or another Block's.
+struct VocabularyHeadOptions {
+  int64_t vocabulary = 0, hidden = 0;
+  nn::Init init{};
+  at::Tensor table{};     // [V, C] of another Block, multiplied by in place of a "weight" of its own
+  at::Tensor bias{};      // [V] of another Block, added to the logits
+  bool own_bias = false;  // a "bias" of its own, in place of that one
+  double softcap = 0;     // of the logits (ops::linear_cross_entropy); 0: none
+};
+
+/// Multiplies by the transposed table of token embeddings.
 class VocabularyHead : public nn::BlockModule<VocabularyHead> {
  public:
-  VocabularyHead(int64_t vocabulary, int64_t hidden, nn::Init init);
-  /// Tied: reads `table` [V, C], and `bias` [V] where defined, which other Blocks hold.
-  explicit VocabularyHead(const at::Tensor& table, const at::Tensor& bias = {});
-  /// Its own table with a bias of another Block's.
-  VocabularyHead(int64_t vocabulary, int64_t hidden, nn::Init init, const at::Tensor& bias);
+  explicit VocabularyHead(const VocabularyHeadOptions& options);
 
   /// hidden [..., C]. Without labels the logits [..., V]; with labels [...] the mean cross-entropy over those
   /// that are not kIgnoredLabel, scalar fp32, for which the logits never exist at once.
@@ -25,6 +30,7 @@ class VocabularyHead : public nn::BlockModule<VocabularyHead> {
   std::vector<nn::TorchLayer> torch_layers() const override;
 
  private:
+  double softcap_;
   at::Tensor weight_;               // [V, C]
   std::optional<at::Tensor> bias_;  // [V]
 };

@@ -1,8 +1,10 @@
 #include "deepspeed/models/weights.h"
 
 #include <ATen/ops/from_blob.h>
+#include <fmt/ranges.h>
 #include <torch/csrc/autograd/grad_mode.h>
 
+#include <algorithm>
 #include <map>
 #include <set>
 
@@ -59,6 +61,24 @@ std::vector<Run> runs_of(const ArchSpec& arch, const nn::ParameterSpec& spec, in
   return file_runs(order, rows, spec.numel() / rows, arch.head_counts(), begin, count);
 }
 
+// What older versions of transformers stored beside weights: causal masks, positions and angles, the same in
+// every model, and a tied weight's second name.
+bool is_buffer(const std::string& name) {
+  for (const char* ending : {"position_ids", ".attn.bias", ".attn.masked_bias", ".attention.bias",
+                             ".attention.masked_bias", "rotary_emb.inv_freq", "predictions.decoder.weight"})
+    if (name.ends_with(ending)) return true;
+  return false;
+}
+
+// The first few, and how many there are.
+std::string some_of(const std::vector<std::string>& names) {
+  constexpr size_t kNamed = 6;
+  const std::vector<std::string> first(
+      names.begin(), names.begin() + static_cast<std::ptrdiff_t>(std::min(names.size(), kNamed)));
+  return fmt::format("{}{}", fmt::join(first, ", "),
+                     names.size() > kNamed ? fmt::format(" and {} more", names.size() - kNamed) : "");
+}
+
 }  // namespace
 
 WeightSource::WeightSource(formats::SafetensorsModel files, ArchSpec spec, uint64_t seed)
@@ -98,14 +118,30 @@ std::vector<std::string> WeightSource::unused(const std::vector<nn::ParameterSpe
     for (const auto& name : possible_names(spec)) known.insert(name);
   std::vector<std::string> names;
   for (const std::string& name : files_.names())
-    // Tables of positions that older versions of transformers stored, and a tied weight's second name.
-    if (!known.contains(name) && !name.ends_with("position_ids") &&
-        !name.ends_with("predictions.decoder.weight"))
-      names.push_back(name);
+    if (!known.contains(name) && !is_buffer(name)) names.push_back(name);
   return names;
 }
 
+void WeightSource::check_names(const std::vector<nn::ParameterSpec>& specs) const {
+  std::vector<std::string> missing, unexpected;
+  for (const auto& spec : specs)
+    if (!is_missing_head(spec) && !files_.contains(file_name(spec)))
+      missing.push_back(spec_.hugging_face_name(spec.name));
+  for (const auto& name : unused(specs))
+    if (!spec_.is_of_a_head(name) && !spec_.is_of_a_head(spec_.name_prefix + name))
+      unexpected.push_back(name);
+  if (missing.empty() && unexpected.empty()) return;
+  std::string problem;
+  if (!missing.empty()) problem = "missing " + some_of(missing);
+  if (!unexpected.empty()) problem += (problem.empty() ? "" : "; ") + ("unexpected " + some_of(unexpected));
+  const auto names = files_.names();
+  base::fail("{} does not hold a {} as config.json describes it: {}",
+             names.empty() ? "the model folder" : files_.file_of(names[0]).parent_path().string(),
+             spec_.model_type, problem);
+}
+
 void WeightSource::check(const std::vector<nn::ParameterSpec>& specs) const {
+  check_names(specs);
   for (const auto& spec : specs) {
     if (is_missing_head(spec)) continue;
     const std::string name = file_name(spec);

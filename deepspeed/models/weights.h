@@ -18,14 +18,15 @@ class WeightSource : public nn::ParameterSource {
  public:
   /// Heads that the files lack (ArchSpec::is_head) are initialised under `seed`.
   WeightSource(formats::SafetensorsModel files, ArchSpec spec, uint64_t seed = 1);
-  /// Throws when a parameter is missing or has another shape, naming both sides; call once before
-  /// materializing.
+  /// Error unless the files hold the model, heads that they may lack left out: one that lists the parameters
+  /// that are missing and the tensors that are unexpected (other heads' are not), or names a tensor of
+  /// another shape. Call once before materializing.
   void check(const std::vector<nn::ParameterSpec>& specs) const;
   void fill(const nn::ParameterSpec& spec, int64_t begin, at::Tensor slice) const override;
 
   /// Hugging Face names of those parameters that the files lack, all of them of heads.
   std::vector<std::string> initialised(const std::vector<nn::ParameterSpec>& specs) const;
-  /// Names of tensors in the files that none of the parameters takes: another head's.
+  /// Names of tensors in the files that none of the parameters takes, buffers left out: another head's.
   std::vector<std::string> unused(const std::vector<nn::ParameterSpec>& specs) const;
 
  private:
@@ -34,6 +35,7 @@ class WeightSource : public nn::ParameterSource {
   std::vector<std::string> possible_names(const nn::ParameterSpec& spec) const;
   /// The one that they do hold; else the first.
   std::string file_name(const nn::ParameterSpec& spec) const;
+  void check_names(const std::vector<nn::ParameterSpec>& specs) const;
   bool is_missing_head(const nn::ParameterSpec& spec) const;
 
   formats::SafetensorsModel files_;

@@ -9,7 +9,6 @@ Attention::Attention(const AttentionConfig& c, const RngPtr& rng)
     : config_(c), dropout_(c.attention_dropout, rng, fmt::format("layers.{}.attention.dropout", c.layer)) {
   DS_CHECK(c.heads > 0 && c.kv_heads > 0 && c.heads % c.kv_heads == 0,
            "attention heads ({}) must be a multiple of key-value heads ({})", c.heads, c.kv_heads);
-  if (c.alibi) alibi_slopes_ = ops::alibi_slopes(c.heads);
   auto linear = [&](const char* name, int64_t in, int64_t out, bool bias, Init init) {
     return register_module(name, std::make_shared<Linear>(DenseOptions{in, out, bias, c.order, init}));
   };
@@ -21,21 +20,32 @@ Attention::Attention(const AttentionConfig& c, const RngPtr& rng)
     key_ = linear("key", c.hidden, kv_width, c.qkv_bias, c.weight_init);
     value_ = linear("value", c.hidden, kv_width, c.qkv_bias, c.weight_init);
   }
+  if (c.head_norm) {
+    query_norm_ = register_module("query_norm", std::make_shared<Norm>(*c.head_norm, c.head_dim, c.norm_eps));
+    key_norm_ = register_module("key_norm", std::make_shared<Norm>(*c.head_norm, c.head_dim, c.norm_eps));
+  }
   output_ = linear("output", q_width, c.hidden, c.output_bias, c.output_init);
 }
 
 Attention::Heads Attention::project(const at::Tensor& x) {
   const int64_t batch = x.size(0), length = x.size(1), d = config_.head_dim;
-  auto split = [&](const at::Tensor& t, int64_t heads) {
-    return t.view({batch, length, heads, d}).transpose(1, 2);
-  };
-  if (!config_.fused_qkv)
-    return {split(query_->forward(x), config_.heads), split(key_->forward(x), config_.kv_heads),
-            split(value_->forward(x), config_.kv_heads)};
-  // One view [B, T, 3 groups of heads, D], then narrow: no copies in forward, one concatenation in backward.
-  const at::Tensor all = split(qkv_->forward(x), config_.heads + 2 * config_.kv_heads);
-  const auto parts = all.split_with_sizes({config_.heads, config_.kv_heads, config_.kv_heads}, /*dim=*/1);
-  return {parts[0], parts[1], parts[2]};
+  auto split = [&](const at::Tensor& t, int64_t heads) { return t.view({batch, length, heads, d}); };
+  at::Tensor q, k, v;  // [B, T, heads, D]
+  if (config_.fused_qkv) {
+    // One view, then narrow: no copies in forward, one concatenation in backward.
+    const at::Tensor all = split(qkv_->forward(x), config_.heads + 2 * config_.kv_heads);
+    const auto parts = all.split_with_sizes({config_.heads, config_.kv_heads, config_.kv_heads}, /*dim=*/2);
+    q = parts[0], k = parts[1], v = parts[2];
+  } else {
+    q = split(query_->forward(x), config_.heads);
+    k = split(key_->forward(x), config_.kv_heads);
+    v = split(value_->forward(x), config_.kv_heads);
+  }
+  if (query_norm_) {
+    q = query_norm_->forward(q);
+    k = key_norm_->forward(k);
+  }
+  return {q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)};
 }
 
 at::Tensor Attention::compute(const at::Tensor& x, const std::optional<ops::RotaryTable>& rotary,
@@ -44,14 +54,16 @@ at::Tensor Attention::compute(const at::Tensor& x, const std::optional<ops::Rota
   ops::AttentionOptions options;
   options.causal = config_.causal;
   options.window = config_.window;
-  if (alibi_slopes_.defined()) alibi_slopes_ = alibi_slopes_.to(x.device());
-  options.alibi_slopes = alibi_slopes_;
+  options.scale = config_.scale;
+  options.softcap = config_.softcap;
+  if (config_.alibi_slopes.defined()) config_.alibi_slopes = config_.alibi_slopes.to(x.device());
+  options.alibi_slopes = config_.alibi_slopes;
   options.dropout_p = dropout_.p(is_training());
   options.rng = dropout_.key();
   if (first_key) options.first_key = *first_key;
   if (end_key) options.end_key = *end_key;
   const bool plain_fused =
-      config_.fused_qkv && config_.heads == config_.kv_heads && !rotary && cache == nullptr;
+      config_.fused_qkv && config_.heads == config_.kv_heads && !rotary && cache == nullptr && !query_norm_;
   if (plain_fused) return output_->forward(ops::attention_fused(qkv_->forward(x), config_.heads, options));
 
   Heads h = project(x);

@@ -8,6 +8,7 @@
 #include "deepspeed/nn/dropout.h"
 #include "deepspeed/nn/kv_cache.h"
 #include "deepspeed/nn/linear.h"
+#include "deepspeed/nn/norm.h"
 #include "deepspeed/ops/rotary.h"
 
 namespace deepspeed::nn {
@@ -20,7 +21,11 @@ struct AttentionConfig {
   WeightOrder order = WeightOrder::kOutIn;
   int64_t window = 0;  // 0: no sliding window
   bool causal = true;
-  bool alibi = false;  // linear biases (ops::alibi_slopes of the heads)
+  std::optional<double> scale;        // of the scores; nothing: 1/sqrt(head_dim)
+  double softcap = 0;                 // of the scaled scores (ops::AttentionOptions); 0: none
+  std::optional<NormKind> head_norm;  // of every head's queries and of its keys, before they are turned
+  double norm_eps = 1e-5;
+  at::Tensor alibi_slopes{};  // [heads], linear biases (ops::AttentionOptions); undefined: none
   double attention_dropout = 0;
   Init weight_init, output_init;  // the output projection may be scaled down with depth
 };
@@ -44,8 +49,8 @@ class Attention : public BlockModule<Attention> {
 
   AttentionConfig config_;
   DropoutSite dropout_;
-  at::Tensor alibi_slopes_;  // undefined without alibi
   std::shared_ptr<Linear> qkv_, query_, key_, value_, output_;
+  std::shared_ptr<Norm> query_norm_, key_norm_;
 };
 
 }  // namespace deepspeed::nn

@@ -17,6 +17,7 @@ at::Tensor activate(Activation activation, const at::Tensor& x) {
     case Activation::kRelu:
       return at::relu(x);
     case Activation::kSwiGlu:
+    case Activation::kGeGluTanh:
       break;
   }
   base::fail("a gated activation takes two inputs");
@@ -26,13 +27,16 @@ Mlp::Mlp(const MlpConfig& c) : activation_(c.activation) {
   auto linear = [&](const char* name, int64_t in, int64_t out, Init init) {
     return register_module(name, std::make_shared<Linear>(DenseOptions{in, out, c.bias, c.order, init}));
   };
-  if (activation_ == Activation::kSwiGlu) gate_ = linear("gate", c.hidden, c.intermediate, c.weight_init);
+  if (is_gated(activation_)) gate_ = linear("gate", c.hidden, c.intermediate, c.weight_init);
   up_ = linear("up", c.hidden, c.intermediate, c.weight_init);
   down_ = linear("down", c.intermediate, c.hidden, c.output_init);
 }
 
 at::Tensor Mlp::compute(const at::Tensor& x) {
-  if (gate_) return down_->forward(ops::swiglu(gate_->forward(x), up_->forward(x)));
+  if (gate_) {
+    const auto unit = activation_ == Activation::kSwiGlu ? ops::swiglu : ops::geglu;
+    return down_->forward(unit(gate_->forward(x), up_->forward(x)));
+  }
   return down_->forward(activate(activation_, up_->forward(x)));
 }
 

@@ -1,4 +1,4 @@
-// The feed-forward half of a layer: up, activation, down; or gated (SwiGLU).
+// The feed-forward half of a layer: up, activation, down; or gated (SwiGLU, GeGLU).
 #pragma once
 
 #include <memory>
@@ -7,9 +7,14 @@
 
 namespace deepspeed::nn {
 
-enum class Activation { kGeluTanh, kGeluErf, kRelu, kSwiGlu };
+enum class Activation { kGeluTanh, kGeluErf, kRelu, kSwiGlu, kGeGluTanh };
 
-/// The function alone, element by element; not of kSwiGlu, which takes two inputs.
+/// Whether it takes two inputs, of which one passes through the function and multiplies the other.
+constexpr bool is_gated(Activation activation) {
+  return activation == Activation::kSwiGlu || activation == Activation::kGeGluTanh;
+}
+
+/// The function alone, element by element; not of those that are gated.
 at::Tensor activate(Activation activation, const at::Tensor& x);
 
 struct MlpConfig {

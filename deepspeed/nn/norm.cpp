@@ -6,13 +6,15 @@
 namespace deepspeed::nn {
 
 Norm::Norm(NormKind kind, int64_t width, double eps) : kind_(kind), eps_(eps) {
-  weight_ = declare_parameter("weight", {width}, Init::ones());
+  weight_ =
+      declare_parameter("weight", {width}, kind == NormKind::kRmsNormFromOne ? Init::zeros() : Init::ones());
   if (kind == NormKind::kLayerNorm) bias_ = declare_parameter("bias", {width}, Init::zeros());
 }
 
 at::Tensor Norm::compute(const at::Tensor& x) {
-  return kind_ == NormKind::kLayerNorm ? ops::layer_norm(x, weight_, bias_, eps_)
-                                       : ops::rms_norm(x, weight_, eps_);
+  if (kind_ == NormKind::kLayerNorm) return ops::layer_norm(x, weight_, bias_, eps_);
+  return ops::rms_norm(x, weight_, eps_,
+                       kind_ == NormKind::kRmsNorm ? ops::RmsWeight::kPlain : ops::RmsWeight::kFromOne);
 }
 
 }  // namespace deepspeed::nn

@@ -1,13 +1,14 @@
-// Layer norm and RMS norm as Blocks over the fused ops.
+// Layer norm and RMS norms as Blocks over the fused ops.
 #pragma once
 
 #include "deepspeed/nn/block.h"
 
 namespace deepspeed::nn {
 
-enum class NormKind { kLayerNorm, kRmsNorm };
+/// kRmsNormFromOne multiplies by 1 + weight (ops::RmsWeight::kFromOne); its weights start at 0.
+enum class NormKind { kLayerNorm, kRmsNorm, kRmsNormFromOne };
 
-/// One class for both, since an architecture names its norm as a value. Parameters: weight [width] and, for
+/// One class for all, since an architecture names its norm as a value. Parameters: weight [width] and, for
 /// layer norm, bias [width].
 class Norm : public BlockModule<Norm> {
  public:

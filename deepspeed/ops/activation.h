@@ -1,4 +1,4 @@
-// What gelu and swiglu share.
+// What gelu and the gated units share.
 #pragma once
 
 #include <ATen/Parallel.h>

@@ -77,6 +77,9 @@ void check(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const 
   DS_CHECK(options.dropout_p >= 0 && options.dropout_p <= 1, "attention: dropout_p {} is outside [0, 1]",
            options.dropout_p);
   DS_CHECK(options.window >= 0, "attention: window {} is negative; 0 means none", options.window);
+  DS_CHECK(options.softcap >= 0, "attention: softcap {} is negative; 0 means none", options.softcap);
+  DS_CHECK(options.softcap == 0 || !options.alibi_slopes.defined(),
+           "attention: softcap does not go with alibi_slopes");
   if (options.first_key.defined()) check_first_key(q, k, options);
   if (options.end_key.defined()) check_end_key(q, k, options);
   const at::Tensor& slopes = options.alibi_slopes;
@@ -126,6 +129,7 @@ cpu::AttentionArgs arguments(const at::Tensor& q, const at::Tensor& k, const at:
   if (options.end_key.defined()) a.end_key = options.end_key.const_data_ptr<int32_t>();
   a.alibi_slopes = options.alibi_slopes.defined() ? options.alibi_slopes.const_data_ptr<float>() : nullptr;
   a.scale = static_cast<float>(options.scale.value_or(1.0 / std::sqrt(static_cast<double>(a.dim))));
+  a.softcap = static_cast<float>(options.softcap);
   a.q = view(q);
   a.k = view(k);
   a.v = view(v);
@@ -193,6 +197,7 @@ void save_options(AutogradContext* context, const AttentionOptions& options) {
   data["seed"] = static_cast<int64_t>(options.rng.seed);
   data["stream"] = static_cast<int64_t>(options.rng.stream);
   data["window"] = options.window;
+  data["softcap"] = options.softcap;
   if (options.first_key.defined()) data["first_key"] = options.first_key;
   if (options.end_key.defined()) data["end_key"] = options.end_key;
   if (options.alibi_slopes.defined()) data["alibi_slopes"] = options.alibi_slopes;
@@ -206,6 +211,7 @@ AttentionOptions saved_options(AutogradContext* context) {
   options.dropout_p = data["p"].toDouble();
   options.rng = {static_cast<uint64_t>(data["seed"].toInt()), static_cast<uint64_t>(data["stream"].toInt())};
   options.window = data["window"].toInt();
+  options.softcap = data["softcap"].toDouble();
   if (const auto first = data.find("first_key"); first != data.end())
     options.first_key = first->second.toTensor();
   if (const auto end = data.find("end_key"); end != data.end()) options.end_key = end->second.toTensor();

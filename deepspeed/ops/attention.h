@@ -20,6 +20,7 @@ struct AttentionOptions {
   at::Tensor first_key{};       // int32 [B,T], the first key each query may see; undefined: key 0
   at::Tensor end_key{};         // int32 [B], keys from there on are hidden; undefined: none is
   at::Tensor alibi_slopes{};    // float32 [H]: adds slope * (s - position) to the scores; undefined: no bias
+  double softcap = 0;           // c > 0: scaled scores x become c * tanh(x / c)
 };
 
 /// softmax(scale * q k^T) v, query head h reading key head h / (H / Hkv).
@@ -37,7 +38,7 @@ struct AttentionOptions {
 /// Padding at the end of rows is hidden by `end_key`: no query of row b sees keys end_key[b] ... S-1, which
 /// get no gradient; end_key lies in [1, S]. It does not go with `window` or `first_key`, by which a query
 /// could be left without any key. Alibi: slope * (s - position) is added to the scaled score of key s; the
-/// slopes get no gradient.
+/// slopes get no gradient. A softcap acts on scaled scores, and does not go with alibi.
 ///
 /// Dropout: probability (b, h, t, s) is kept where accel::uniform(rng, attention_mask_index(...)) >=
 /// dropout_p and then divided by 1 - dropout_p; dropout_p = 1 gives zeros. The mask is computed again in

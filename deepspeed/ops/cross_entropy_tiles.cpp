@@ -35,6 +35,7 @@ class Batch {
         labels_(in.labels.const_data_ptr<int64_t>()),
         n_(hidden_.size(0)),
         vocabulary_(weight_.size(0)),
+        softcap_(static_cast<float>(in.softcap)),
         scale_(in.factor / static_cast<double>(n_)),
         plan_(plan_cross_entropy(n_, vocabulary_, want_hidden || want_weight)),
         gradients_(want_hidden || want_weight) {
@@ -81,6 +82,7 @@ class Batch {
       const at::Tensor logits = logits_block(word, words, rows);
       hidden.multiply(logits, weight_block(word, words));
       if (bias_.defined()) logits.add_(bias_.narrow(0, word, words));
+      if (softcap_ > 0) logits.div_(softcap_).tanh_().mul_(softcap_);
       float* values = logits.data_ptr<float>();
       for (int64_t row = 0; row < rows; ++row) {
         const int64_t at = labels_[first + row] - word;
@@ -105,6 +107,7 @@ class Batch {
                              const std::vector<float>& scale) {
     const at::Tensor exps = logits_block(word, words, rows);
     const at::Tensor out = rounds_ ? rounded_.narrow(0, 0, words * rows).view({words, rows}) : exps;
+    const at::Tensor slopes = softcap_ > 0 ? cap_slopes(exps, word, rows) : at::Tensor();
     const cpu::ScaleBlock block{words,
                                 rows,
                                 exps.const_data_ptr<float>(),
@@ -116,6 +119,7 @@ class Batch {
     at::parallel_for(0, ceil_div(rows, kRowsPerThread), 1, [&](int64_t begin, int64_t end) {
       kernels_.scale_block(block, begin * kRowsPerThread, std::min(rows, end * kRowsPerThread));
     });
+    if (slopes.defined()) out.mul_(slopes);
     for (int64_t row = 0; row < rows; ++row) {
       const int64_t at = labels_[first + row] - word;
       if (at >= 0 && at < words) set(out, at * rows + row, label_gradient(static_cast<size_t>(row)));
@@ -123,10 +127,18 @@ class Batch {
     return out.to(type_);
   }
 
+  // The derivatives of a block's capped logits, which are read from their exponentials: where one of those is
+  // 0, so is its gradient.
+  at::Tensor cap_slopes(const at::Tensor& exps, int64_t word, int64_t rows) {
+    const at::Tensor largest = at::from_blob(block_max(word), {1, rows}, at::kFloat);
+    return exps.log().add_(largest).div_(softcap_).clamp_min_(-1).square_().neg_().add_(1);
+  }
+
   // expm1 keeps what p - 1 would cancel when the model is sure.
   float label_gradient(size_t row) const {
     const double log_sum = static_cast<double>(row_max_[row]) + std::log(static_cast<double>(row_sum_[row]));
-    return static_cast<float>(std::expm1(static_cast<double>(label_logit_[row]) - log_sum) * scale_);
+    const double logit = label_logit_[row], bent = softcap_ > 0 ? logit / softcap_ : 0;
+    return static_cast<float>(std::expm1(logit - log_sum) * (1 - bent * bent) * scale_);
   }
 
   static void set(const at::Tensor& t, int64_t index, float value) {
@@ -160,7 +172,8 @@ class Batch {
   at::Tensor hidden_, weight_, bias_;  // bias_ [V, 1] fp32 or undefined
   const int64_t* labels_;
   int64_t n_, vocabulary_;
-  double scale_;  // of the gradients of the logits: factor / N
+  float softcap_;  // 0: none
+  double scale_;   // of the gradients of the logits: factor / N
   CrossEntropyPlan plan_;
   bool gradients_;
   at::Tensor logits_;   // transposed blocks one after the other: [words, rows] each

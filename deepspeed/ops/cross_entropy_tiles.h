@@ -20,11 +20,12 @@ struct CrossEntropyPlan {
 CrossEntropyPlan plan_cross_entropy(int64_t rows, int64_t vocabulary, bool gradients);
 
 struct CrossEntropyInputs {
-  at::Tensor hidden;  // [N, C]; no row of it is ignored
-  at::Tensor weight;  // [V, C]
-  at::Tensor labels;  // [N] int64 in [0, V), contiguous
-  at::Tensor bias;    // [V], added to the logits; undefined: none
-  double factor = 1;  // what the loss is to be multiplied by: the gradients are those of factor x loss / N
+  at::Tensor hidden;   // [N, C]; no row of it is ignored
+  at::Tensor weight;   // [V, C]
+  at::Tensor labels;   // [N] int64 in [0, V), contiguous
+  at::Tensor bias;     // [V], added to the logits; undefined: none
+  double softcap = 0;  // c > 0: logits x become c * tanh(x / c) before the softmax
+  double factor = 1;   // what the loss is to be multiplied by: the gradients are those of factor x loss / N
   at::Tensor weight_gradient{};  // [V, C] fp32, contiguous: where to leave it; undefined: anywhere
 };
 

@@ -59,6 +59,7 @@ at::Tensor with_dropout(const at::Tensor& q, const at::Tensor& k, const at::Tens
 
 at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                      const AttentionOptions& options) {
+  DS_CHECK(options.softcap == 0, "attention: a softcap is not available yet on a GPU");
   const int64_t group = q.size(1) / k.size(1);
   const at::Tensor keys = group == 1 ? k : k.repeat_interleave(group, 1),
                    values = group == 1 ? v : v.repeat_interleave(group, 1);

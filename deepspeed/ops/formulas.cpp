@@ -28,6 +28,10 @@ at::Tensor swiglu(const at::Tensor& gate, const at::Tensor& up) {
   return (at::silu(gate.to(at::kFloat)) * up.to(at::kFloat)).to(gate.scalar_type());
 }
 
+at::Tensor geglu(const at::Tensor& gate, const at::Tensor& up) {
+  return (at::gelu(gate.to(at::kFloat), "tanh") * up.to(at::kFloat)).to(gate.scalar_type());
+}
+
 at::Tensor layer_norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, double eps) {
   const bool alike =
       weight.scalar_type() == x.scalar_type() && (!bias.defined() || bias.scalar_type() == x.scalar_type());
@@ -36,10 +40,11 @@ at::Tensor layer_norm(const at::Tensor& x, const at::Tensor& weight, const at::T
   return at::layer_norm(x.to(at::kFloat), {x.size(-1)}, weight.to(at::kFloat), wide, eps).to(x.scalar_type());
 }
 
-// In 16 bits rounded before the weight, as transformers does.
-at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps) {
+// In 16 bits rounded before the weight, as transformers does for weights that do not count from one.
+at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps, RmsWeight kind) {
   const at::Tensor wide = x.to(at::kFloat);
   const at::Tensor normal = wide * at::rsqrt((wide * wide).mean(-1, true) + eps);
+  if (kind == RmsWeight::kFromOne) return (normal * (weight.to(at::kFloat) + 1)).to(x.scalar_type());
   return (normal.to(x.scalar_type()) * weight).to(x.scalar_type());
 }
 
@@ -56,13 +61,14 @@ at::Tensor rotary(const at::Tensor& x, const RotaryTable& table) {
 }
 
 at::Tensor linear_cross_entropy(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& labels,
-                                int64_t ignore_index, const at::Tensor& bias) {
+                                int64_t ignore_index, const at::Tensor& bias, double softcap) {
   const bool bf16 = hidden.scalar_type() == at::kBFloat16 && weight.scalar_type() == at::kBFloat16;
   const auto factor = [&](const at::Tensor& t) { return bf16 ? t : t.to(at::kFloat); };
   const auto added =
       bias.defined() ? std::optional(factor(bias).to(factor(weight).scalar_type())) : std::nullopt;
-  const at::Tensor logits = at::linear(factor(hidden), factor(weight), added);
-  return at::cross_entropy_loss(logits.to(at::kFloat), labels, {}, at::Reduction::Mean, ignore_index);
+  at::Tensor logits = at::linear(factor(hidden), factor(weight), added).to(at::kFloat);
+  if (softcap > 0) logits = (logits / softcap).tanh() * softcap;
+  return at::cross_entropy_loss(logits, labels, {}, at::Reduction::Mean, ignore_index);
 }
 
 double sum_squares(const at::Tensor& x) {

@@ -24,7 +24,7 @@ at::Tensor with_unit_stride(const at::Tensor& t) {
 // Whether fp32 factors are multiplied by our own kernel.
 bool ours(const at::Tensor& a, const at::Tensor& b) {
   return a.scalar_type() == at::kFloat && b.scalar_type() == at::kFloat && gemm_kernel(at::kFloat) &&
-         worth_packing(a.size(0), b.size(1));
+         a.numel() > 0 && worth_packing(a.size(0), b.size(1));
 }
 
 // a @ b into `place`, if that is defined, plus bias [N], if that is; the factors are of one type.

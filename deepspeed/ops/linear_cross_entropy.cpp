@@ -81,10 +81,16 @@ at::Tensor kept(const at::Tensor& gradient, at::ScalarType type, const at::Tenso
   return place.defined() ? at::Tensor(place).copy_(gradient) : gradient.to(type);
 }
 
+// What to compute with, beside the tensors.
+struct Rule {
+  int64_t ignore_index;
+  double softcap;
+};
+
 Outcome compute(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& labels,
-                const at::Tensor& bias, int64_t ignore_index, bool want_hidden, bool want_weight) {
+                const at::Tensor& bias, const Rule& rule, bool want_hidden, bool want_weight) {
   const at::Tensor all = labels.contiguous();
-  const std::vector<int64_t> rows = counted_rows(all, weight.size(0), ignore_index);
+  const std::vector<int64_t> rows = counted_rows(all, weight.size(0), rule.ignore_index);
   const int64_t n = static_cast<int64_t>(rows.size());
   const auto options = hidden.options().dtype(at::kFloat);
   Outcome out;
@@ -102,6 +108,7 @@ Outcome compute(const at::Tensor& hidden, const at::Tensor& weight, const at::Te
                               .weight = weight,
                               .labels = some ? all.index_select(0, index) : all,
                               .bias = bias,
+                              .softcap = rule.softcap,
                               .factor = LossFactor::current(),
                               .weight_gradient = weight.scalar_type() == at::kFloat ? place : at::Tensor()};
   CrossEntropyResult result = cross_entropy(kernels(), in, want_hidden, want_weight);
@@ -121,11 +128,11 @@ struct Gradients : torch::CustomClassHolder {
 
 struct LinearCrossEntropy : torch::autograd::Function<LinearCrossEntropy> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& hidden, const at::Tensor& weight,
-                            const at::Tensor& labels, int64_t ignore_index,
+                            const at::Tensor& labels, const Rule& rule,
                             const std::optional<at::Tensor>& bias) {
     const at::Tensor added = bias.value_or(at::Tensor());
     const bool want_weight = weight.requires_grad() || (added.defined() && added.requires_grad());
-    Outcome out = compute(hidden, weight, labels, added, ignore_index, hidden.requires_grad(), want_weight);
+    Outcome out = compute(hidden, weight, labels, added, rule, hidden.requires_grad(), want_weight);
     auto gradients = c10::make_intrusive<Gradients>();
     gradients->hidden = std::move(out.hidden);
     gradients->weight = std::move(out.weight);
@@ -173,18 +180,22 @@ LossFactor::~LossFactor() { current_factor = outer_; }
 double LossFactor::current() { return current_factor; }
 
 at::Tensor linear_cross_entropy(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& labels,
-                                int64_t ignore_index, const std::optional<at::Tensor>& bias) {
+                                int64_t ignore_index, const std::optional<at::Tensor>& bias, double softcap) {
   const at::Tensor added = bias.value_or(at::Tensor());
   check(hidden, weight, labels, added);
-  if (hidden.is_cuda()) return formula::linear_cross_entropy(hidden, weight, labels, ignore_index, added);
+  DS_CHECK(softcap >= 0, "{}: softcap {} is negative; 0 means none", kOp, softcap);
+  if (hidden.is_cuda())
+    return formula::linear_cross_entropy(hidden, weight, labels, ignore_index, added, softcap);
   if (accel::Autocast::current()) {
     const at::Tensor h = accel::autocast(hidden), w = accel::autocast(weight), b = accel::autocast(added);
     const accel::Autocast off(std::nullopt);
-    return linear_cross_entropy(h, w, labels, ignore_index, b.defined() ? std::optional(b) : std::nullopt);
+    return linear_cross_entropy(h, w, labels, ignore_index, b.defined() ? std::optional(b) : std::nullopt,
+                                softcap);
   }
+  const Rule rule{ignore_index, softcap};
   if (wants_grad({hidden, weight}) || (added.defined() && wants_grad({added})))
-    return LinearCrossEntropy::apply(hidden, weight, labels, ignore_index, bias);
-  return compute(hidden, weight, labels, added, ignore_index, false, false).loss;
+    return LinearCrossEntropy::apply(hidden, weight, labels, rule, bias);
+  return compute(hidden, weight, labels, added, rule, false, false).loss;
 }
 
 }  // namespace deepspeed::ops

@@ -5,6 +5,7 @@
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/index_select.h>
 #include <ATen/ops/pow.h>
+#include <ATen/ops/tensor.h>
 #include <fmt/ranges.h>
 #include <torch/csrc/autograd/custom_function.h>
 
@@ -87,16 +88,29 @@ struct Rotary : torch::autograd::Function<Rotary> {
   }
 };
 
+// `frequency` [rotary_dim/2] float64, radians a position.
+RotaryTable table_of(const at::Tensor& frequency, double amplitude, int64_t length, int64_t position_offset,
+                     const RotaryOptions& options) {
+  const at::Tensor position = at::arange(position_offset, position_offset + length, at::kDouble);
+  const at::Tensor angle = position.unsqueeze(1) * frequency.unsqueeze(0);
+  return {(angle.cos() * amplitude).to(at::kFloat), (angle.sin() * amplitude).to(at::kFloat), options};
+}
+
 }  // namespace
 
 RotaryTable rotary_table(int64_t head_dim, int64_t length, int64_t position_offset,
                          const RotaryOptions& options) {
   const int64_t dim = rotary_dim(head_dim, options);
-  const at::Tensor frequency =
-      at::pow(options.theta, at::arange(0, dim, 2, at::kDouble) / -static_cast<double>(dim));
-  const at::Tensor position = at::arange(position_offset, position_offset + length, at::kDouble);
-  const at::Tensor angle = position.unsqueeze(1) * frequency.unsqueeze(0);
-  return {angle.cos().to(at::kFloat), angle.sin().to(at::kFloat), options};
+  return table_of(at::pow(options.theta, at::arange(0, dim, 2, at::kDouble) / -static_cast<double>(dim)),
+                  /*amplitude=*/1, length, position_offset, options);
+}
+
+RotaryTable rotary_table(const RotaryAngles& angles, int64_t length, int64_t position_offset) {
+  DS_CHECK(!angles.frequencies.empty(), "rotary: there are no frequencies to turn by");
+  const RotaryOptions options{.rotary_dim = 2 * static_cast<int64_t>(angles.frequencies.size()),
+                              .interleaved = angles.interleaved};
+  return table_of(at::tensor(angles.frequencies, at::kDouble), angles.amplitude, length, position_offset,
+                  options);
 }
 
 RotaryTable rotary_at(const RotaryTable& table, const at::Tensor& positions) {

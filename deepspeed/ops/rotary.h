@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <vector>
 
 namespace deepspeed::ops {
 
@@ -22,6 +23,13 @@ struct RotaryTable {
 };
 RotaryTable rotary_table(int64_t head_dim, int64_t length, int64_t position_offset,
                          const RotaryOptions& options = {});
+/// Angles that are no powers of a base.
+struct RotaryAngles {
+  std::vector<double> frequencies;  // radians a position, of each pair: rotary_dim/2 of them
+  double amplitude = 1;             // of cos and sin: turned elements grow by it
+  bool interleaved = false;
+};
+RotaryTable rotary_table(const RotaryAngles& angles, int64_t length, int64_t position_offset);
 /// The table whose rows are those of `table` at `positions` [B,T] (int64), cos and sin [B,T,rotary_dim/2]:
 /// for rows that hold several documents, whose positions start anew.
 RotaryTable rotary_at(const RotaryTable& table, const at::Tensor& positions);

@@ -1,4 +1,5 @@
-// The gated unit of LLaMA's feed-forward layer. Source: Shazeer, "GLU Variants Improve Transformer" (2020).
+// The gated units of feed-forward layers: LLaMA's and Gemma's. Source: Shazeer, "GLU Variants Improve
+// Transformer" (2020).
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -10,5 +11,8 @@ namespace deepspeed::ops {
 /// once in both, keeping only gate and up, and nothing when no gradient is wanted. Errors: base::Error when
 /// shapes or types differ, or on a wrong type or device.
 at::Tensor swiglu(const at::Tensor& gate, const at::Tensor& up);
+
+/// gelu(gate) * up with GELU's tanh form (ops/gelu.h), otherwise as swiglu.
+at::Tensor geglu(const at::Tensor& gate, const at::Tensor& up);
 
 }  // namespace deepspeed::ops

@@ -39,6 +39,31 @@ nlohmann::json opt() {
           {"ffn_dim", 512},      {"word_embed_proj_dim", 128}};
 }
 
+nlohmann::json with_llamas_sizes(nlohmann::json more) {
+  nlohmann::json config = llama();
+  config.update(more);
+  return config;
+}
+
+nlohmann::json gemma2() { return with_llamas_sizes({{"model_type", "gemma2"}, {"head_dim", 32}}); }
+nlohmann::json qwen3() { return with_llamas_sizes({{"model_type", "qwen3"}, {"head_dim", 32}}); }
+nlohmann::json mixtral() {
+  return with_llamas_sizes({{"model_type", "mixtral"}, {"num_local_experts", 4}, {"intermediate_size", 256}});
+}
+nlohmann::json qwen2_moe() {
+  return with_llamas_sizes({{"model_type", "qwen2_moe"},
+                            {"num_experts", 8},
+                            {"num_experts_per_tok", 3},
+                            {"moe_intermediate_size", 128},
+                            {"shared_expert_intermediate_size", 256},
+                            {"decoder_sparse_step", 2}});
+}
+
+nlohmann::json gptj() {
+  return {{"model_type", "gptj"}, {"vocab_size", 500}, {"n_positions", kLength}, {"n_embd", 128},
+          {"n_layer", 6},         {"n_head", 4},       {"rotary_dim", 16}};
+}
+
 struct Trained {
   nlohmann::json config;
   at::ScalarType dtype = at::kFloat;
@@ -83,6 +108,12 @@ TEST(ActivationSize, IsWhatDecodersAllocate) {
                                      {llama()},
                                      {gpt_neox()},
                                      {opt()},
+                                     {gptj()},
+                                     {qwen3()},
+                                     {gemma2()},
+                                     {mixtral()},
+                                     {qwen2_moe()},
+                                     {mixtral(), at::kBFloat16, /*recomputed=*/true},
                                      {gpt2(500), at::kBFloat16},
                                      {llama(), at::kBFloat16},
                                      {gpt2(500), at::kFloat, /*recomputed=*/true},

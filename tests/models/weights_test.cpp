@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <functional>
+
 #include "deepspeed/base/error.h"
 #include "deepspeed/base/file.h"
 #include "deepspeed/models/decoder.h"
@@ -65,9 +67,13 @@ TEST_F(Weights, ShardsOfAParameterAreReadAlone) {
 }
 
 TEST_F(Weights, ShardsOfFusedTensorsAreReadAlone) {
-  for (const char* family : {"phi3", "gpt_neox"}) {
+  for (const char* family : {"phi3", "gpt_neox", "falcon", "mixtral"}) {
     const auto fused = parse_arch_spec({{"model_type", family},
                                         {"vocab_size", 31},
+                                        {"num_key_value_heads", 2},
+                                        {"num_local_experts", 3},
+                                        {"new_decoder_architecture", true},
+                                        {"num_kv_heads", 2},
                                         {"hidden_size", 16},
                                         {"num_hidden_layers", 2},
                                         {"num_attention_heads", 4},
@@ -100,6 +106,68 @@ TEST_F(Weights, OfAnotherShapeAreRefusedNamingBoth) {
   Decoder larger(other, nullptr);
   const WeightSource source(formats::SafetensorsModel::open(folder / "out"), other);
   EXPECT_THROW(source.check(nn::list_parameters(larger)), base::Error);
+}
+
+// The exported model with other names.
+std::string error_with(const fs::path& folder, const ArchSpec& spec, torch::nn::Module& model,
+                       const std::function<std::string(const std::string&)>& rename) {
+  std::vector<at::Tensor> kept;
+  std::vector<formats::TensorView> views;
+  for (const auto& p : nn::list_parameters(model)) {
+    const std::string name = rename(spec.hugging_face_name(p.name));
+    if (name.empty()) continue;
+    kept.push_back(p.tensor.detach().contiguous());
+    views.push_back({name,
+                     formats::Dtype::kF32,
+                     p.shape,
+                     {static_cast<const std::byte*>(kept.back().const_data_ptr()),
+                      static_cast<size_t>(kept.back().nbytes())}});
+  }
+  fs::remove_all(folder);
+  fs::create_directories(folder);
+  formats::write_safetensors_model(folder, views);
+  try {
+    WeightSource(formats::SafetensorsModel::open(folder), spec).check(nn::list_parameters(model));
+  } catch (const base::Error& error) {
+    return error.what();
+  }
+  return "accepted";
+}
+
+TEST_F(Weights, OfAnotherModelAreRefusedListingWhatIsMissingAndWhatIsUnexpected) {
+  const auto error = [&](const std::function<std::string(const std::string&)>& rename) {
+    return error_with(folder / "other", spec, *model, rename);
+  };
+  const std::string begin =
+      (folder / "other").string() + " does not hold a llama as config.json describes it: ";
+  EXPECT_EQ(error([](const std::string& name) { return name; }), "accepted");
+  EXPECT_EQ(error([](const std::string& name) { return name == "model.norm.weight" ? "" : name; }),
+            begin + "missing model.norm.weight");
+  EXPECT_EQ(
+      error([](const std::string& name) { return name == "model.norm.weight" ? "model.ln.weight" : name; }),
+      begin + "missing model.norm.weight; unexpected model.ln.weight");
+  EXPECT_NE(error([](const std::string& name) {
+              return name == "model.norm.weight" ? name : "x." + name;
+            }).find("and 14 more; unexpected x."),
+            std::string::npos);
+}
+
+TEST_F(Weights, BuffersAndOtherHeadsAreNoSurprise) {
+  const auto gpt2 = parse_arch_spec(
+      {{"model_type", "gpt2"}, {"vocab_size", 31}, {"n_embd", 16}, {"n_head", 4}, {"n_layer", 1}}, "c");
+  for (const char* name :
+       {"transformer.h.0.attn.bias", "transformer.h.0.attn.masked_bias", "lm_head.weight"}) {
+    Decoder gpt(gpt2, nullptr);
+    nn::DenseMaterializer().materialize(nn::list_parameters(gpt), nn::InitSource(1));
+    export_hugging_face(folder / "gpt2", gpt2, gpt, {.source = folder / "source"});
+    auto file = formats::SafetensorsModel::open(folder / "gpt2");
+    std::vector<formats::TensorView> views;
+    for (const auto& each : file.names())
+      views.push_back({each, file.info(each).dtype, file.info(each).shape, file.data(each)});
+    views.push_back({name, formats::Dtype::kF32, {31, 16}, file.data("transformer.wte.weight")});
+    formats::write_safetensors_model(folder / "more", views);
+    WeightSource(formats::SafetensorsModel::open(folder / "more"), gpt2).check(nn::list_parameters(gpt));
+  }
 }
 
 TEST_F(Weights, InBf16AreRoundedOnce) {

@@ -55,26 +55,30 @@ TEST(ActivationKernels, GeluKeepsItsDigitsInTheTail) {
   }
 }
 
-TEST(ActivationKernels, SwigluAgreesWithTheReferenceForEveryInstructionSetAndType) {
+TEST(ActivationKernels, GatedUnitsAgreeWithTheReferenceForEveryInstructionSetAndType) {
   for (base::Isa isa : runnable_isas())
-    for (at::ScalarType type : kTypes) {
-      SCOPED_TRACE(fmt::format("{} {}", base::isa_name(isa), c10::toString(type)));
-      const int64_t n = 1003;
-      const at::Tensor gate = leaf(at::linspace(-30, 30, n).to(type)), up = leaf(values({n}, type, 1, 2)),
-                       dy = values({n}, type, 1, 3);
-      const at::Tensor y = at::empty_like(gate), dgate = at::empty_like(gate), dup = at::empty_like(gate);
-      const cpu::Element element = checked_element("test", "gate", gate);
-      for_elements(activation_kernels(isa).swiglu, {element, gate.data_ptr(), up.data_ptr(), y.data_ptr()},
-                   n);
-      const at::Tensor expected = reference::swiglu(gate, up);
-      EXPECT_LT(error(y, expected), tolerance(type));
-      for_elements(activation_kernels(isa).swiglu_backward,
-                   {element, gate.data_ptr(), up.data_ptr(), dy.data_ptr(), dgate.data_ptr(), dup.data_ptr()},
-                   n);
-      const auto want = gradients(expected, {gate, up}, dy.to(at::kDouble));
-      EXPECT_LT(error(dgate, want[0]), tolerance(type));
-      EXPECT_LT(error(dup, want[1]), tolerance(type));
-    }
+    for (at::ScalarType type : kTypes)
+      for (cpu::Gate kind : {cpu::Gate::kSilu, cpu::Gate::kGeluTanh}) {
+        const bool silu = kind == cpu::Gate::kSilu;
+        SCOPED_TRACE(
+            fmt::format("{} {} {}", base::isa_name(isa), c10::toString(type), silu ? "silu" : "gelu"));
+        const int64_t n = 1003;
+        const at::Tensor gate = leaf(at::linspace(-30, 30, n).to(type)), up = leaf(values({n}, type, 1, 2)),
+                         dy = values({n}, type, 1, 3);
+        const at::Tensor y = at::empty_like(gate), dgate = at::empty_like(gate), dup = at::empty_like(gate);
+        const cpu::Element element = checked_element("test", "gate", gate);
+        for_elements(activation_kernels(isa).gated,
+                     {element, kind, gate.data_ptr(), up.data_ptr(), y.data_ptr()}, n);
+        const at::Tensor expected = silu ? reference::swiglu(gate, up) : reference::geglu(gate, up);
+        EXPECT_LT(error(y, expected), tolerance(type));
+        for_elements(
+            activation_kernels(isa).gated_backward,
+            {element, kind, gate.data_ptr(), up.data_ptr(), dy.data_ptr(), dgate.data_ptr(), dup.data_ptr()},
+            n);
+        const auto want = gradients(expected, {gate, up}, dy.to(at::kDouble));
+        EXPECT_LT(error(dgate, want[0]), tolerance(type));
+        EXPECT_LT(error(dup, want[1]), tolerance(type));
+      }
 }
 
 TEST(Gelu, DifferentiatesLikeTheReferenceForAnyShapeAndStrides) {
@@ -102,14 +106,18 @@ TEST(Gelu, TakesNanInfinityAndTheLargestNumbers) {
     }
 }
 
-TEST(Swiglu, DifferentiatesOnlyWhatIsWanted) {
-  const at::Tensor gate = leaf(values({6, 7})), up = leaf(values({6, 7}, at::kFloat, 1, 2)),
-                   dy = values({6, 7}, at::kFloat, 1, 3);
-  const at::Tensor expected = reference::swiglu(gate, up);
-  const auto want = gradients(expected, {gate, up}, dy.to(at::kDouble));
-  EXPECT_LT(error(gradients(swiglu(gate, up.detach()), {gate}, dy)[0], want[0]), 1e-6);
-  EXPECT_LT(error(gradients(swiglu(gate.detach(), up), {up}, dy)[0], want[1]), 1e-6);
-  EXPECT_LT(error(swiglu(gate.detach().t(), up.detach().t()), expected.t()), 1e-6);
+TEST(GatedUnits, DifferentiateOnlyWhatIsWanted) {
+  using Unit = at::Tensor (*)(const at::Tensor&, const at::Tensor&);
+  for (const auto& [unit, wanted] :
+       {std::pair<Unit, Unit>{swiglu, reference::swiglu}, {geglu, reference::geglu}}) {
+    const at::Tensor gate = leaf(values({6, 7})), up = leaf(values({6, 7}, at::kFloat, 1, 2)),
+                     dy = values({6, 7}, at::kFloat, 1, 3);
+    const at::Tensor expected = wanted(gate, up);
+    const auto want = gradients(expected, {gate, up}, dy.to(at::kDouble));
+    EXPECT_LT(error(gradients(unit(gate, up.detach()), {gate}, dy)[0], want[0]), 1e-6);
+    EXPECT_LT(error(gradients(unit(gate.detach(), up), {up}, dy)[0], want[1]), 1e-6);
+    EXPECT_LT(error(unit(gate.detach().t(), up.detach().t()), expected.t()), 1e-6);
+  }
 }
 
 TEST(Activations, RefuseWhatTheyHaveNoKernelFor) {

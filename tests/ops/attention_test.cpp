@@ -21,7 +21,7 @@ struct Case {
 };
 
 AttentionOptions with(bool causal, int64_t window = 0, double p = 0, std::optional<double> scale = {}) {
-  return {causal, scale, p, {0x123456789abcdefull, 77}, window, {}, {}, {}};
+  return {causal, scale, p, {0x123456789abcdefull, 77}, window, {}, {}, {}, 0};
 }
 
 /// Rows of packed documents: the first key of every query, each batch row cut into documents of its own.
@@ -56,6 +56,13 @@ AttentionOptions padded(const std::vector<int32_t>& ends, bool causal, double p 
 AttentionOptions alibi(int64_t heads, bool causal, int64_t window = 0, double p = 0) {
   AttentionOptions options = with(causal, window, p);
   options.alibi_slopes = alibi_slopes(12).narrow(0, 0, heads);
+  return options;
+}
+
+/// As Gemma 2: a scale of its own, and a cap small enough that it bends most scores.
+AttentionOptions capped(double cap, bool causal, int64_t window = 0, double p = 0) {
+  AttentionOptions options = with(causal, window, p, 0.3);
+  options.softcap = cap;
   return options;
 }
 
@@ -167,6 +174,39 @@ INSTANTIATE_TEST_SUITE_P(
                     Case{"causal", 2, 2, 2, 130, 130, 64, padded({99, 20}, true)},
                     Case{"dropout", 2, 2, 2, 120, 120, 64, padded({120, 50}, false, 0.2)}),
     [](const auto& info) { return info.param.name; });
+
+INSTANTIATE_TEST_SUITE_P(Capped, AttentionCases,
+                         testing::Values(Case{"blocks", 1, 2, 2, 330, 330, 64, capped(1.5, true)},
+                                         Case{"odd_head", 1, 3, 3, 37, 37, 13, capped(0.7, true)},
+                                         Case{"loose", 1, 2, 2, 130, 130, 64, capped(50, true)},
+                                         Case{"grouped_cache", 2, 4, 2, 9, 530, 64, capped(2, true)},
+                                         Case{"one_query", 2, 4, 4, 1, 600, 64, capped(2, true)},
+                                         Case{"window", 1, 2, 1, 310, 310, 64, capped(1, true, 40)},
+                                         Case{"both_ways", 1, 2, 2, 130, 130, 64, capped(1, false)},
+                                         Case{"dropout", 1, 2, 2, 70, 70, 16, capped(1, true, 0, 0.2)}),
+                         [](const auto& info) { return info.param.name; });
+
+TEST(Attention, FusedFormKnowsSoftcaps) {
+  const at::Tensor qkv = values({2, 60, 3 * 4 * 16}, 9);
+  const auto part = [&](int64_t i) { return qkv.view({2, 60, 3, 4, 16}).select(2, i).transpose(1, 2); };
+  const at::Tensor want = reference::attention(part(0), part(1), part(2), capped(1.2, true));
+  EXPECT_LT(largest_difference(attention_fused(qkv, 4, capped(1.2, true)),
+                               want.transpose(1, 2).reshape({2, 60, 64})),
+            1e-5);
+}
+
+TEST(Attention, CappedScoresStayWithinTheCap) {
+  // The scores are 1e4 and more; capped, none outweighs another by more than e^(2 cap).
+  const at::Tensor q = values({1, 1, 50, 16}, 1) * 1e3, k = values({1, 1, 50, 16}, 2) * 1e3;
+  const at::Tensor v = values({1, 1, 50, 16}, 3);
+  const at::Tensor want =
+      reference::attention(q.to(at::kDouble), k.to(at::kDouble), v.to(at::kDouble), capped(3, true));
+  EXPECT_LT(largest_difference(attention(q, k, v, capped(3, true)), want), 1e-5);
+  at::Tensor bad = k.clone();
+  bad[0][0][25][0] = NAN;
+  const at::Tensor nan = attention(q, bad, v, capped(3, true)).isnan().any(-1).view(-1);
+  EXPECT_EQ(nan.sum().item<int64_t>(), 25);
+}
 
 TEST(Attention, PaddedRowsAreAsThoseWithoutThePadding) {
   const at::Tensor qkv = values({2, 90, 3 * 2 * 16}, 9);
@@ -347,7 +387,12 @@ TEST(Attention, RefusesWhatDoesNotFitInOneLine) {
            [&] { attention(q, q, q.to(at::kBFloat16)); },
            [&] { attention(q.to(at::kDouble), q.to(at::kDouble), q.to(at::kDouble)); },
            [&] { attention(q, q, q, with(true, 0, 1.5)); }, [&] { attention(q, q, q, alibi(3, true)); },
-           [&] { attention(q, q, q, with(true, -1)); },
+           [&] { attention(q, q, q, with(true, -1)); }, [&] { attention(q, q, q, capped(-1, true)); },
+           [&] {
+             AttentionOptions both = alibi(4, true);
+             both.softcap = 2;
+             attention(q, q, q, both);
+           },
            [&] {
              attention_fused(at::zeros({1, 4, 50}), 4);
            }}) {

@@ -64,7 +64,13 @@ TEST(Formulas, NormsAreTheKernels) {
           [](const Tensors& t) { return formula::layer_norm(t[0], t[1], t[2], 1e-5); }, in);
       expect_alike(
           "rms_norm", [](const Tensors& t) { return ops::rms_norm(t[0], t[1], 1e-6); },
-          [](const Tensors& t) { return formula::rms_norm(t[0], t[1], 1e-6); }, {in[0], in[1]});
+          [](const Tensors& t) { return formula::rms_norm(t[0], t[1], 1e-6, RmsWeight::kPlain); },
+          {in[0], in[1]});
+      expect_alike(
+          "rms_norm from one",
+          [](const Tensors& t) { return ops::rms_norm(t[0], t[1], 1e-6, RmsWeight::kFromOne); },
+          [](const Tensors& t) { return formula::rms_norm(t[0], t[1], 1e-6, RmsWeight::kFromOne); },
+          {in[0], in[1]});
     }
 }
 
@@ -86,13 +92,19 @@ TEST(Formulas, RotaryIsTheKernel) {
 TEST(Formulas, LinearCrossEntropyIsTheKernel) {
   const at::Tensor labels = at::arange(12) * 5 % 31;
   labels[3] = -100;
-  for (const auto type : kTypes) {
-    const Tensors in{values({12, 16}, type), values({31, 16}, type, 0.3, 2), values({31}, type, 1, 3)};
-    expect_alike(
-        "linear_cross_entropy",
-        [&](const Tensors& t) { return ops::linear_cross_entropy(t[0], t[1], labels, -100, t[2]); },
-        [&](const Tensors& t) { return formula::linear_cross_entropy(t[0], t[1], labels, -100, t[2]); }, in);
-  }
+  for (const auto type : kTypes)
+    for (const double softcap : {0.0, 3.0}) {
+      const Tensors in{values({12, 16}, type), values({31, 16}, type, 0.3, 2), values({31}, type, 1, 3)};
+      expect_alike(
+          "linear_cross_entropy",
+          [&](const Tensors& t) {
+            return ops::linear_cross_entropy(t[0], t[1], labels, -100, t[2], softcap);
+          },
+          [&](const Tensors& t) {
+            return formula::linear_cross_entropy(t[0], t[1], labels, -100, t[2], softcap);
+          },
+          in);
+    }
 }
 
 std::vector<AttentionOptions> attention_cases(int64_t batch, int64_t length, int64_t heads) {

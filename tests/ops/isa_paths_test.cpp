@@ -132,6 +132,10 @@ TEST(IsaPaths, AttentionAgreesForwardAndBackwardWithAndWithoutLinearBiases) {
     expect_attention_agrees([&](AttentionArgs& a) { a.alibi_slopes = alibi; });
 }
 
+TEST(IsaPaths, CappedAttentionAgrees) {
+  for (float cap : {0.3f, 2.0f, 50.0f}) expect_attention_agrees([&](AttentionArgs& a) { a.softcap = cap; });
+}
+
 TEST(IsaPaths, AttentionOfPackedDocumentsAgrees) {
   std::vector<int32_t> starts(140);
   for (size_t t = 0; t < starts.size(); ++t) starts[t] = t < 5 ? 0 : t < 60 ? 5 : t < 61 ? 60 : 61;

@@ -146,6 +146,31 @@ TEST(LinearCrossEntropy, AddsABiasAndGivesItsGradient) {
                base::Error);
 }
 
+TEST(LinearCrossEntropy, CapsItsLogits) {
+  for (auto [type, limit] : {std::pair{at::kFloat, 2e-5}, {at::kBFloat16, 1.2e-2}})
+    for (const double cap : {0.5, 3.0, 60.0})
+      for (const Shape& s : {Shape{1, 3, 2}, Shape{40, 64, 3000}, Shape{600, 33, 1001}}) {
+        SCOPED_TRACE(fmt::format("N={} V={} {} cap {}", s.n, s.v, c10::toString(type), cap));
+        const at::Tensor hidden = leaf(values({s.n, s.c}, type)),
+                         weight = leaf(values({s.v, s.c}, type, 0.5, 2)),
+                         bias = leaf(values({s.v}, type, 0.5, 3));
+        at::Tensor labels = labels_for(s.n, s.v);
+        if (s.n > 1) labels[s.n / 2] = -100;
+        const at::Tensor loss = linear_cross_entropy(hidden, weight, labels, -100, bias, cap);
+        const at::Tensor expected = reference::linear_cross_entropy(hidden, weight, labels, -100, bias, cap);
+        const double exact = type == at::kFloat ? 2e-6 : 4e-3;  // capped logits are rounded once more
+        EXPECT_NEAR(loss.item<double>(), expected.item<double>(), exact * (1 + expected.item<double>()));
+        const auto got = torch::autograd::grad({loss * 0.37}, {hidden, weight, bias});
+        const auto want = torch::autograd::grad({expected * 0.37}, {hidden, weight, bias});
+        for (size_t i = 0; i < 3; ++i) EXPECT_LT(scaled_error(got[i], want[i].to(at::kDouble)), limit) << i;
+      }
+  // A label whose probability is 0 in fp32 still pulls.
+  const at::Tensor hidden = leaf(at::tensor({1.0f, -1.0f}).view({1, 2})), weight = at::eye(2) * 1e3;
+  linear_cross_entropy(hidden, weight, at::tensor({1L}), -100, std::nullopt, 2e3).backward();
+  EXPECT_NEAR(hidden.grad()[0][1].item<double>(), -1e3 * (1 - std::pow(std::tanh(0.5), 2)), 0.1);
+  EXPECT_THROW(linear_cross_entropy(hidden, weight, at::tensor({1L}), -100, std::nullopt, -1), base::Error);
+}
+
 TEST(LinearCrossEntropy, TakesBf16AndHalf) {
   for (const Shape& s : {Shape{3, 2, 2}, Shape{5, 17, 33}, Shape{130, 64, 3000}}) {
     expect_like_reference(s, at::kBFloat16, 1.2e-2, labels_for(s.n, s.v), -100);

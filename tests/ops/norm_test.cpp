@@ -46,6 +46,16 @@ TEST(NormKernels, AgreeWithTheReferenceForEveryInstructionSetTypeAndWidth) {
         EXPECT_LT(error(got_rms.x, want_rms[0]), 4 * tolerance(type));
         EXPECT_LT(error(got_rms.weight, want_rms[1]), 1e-5);
         EXPECT_FALSE(got_rms.bias.defined());
+
+        const at::Tensor wide = reference::rms_norm(x, weight, 1e-6, RmsWeight::kFromOne);
+        NormInputs from_one = plain;
+        from_one.weight = plain.weight + 1;
+        EXPECT_LT(error(norm_forward(kernels.rms_norm_wide, from_one, {}, rstd), wide), tolerance(type));
+        const auto want_wide = gradients(wide, {x, weight}, dy.to(at::kDouble));
+        const auto got_wide = norm_backward(kernels.rms_norm_wide_backward, {in.x, from_one.weight, {}, rstd},
+                                            dy, {true, true, false});
+        EXPECT_LT(error(got_wide.x, want_wide[0]), 4 * tolerance(type));
+        EXPECT_LT(error(got_wide.weight, want_wide[1]), 1e-5);
       }
 }
 
@@ -81,6 +91,19 @@ TEST(RmsNorm, DifferentiatesLikeTheReferenceForStridedInput) {
              want = gradients(expected, {base, weight}, dy.to(at::kDouble));
   EXPECT_LT(error(got[0], want[0]), 1e-5);
   EXPECT_LT(error(got[1], want[1]), 1e-5);
+}
+
+TEST(RmsNorm, CountsItsWeightFromOneWithoutRoundingIt) {
+  // In bf16 1 + 2^-9 is 1.
+  const at::Tensor x = leaf(values({9, 24}, at::kBFloat16)),
+                   weight = leaf(at::full({24}, 0.001953125).to(at::kBFloat16));
+  const at::Tensor y = rms_norm(x, weight, 1e-6, RmsWeight::kFromOne),
+                   expected = reference::rms_norm(x, weight, 1e-6, RmsWeight::kFromOne);
+  EXPECT_TRUE(y.equal(expected.to(at::kBFloat16)));
+  const at::Tensor dy = values({9, 24}, at::kBFloat16, 1, 3);
+  const auto got = gradients(y, {x, weight}, dy), want = gradients(expected, {x, weight}, dy.to(at::kDouble));
+  EXPECT_LT(error(got[0], want[0]), 8e-3);
+  EXPECT_LT(error(got[1], want[1]), 8e-3);
 }
 
 TEST(LayerNorm, ComputesOnlyTheGradientsThatAreWanted) {

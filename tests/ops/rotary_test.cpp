@@ -59,6 +59,23 @@ TEST(Rotary, KnownValuesOfTheSecondPosition) {
   EXPECT_NEAR(y[1][1].item<double>(), std::cos(0.01) - std::sin(0.01), 1e-6);
 }
 
+TEST(Rotary, TakesAnyFrequenciesAndAnAmplitude) {
+  const RotaryOptions options{.theta = 700, .rotary_dim = 8};
+  RotaryAngles angles;
+  for (int64_t i = 0; i < 4; ++i)
+    angles.frequencies.push_back(std::pow(700.0, -2.0 * static_cast<double>(i) / 8));
+  const at::Tensor x = at::randn({2, 3, 9, 20}).requires_grad_(), grad = at::randn({2, 3, 9, 20});
+  EXPECT_TRUE(rotary(x, rotary_table(angles, 9, 5)).equal(rotary(x, 5, options)));
+  angles.amplitude = 1.3;
+  const at::Tensor louder = rotary(x, rotary_table(angles, 9, 5)), plain = rotary(x, 5, options);
+  EXPECT_TRUE(louder.narrow(3, 0, 8).allclose(plain.narrow(3, 0, 8) * 1.3, 1e-5, 2e-6));
+  EXPECT_TRUE(louder.narrow(3, 8, 12).equal(plain.narrow(3, 8, 12)));
+  const at::Tensor factor = at::cat({at::full({8}, 1.3), at::ones({12})});
+  EXPECT_TRUE(torch::autograd::grad({louder}, {x}, {grad})[0].allclose(
+      torch::autograd::grad({plain * factor}, {x}, {grad})[0], 1e-5, 2e-6));
+  EXPECT_THROW(rotary_table(RotaryAngles{}, 9, 5), base::Error);
+}
+
 TEST(Rotary, ScoresDependOnDistanceAlone) {
   const at::Tensor q = at::randn({1, 1, 1, 64}), k = at::randn({1, 1, 1, 64});
   const double near = (rotary(q, 5) * rotary(k, 2)).sum().item<double>();

@@ -14,7 +14,8 @@ import tempfile
 
 import torch
 from safetensors.torch import save_file
-from transformers import AutoConfig, AutoModelForMaskedLM, AutoModelForSequenceClassification
+from transformers import (AutoConfig, AutoModelForMaskedLM, AutoModelForQuestionAnswering, AutoModelForSequenceClassification,
+                          AutoModelForTokenClassification)
 
 HERE = pathlib.Path(__file__).resolve().parent
 GOLDENS = HERE / "goldens"
@@ -25,18 +26,29 @@ SPECIAL = {"[PAD]": 0, "[CLS]": 1, "[SEP]": 2, "[MASK]": 3}
 FIRST_BYTE = 4  # byte b has id FIRST_BYTE + b
 SHARP = dict(model_type="bert", num_hidden_layers=2, hidden_size=32, intermediate_size=40, num_attention_heads=4,
              max_position_embeddings=20, vocab_size=67, type_vocab_size=3, pad_token_id=5, num_labels=3)
+# For logits and gradients only. The padding token occurs in the texts, before which RoBERTa counts no position.
+KIN = {
+    "roberta": SHARP | dict(model_type="roberta", max_position_embeddings=26),
+    "xlm_roberta": SHARP | dict(model_type="xlm-roberta", max_position_embeddings=26, type_vocab_size=1),
+    "distilbert": dict(model_type="distilbert", n_layers=2, dim=32, hidden_dim=40, n_heads=4, max_position_embeddings=20,
+                       vocab_size=67, pad_token_id=5, num_labels=3),
+    "albert": SHARP | dict(model_type="albert", num_hidden_layers=5, num_hidden_groups=2, embedding_size=12),
+}
+HEADS = {"mlm": AutoModelForMaskedLM, "classes": AutoModelForSequenceClassification, "tokens": AutoModelForTokenClassification,
+         "answers": AutoModelForQuestionAnswering}
 TRAINED = dict(model_type="bert", num_hidden_layers=2, hidden_size=48, intermediate_size=96, num_attention_heads=3,
                max_position_embeddings=LONGEST, vocab_size=FIRST_BYTE + 128, num_labels=3)
 TOLERANCE = {"loss_relative": 1e-4, "lr_absolute": 1e-9, "grad_norm_relative": 1e-3}
 
 
-def make_model(folder, config, std):
-    """One folder that holds both heads. Nothing in it is an identity: biases and norm weights are drawn as well."""
+def make_model(folder, config, std, heads=("mlm", "classes")):
+    """One folder that holds all these heads, those of one name once. Nothing in it is an identity: biases and norm weights are
+    drawn as well."""
     torch.manual_seed(11)
-    config = AutoConfig.for_model(**config)
     tensors = {}
-    for kind in (AutoModelForMaskedLM, AutoModelForSequenceClassification):
-        model = kind.from_config(config)
+    for head in heads:
+        kind = HEADS[head]
+        model = kind.from_config(AutoConfig.for_model(**config | ({"num_labels": 2} if head == "answers" else {})))
         with torch.no_grad():
             for name, weight in model.named_parameters():
                 if weight.dim() == 2:
@@ -66,19 +78,29 @@ def sharp_inputs(vocab, types):
     return ids, token_types, mask, labels
 
 
-def make_logits(folder, path, kind, labels_of_classes):
+def labels_for(head, ids):
+    if head == "classes":
+        return {"labels": torch.tensor([2, 0, 1])}
+    if head == "answers":  # the last one ends outside the text
+        return {"start_positions": torch.tensor([2, 0, 5]), "end_positions": torch.tensor([6, 3, 99])}
+    return {"labels": torch.tensor([[(t + b) % 3 if t % 4 else -100 for t in range(ids.shape[1])] for b in range(ids.shape[0])])}
+
+
+def make_logits(folder, path, head):
     """ids, token_types, ends, labels, logits, loss and grad_norm.NAME of every parameter. A parameter whose gradient is all
     rounding (the keys' bias, which no softmax sees) is left out."""
     torch.set_num_threads(1)
-    model = kind.from_pretrained(folder, dtype=torch.float32)
+    options = {"num_labels": 2} if head == "answers" else {}
+    model = HEADS[head].from_pretrained(folder, dtype=torch.float32, **options)
     model.eval()
-    ids, types, mask, labels = sharp_inputs(model.config.vocab_size, model.config.type_vocab_size)
-    if labels_of_classes:
-        labels = torch.tensor([2, 0, 1])
-    out = model(input_ids=ids, token_type_ids=types, attention_mask=mask, labels=labels)
+    type_count = getattr(model.config, "type_vocab_size", 0)
+    ids, types, mask, labels = sharp_inputs(model.config.vocab_size, max(type_count, 1))
+    given = {"labels": labels} if head == "mlm" else labels_for(head, ids)
+    out = model(input_ids=ids, attention_mask=mask, **given, **({"token_type_ids": types} if type_count else {}))
     out.loss.backward()
-    tensors = {"ids": ids, "token_types": types, "ends": mask.sum(1), "labels": labels, "logits": out.logits.detach().contiguous(),
-               "loss": out.loss.detach().reshape(1)}
+    logits = torch.stack((out.start_logits, out.end_logits), -1) if head == "answers" else out.logits
+    tensors = {"ids": ids, "token_types": types, "ends": mask.sum(1), "labels": torch.stack(list(given.values()), -1).squeeze(-1),
+               "logits": logits.detach().contiguous(), "loss": out.loss.detach().reshape(1)}
     for name, parameter in model.named_parameters():
         tensors[f"grad_norm.{name}"] = parameter.grad.double().norm().float().reshape(1)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -195,10 +217,11 @@ def make_runs():
 
 
 def main():
-    make_model(GOLDENS / "models" / "bert-sharp", SHARP, std=0.15)
-    sharp = GOLDENS / "models" / "bert-sharp"
-    make_logits(sharp, GOLDENS / "logits" / "bert-mlm.safetensors", AutoModelForMaskedLM, False)
-    make_logits(sharp, GOLDENS / "logits" / "bert-classes.safetensors", AutoModelForSequenceClassification, True)
+    for name, config in ({"bert": SHARP} | KIN).items():
+        sharp = GOLDENS / "models" / f"{name}-sharp"
+        make_model(sharp, config, std=0.15, heads=HEADS)
+        for head in HEADS:
+            make_logits(sharp, GOLDENS / "logits" / f"{name}-{head}.safetensors", head)
     if "--logits-only" in sys.argv:
         return
     make_model(GOLDENS / "models" / "bert", TRAINED, std=0.03)

@@ -1,6 +1,7 @@
 // ds_train through the launcher: logs, checkpoints, export.
 #include <map>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "deepspeed/base/file.h"
 #include "deepspeed/formats/safetensors.h"
@@ -77,6 +78,28 @@ TEST_F(DsTrain, ExportsTheSameWeightsAtStageThreeAsAtZero) {
     EXPECT_TRUE(weights[0] == weights[3]) << model;
     EXPECT_FALSE(weights[0] == base::read_text_file(path("model/model.safetensors"))) << model;
   }
+}
+
+TEST_F(DsTrain, TrainsEveryFamilyAndExportsIt) {
+  const fs::path goldens = fs::path(DS_SOURCE_DIR) / "tests/parity/goldens";
+  const auto manifest = nlohmann::json::parse(base::read_text_file(goldens / "manifest.json"));
+  std::string tokens;
+  for (int i = 0; i < 400; ++i) tokens += {static_cast<char>(i * 7 % 67), '\0'};
+  write("data.bin", tokens);
+  std::set<std::string> seen;
+  for (const auto& entry : manifest["logits"]) {
+    const fs::path model = goldens / entry["model"].get<std::string>();
+    const auto config = nlohmann::json::parse(base::read_text_file(model / "config.json"));
+    if (!seen.insert(config["model_type"]).second) continue;
+    auto command = train({"--seq-length", "16", "--export", path("exported"), "-q"});
+    command[2] = model;
+    const Finished finished = run(command);
+    ASSERT_EQ(finished.code, 0) << model << finished.output;
+    EXPECT_EQ(finished.output, "") << model;
+    EXPECT_TRUE(fs::exists(path("exported/model.safetensors"))) << model;
+    fs::remove_all(path("exported"));
+  }
+  EXPECT_GE(seen.size(), 18u);
 }
 
 TEST_F(DsTrain, InitialisesFromTheSeedWithoutWeights) {

@@ -1,4 +1,4 @@
-// GELU and SwiGLU over flat arrays on raw pointers, once per instruction set. Torch-free.
+// GELU and gated units over flat arrays on raw pointers, once per instruction set. Torch-free.
 #pragma once
 
 #include <cstdint>
@@ -22,16 +22,21 @@ struct GeluBackward {
   void* dx;
 };
 
-struct SwigluForward {
+/// What a gated unit's gate goes through.
+enum class Gate { kSilu, kGeluTanh };
+
+struct GatedForward {
   Element element;
+  Gate kind;
   const void* gate;
   const void* up;
   void* y;
 };
 
 /// dgate or dup may be null: not wanted.
-struct SwigluBackward {
+struct GatedBackward {
   Element element;
+  Gate kind;
   const void* gate;
   const void* up;
   const void* dy;
@@ -43,8 +48,8 @@ struct SwigluBackward {
 struct ActivationKernels {
   void (*gelu)(const GeluForward&, int64_t begin, int64_t end);
   void (*gelu_backward)(const GeluBackward&, int64_t begin, int64_t end);
-  void (*swiglu)(const SwigluForward&, int64_t begin, int64_t end);
-  void (*swiglu_backward)(const SwigluBackward&, int64_t begin, int64_t end);
+  void (*gated)(const GatedForward&, int64_t begin, int64_t end);
+  void (*gated_backward)(const GatedBackward&, int64_t begin, int64_t end);
 };
 
 extern const ActivationKernels kActivationScalar, kActivationAvx2, kActivationAvx512;

@@ -52,6 +52,21 @@ struct GeluErf {
 };
 
 template <class V, class T>
+struct Silu {
+  using F = typename V::F;
+  static DS_INLINE F value(F x) {
+    F s, complement;
+    logistic<V>(x, s, complement);
+    return x * s;
+  }
+  static DS_INLINE F derivative(F x) {
+    F s, complement;
+    logistic<V>(x, s, complement);
+    return V::fma(x * s, complement, s);
+  }
+};
+
+template <class V, class T>
 struct Arrays {
   const T* in(const void* p) const { return static_cast<const T*>(p) + begin; }
   T* out(void* p) const { return static_cast<T*>(p) + begin; }
@@ -77,22 +92,18 @@ void gelu_backward(const GeluBackward& a, int64_t begin, int64_t end) {
   });
 }
 
-template <class V, class T>
-void swiglu_forward(const SwigluForward& a, int64_t begin, int64_t end) {
-  using F = typename V::F;
+template <class V, template <class, class> class Act, class T>
+void gated_forward(const GatedForward& a, int64_t begin, int64_t end) {
   const Arrays<V, T> at{begin};
   const T *gate = at.in(a.gate), *up = at.in(a.up);
   T* y = at.out(a.y);
   for_lanes<V>(end - begin, [&](int64_t i, auto part) {
-    const F g = load<V>(gate + i, part);
-    F s, complement;
-    logistic<V>(g, s, complement);
-    store<V>(y + i, g * s * load<V>(up + i, part), part);
+    store<V>(y + i, Act<V, T>::value(load<V>(gate + i, part)) * load<V>(up + i, part), part);
   });
 }
 
-template <class V, class T>
-void swiglu_backward(const SwigluBackward& a, int64_t begin, int64_t end) {
+template <class V, template <class, class> class Act, class T>
+void gated_backward(const GatedBackward& a, int64_t begin, int64_t end) {
   using F = typename V::F;
   const Arrays<V, T> at{begin};
   const T *gate = at.in(a.gate), *up = at.in(a.up), *dy = at.in(a.dy);
@@ -100,10 +111,8 @@ void swiglu_backward(const SwigluBackward& a, int64_t begin, int64_t end) {
   T* dup = a.dup ? at.out(a.dup) : nullptr;
   for_lanes<V>(end - begin, [&](int64_t i, auto part) {
     const F g = load<V>(gate + i, part), d = load<V>(dy + i, part);
-    F s, complement;
-    logistic<V>(g, s, complement);
-    if (dgate) store<V>(dgate + i, d * load<V>(up + i, part) * V::fma(g * s, complement, s), part);
-    if (dup) store<V>(dup + i, d * (g * s), part);
+    if (dgate) store<V>(dgate + i, d * load<V>(up + i, part) * Act<V, T>::derivative(g), part);
+    if (dup) store<V>(dup + i, d * Act<V, T>::value(g), part);
   });
 }
 
@@ -120,17 +129,23 @@ void gelu_backward_of(const GeluBackward& a, int64_t begin, int64_t end) {
   });
 }
 template <class V>
-void swiglu_of(const SwigluForward& a, int64_t begin, int64_t end) {
-  with_element(a.element, [&]<class T>(T*) { swiglu_forward<V, T>(a, begin, end); });
+void gated_of(const GatedForward& a, int64_t begin, int64_t end) {
+  with_element(a.element, [&]<class T>(T*) {
+    a.kind == Gate::kSilu ? gated_forward<V, Silu, T>(a, begin, end)
+                          : gated_forward<V, GeluTanh, T>(a, begin, end);
+  });
 }
 template <class V>
-void swiglu_backward_of(const SwigluBackward& a, int64_t begin, int64_t end) {
-  with_element(a.element, [&]<class T>(T*) { swiglu_backward<V, T>(a, begin, end); });
+void gated_backward_of(const GatedBackward& a, int64_t begin, int64_t end) {
+  with_element(a.element, [&]<class T>(T*) {
+    a.kind == Gate::kSilu ? gated_backward<V, Silu, T>(a, begin, end)
+                          : gated_backward<V, GeluTanh, T>(a, begin, end);
+  });
 }
 
 template <class V>
 constexpr ActivationKernels activation_kernels_of() {
-  return {gelu_of<V>, gelu_backward_of<V>, swiglu_of<V>, swiglu_backward_of<V>};
+  return {gelu_of<V>, gelu_backward_of<V>, gated_of<V>, gated_backward_of<V>};
 }
 
 }  // namespace

@@ -98,6 +98,8 @@ struct Backward {
     if (args.alibi_slopes != nullptr) {
       add_alibi<V>(args.alibi_slopes[item % args.heads], tile.key - visible.position(query), from, to, prob);
     }
+    const float cap = args.softcap * kLog2E;
+    if (cap > 0) cap_scores<V>(cap, from, to, prob);
     fill(prob, from, lo, kMinusInf);
     fill(prob, hi, to, kMinusInf);
     uint32_t* words = reinterpret_cast<uint32_t*>(s.words);
@@ -106,9 +108,11 @@ struct Backward {
     const auto lse = V::set1(s.lse[r]), delta = V::set1(s.delta[r]), keep = V::set1(args.keep_scale),
                zero = V::set1(0);
     for (int64_t c = from; c < to; c += kW) {
-      auto p = V::exp2(V::sub(V::load(prob + c), lse)), g = V::load(grad + c);
+      const auto score = V::load(prob + c);
+      auto p = V::exp2(V::sub(score, lse)), g = V::load(grad + c);
       if constexpr (kDropout) g = V::select_ge(words + c - from, args.drop_threshold, V::mul(g, keep), zero);
-      V::store(grad + c, V::mul(p, V::sub(g, delta)));
+      const auto slope = cap > 0 ? cap_slope<V>(cap, score) : V::set1(1);
+      V::store(grad + c, V::mul(V::mul(p, V::sub(g, delta)), slope));
       if constexpr (kDropout) p = V::select_ge(words + c - from, args.drop_threshold, p, zero);
       V::store(prob + c, p);
     }

@@ -90,6 +90,7 @@ struct Forward {
       const int64_t lo = max64(visible.lo(query) - tile.key, from),
                     hi = min64(visible.hi(query) - tile.key, to);
       float* scores = s.scores + i * kScoreStride;
+      if (args.softcap > 0 && lo < hi) cap_scores<V>(args.softcap * kLog2E, from, to, scores);
       if (args.alibi_slopes != nullptr && lo < hi) {
         add_alibi<V>(args.alibi_slopes[item % args.heads], tile.key - visible.position(query), from, to,
                      scores);

@@ -20,6 +20,7 @@ struct AttentionArgs {
   const int32_t* end_key;     // [batch], or null: all keys
   float scale;                // of the scores
   const float* alibi_slopes;  // of each head, or null
+  float softcap;              // of the scaled scores; 0: none
   HeadView q, k, v, out;
   float* log_sum_exp;  // [batch, heads, queries], base 2: log2(sum of 2^(score * log2 e))
   bool dropout;

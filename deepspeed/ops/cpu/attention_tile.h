@@ -66,6 +66,21 @@ struct Visible {
   }
 };
 
+/// tanh x within a few units in the last place; NaN for NaN. Of an eighth of x a short continued fraction
+/// (Lambert, 1761) is exact to 3e-9, and tanh 2y = 2 tanh y / (1 + tanh^2 y) cancels nothing.
+template <class V>
+DS_INLINE typename V::F hyperbolic_tangent(typename V::F x) {
+  const auto zero = V::set1(0), two = V::set1(2), one = V::set1(1);
+  // Beyond 9.2 the result is 1. x comes second in max, so that a NaN stays.
+  const auto below = V::sub(zero, V::max(V::set1(-9.2f), V::sub(zero, x)));
+  const auto y = V::mul(V::max(V::set1(-9.2f), below), V::set1(0.125f)), z = V::mul(y, y);
+  const auto over = V::fma(V::fma(V::set1(21), z, V::set1(1260)), z, V::set1(10395));
+  const auto under = V::fma(V::fma(V::add(z, V::set1(210)), z, V::set1(4725)), z, V::set1(10395));
+  auto t = V::div(V::mul(y, over), under);
+  for (int doubling = 0; doubling < 3; ++doubling) t = V::div(V::mul(two, t), V::fma(t, t, one));
+  return t;
+}
+
 /// Hands out pieces of a worker's scratch; with a null base it only counts.
 struct Arena {
   float* base;
@@ -143,6 +158,22 @@ DS_INLINE void add_alibi(float slope, int64_t first, int64_t from, int64_t to, f
     const auto start = V::set1(slope * kLog2E * static_cast<float>(first + c));
     V::store(scores + c, V::add(V::load(scores + c), V::add(start, step)));
   }
+}
+
+/// scores[c] becomes cap * tanh(score / cap) for columns [from, to), multiples of the vector width. Scores
+/// and cap are in units of ln 2, as the kernels keep them.
+template <class V>
+DS_INLINE void cap_scores(float cap, int64_t from, int64_t to, float* scores) {
+  const auto inverse = V::set1(1.0f / cap), factor = V::set1(cap);
+  for (int64_t c = from; c < to; c += V::kWidth)
+    V::store(scores + c, V::mul(factor, hyperbolic_tangent<V>(V::mul(V::load(scores + c), inverse))));
+}
+
+/// The derivative of a capped score to what it was made of. -infinity, a hidden key, gives 0.
+template <class V>
+DS_INLINE typename V::F cap_slope(float cap, typename V::F capped) {
+  const auto t = V::max(V::set1(-1.0f), V::mul(capped, V::set1(1.0f / cap)));
+  return V::sub(V::set1(1.0f), V::mul(t, t));
 }
 
 /// Random words that decide columns [from, to) of the mask row of query i; from is a multiple of 4.

@@ -41,6 +41,9 @@ struct NormKernels {
   void (*layer_norm_backward)(const NormBackward&, int64_t begin, int64_t end);
   void (*rms_norm)(const NormForward&, int64_t begin, int64_t end);
   void (*rms_norm_backward)(const NormBackward&, int64_t begin, int64_t end);
+  // Rounding nothing before the weight.
+  void (*rms_norm_wide)(const NormForward&, int64_t begin, int64_t end);
+  void (*rms_norm_wide_backward)(const NormBackward&, int64_t begin, int64_t end);
 };
 
 extern const NormKernels kNormScalar, kNormAvx2, kNormAvx512;

@@ -7,12 +7,14 @@
 namespace deepspeed::ops::cpu {
 namespace {
 
-// transformers multiplies by an RMS norm's weight in the type of x, and so rounds n and g; layer norm is one
-// op.
-template <class V, bool kCentred, class T>
+// kRms is transformers' RMS norm of LLaMA, which multiplies by its weight in the type of x, and so rounds n
+// and g; layer norm and kWideRms are one op.
+enum class Norm { kLayer, kRms, kWideRms };
+
+template <class V, Norm kNorm, class T>
 DS_INLINE typename V::F scalable(typename V::F x) {
-  if constexpr (kCentred) return x;
-  return rounded<V, T>(x);
+  if constexpr (kNorm == Norm::kRms) return rounded<V, T>(x);
+  return x;
 }
 
 // Sums of vectors whose additions do not wait for each other.
@@ -34,9 +36,10 @@ DS_INLINE void for_lanes_in_turn(int64_t n, Body&& body) {
   for_lanes<V>(n - i, [&](int64_t at, auto part) { body(i + at, 0, part); });
 }
 
-template <class V, bool kCentred, class T>
+template <class V, Norm kNorm, class T>
 void norm_row(const NormForward& a, int64_t row) {
   using F = typename V::F;
+  constexpr bool kCentred = kNorm == Norm::kLayer;
   const T* x = static_cast<const T*>(a.x) + row * a.cols;
   T* y = static_cast<T*>(a.y) + row * a.cols;
   const float cols = static_cast<float>(a.cols);
@@ -56,7 +59,7 @@ void norm_row(const NormForward& a, int64_t row) {
   const float rstd = 1.0f / __builtin_sqrtf(V::sum(squares.all()) / cols + a.eps);
   const F inverse = V::set1(rstd);
   for_lanes<V>(a.cols, [&](int64_t i, auto part) {
-    const F normal = scalable<V, kCentred, T>((load<V>(x + i, part) - centre) * inverse);
+    const F normal = scalable<V, kNorm, T>((load<V>(x + i, part) - centre) * inverse);
     const F w = load<V>(a.weight + i, part);
     store<V>(y + i, a.bias ? V::fma(normal, w, load<V>(a.bias + i, part)) : normal * w, part);
   });
@@ -66,9 +69,10 @@ void norm_row(const NormForward& a, int64_t row) {
 
 // With n = (x - mean) rstd and g = dy weight:
 //   layer norm: dx = rstd (g - mean(g) - n mean(g n));  RMS norm: dx = rstd (g - n mean(g n)).
-template <class V, bool kCentred, class T>
+template <class V, Norm kNorm, class T>
 void norm_backward_row(const NormBackward& a, int64_t row) {
   using F = typename V::F;
+  constexpr bool kCentred = kNorm == Norm::kLayer;
   const T* x = static_cast<const T*>(a.x) + row * a.cols;
   const T* dy = static_cast<const T*>(a.dy) + row * a.cols;
   T* dx = a.dx ? static_cast<T*>(a.dx) + row * a.cols : nullptr;
@@ -77,7 +81,7 @@ void norm_backward_row(const NormBackward& a, int64_t row) {
   if (dx) {
     for_lanes<V>(a.cols, [&](int64_t i, auto part) {
       const F n = (load<V>(x + i, part) - centre) * rstd;
-      const F g = scalable<V, kCentred, T>(load<V>(dy + i, part) * load<V>(a.weight + i, part));
+      const F g = scalable<V, kNorm, T>(load<V>(dy + i, part) * load<V>(a.weight + i, part));
       if constexpr (kCentred) mean_g = mean_g + g;
       mean_gn = V::fma(g, n, mean_gn);
     });
@@ -88,32 +92,34 @@ void norm_backward_row(const NormBackward& a, int64_t row) {
   for_lanes<V>(a.cols, [&](int64_t i, auto part) {
     const F n = (load<V>(x + i, part) - centre) * rstd, d = load<V>(dy + i, part);
     if (a.dweight)
-      store<V>(a.dweight + i, V::fma(d, scalable<V, kCentred, T>(n), load<V>(a.dweight + i, part)), part);
+      store<V>(a.dweight + i, V::fma(d, scalable<V, kNorm, T>(n), load<V>(a.dweight + i, part)), part);
     if (a.dbias) store<V>(a.dbias + i, load<V>(a.dbias + i, part) + d, part);
     if (dx) {
-      const F g = scalable<V, kCentred, T>(d * load<V>(a.weight + i, part));
+      const F g = scalable<V, kNorm, T>(d * load<V>(a.weight + i, part));
       store<V>(dx + i, (g - mean_g - n * mean_gn) * rstd, part);
     }
   });
 }
 
-template <class V, bool kCentred>
+template <class V, Norm kNorm>
 void norm_rows(const NormForward& a, int64_t begin, int64_t end) {
   with_element(a.element, [&]<class T>(T*) {
-    for (int64_t row = begin; row < end; ++row) norm_row<V, kCentred, T>(a, row);
+    for (int64_t row = begin; row < end; ++row) norm_row<V, kNorm, T>(a, row);
   });
 }
 
-template <class V, bool kCentred>
+template <class V, Norm kNorm>
 void norm_backward_rows(const NormBackward& a, int64_t begin, int64_t end) {
   with_element(a.element, [&]<class T>(T*) {
-    for (int64_t row = begin; row < end; ++row) norm_backward_row<V, kCentred, T>(a, row);
+    for (int64_t row = begin; row < end; ++row) norm_backward_row<V, kNorm, T>(a, row);
   });
 }
 
 template <class V>
 constexpr NormKernels norm_kernels_of() {
-  return {norm_rows<V, true>, norm_backward_rows<V, true>, norm_rows<V, false>, norm_backward_rows<V, false>};
+  return {norm_rows<V, Norm::kLayer>,   norm_backward_rows<V, Norm::kLayer>,
+          norm_rows<V, Norm::kRms>,     norm_backward_rows<V, Norm::kRms>,
+          norm_rows<V, Norm::kWideRms>, norm_backward_rows<V, Norm::kWideRms>};
 }
 
 }  // namespace

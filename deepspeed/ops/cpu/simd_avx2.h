@@ -37,6 +37,7 @@ struct SimdAvx2 {
   static DS_INLINE F add(F a, F b) { return _mm256_add_ps(a, b); }
   static DS_INLINE F sub(F a, F b) { return _mm256_sub_ps(a, b); }
   static DS_INLINE F mul(F a, F b) { return _mm256_mul_ps(a, b); }
+  static DS_INLINE F div(F a, F b) { return _mm256_div_ps(a, b); }
   static DS_INLINE F max(F a, F b) { return _mm256_max_ps(a, b); }
   static DS_INLINE float sum(F x) {
     __m128 h = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));

@@ -39,6 +39,7 @@ struct SimdAvx512 {
   static DS_INLINE F add(F a, F b) { return _mm512_add_ps(a, b); }
   static DS_INLINE F sub(F a, F b) { return _mm512_sub_ps(a, b); }
   static DS_INLINE F mul(F a, F b) { return _mm512_mul_ps(a, b); }
+  static DS_INLINE F div(F a, F b) { return _mm512_div_ps(a, b); }
   static DS_INLINE F max(F a, F b) { return _mm512_max_ps(a, b); }
   static DS_INLINE float sum(F x) { return _mm512_reduce_add_ps(x); }
   static DS_INLINE float largest(F x) { return _mm512_reduce_max_ps(x); }

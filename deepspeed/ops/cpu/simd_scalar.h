@@ -32,6 +32,7 @@ struct SimdScalar {
   static DS_INLINE F add(F a, F b) { return a + b; }
   static DS_INLINE F sub(F a, F b) { return a - b; }
   static DS_INLINE F mul(F a, F b) { return a * b; }
+  static DS_INLINE F div(F a, F b) { return a / b; }
   static DS_INLINE F max(F a, F b) { return a > b ? a : b; }
   static DS_INLINE float sum(F x) { return (x[0] + x[2]) + (x[1] + x[3]); }
   static DS_INLINE float largest(F x) {

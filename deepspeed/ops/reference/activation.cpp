@@ -18,4 +18,8 @@ at::Tensor swiglu(const at::Tensor& gate, const at::Tensor& up) {
   return wide * at::sigmoid(wide) * up.to(at::kDouble);
 }
 
+at::Tensor geglu(const at::Tensor& gate, const at::Tensor& up) {
+  return gelu(gate, GeluKind::kTanh) * up.to(at::kDouble);
+}
+
 }  // namespace deepspeed::ops::reference

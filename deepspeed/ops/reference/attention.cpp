@@ -51,6 +51,7 @@ at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor&
   const at::Tensor keys = k.repeat_interleave(group, 1), values = v.repeat_interleave(group, 1);
   const double scale = options.scale.value_or(1 / std::sqrt(static_cast<double>(q.size(3))));
   at::Tensor scores = at::matmul(q, keys.transpose(2, 3)) * scale;
+  if (options.softcap > 0) scores = at::tanh(scores / options.softcap) * options.softcap;
   if (options.alibi_slopes.defined())
     scores = scores + linear_bias(q.size(2), k.size(2), options.alibi_slopes.to(q.scalar_type()));
   scores = scores.masked_fill(hidden_keys(q.size(2), k.size(2), options),

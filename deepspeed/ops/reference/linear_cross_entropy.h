@@ -12,6 +12,7 @@ namespace deepspeed::ops::reference {
 /// autograd; the result is fp64. Of bf16 inputs the logits and their gradients are rounded to bf16, as
 /// transformers rounds them.
 at::Tensor linear_cross_entropy(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& labels,
-                                int64_t ignore_index, const std::optional<at::Tensor>& bias = std::nullopt);
+                                int64_t ignore_index, const std::optional<at::Tensor>& bias = std::nullopt,
+                                double softcap = 0);
 
 }  // namespace deepspeed::ops::reference

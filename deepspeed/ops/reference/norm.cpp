@@ -10,9 +10,10 @@ at::Tensor layer_norm(const at::Tensor& x, const at::Tensor& weight, const at::T
   return bias.defined() ? y + bias.to(at::kDouble) : y;
 }
 
-at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps) {
+at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps, RmsWeight kind) {
   const at::Tensor wide = x.to(at::kDouble);
   const at::Tensor normal = wide / at::sqrt((wide * wide).mean(-1, true) + eps);
+  if (kind == RmsWeight::kFromOne) return normal * (weight.to(at::kDouble) + 1);
   const bool rounds = x.scalar_type() != at::kFloat;
   return (rounds ? normal.to(x.scalar_type()).to(at::kDouble) : normal) * weight.to(at::kDouble);
 }
