@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 
+#include "deepspeed/base/error.h"
 #include "deepspeed/ops/dropout.h"
 #include "deepspeed/ops/formulas.h"
 
