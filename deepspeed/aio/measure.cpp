@@ -59,7 +59,7 @@ class Task {
     if (options_.read)
       serial ? handle_.read(buffer_.bytes(), file) : handle_.sync_pread(buffer_.bytes(), file);
     else
-      serial ? handle_.write(buffer_.bytes(), file) : handle_.sync_pwrite(buffer_.bytes(), file);
+      write(file, path, serial);
     seconds.push_back(seconds_since(start));
     if (options_.validate) compare(path);
   }
@@ -67,12 +67,24 @@ class Task {
   std::vector<double> seconds;
 
  private:
+  // A file that could not be written whole is of no use to anyone.
+  void write(const File& file, const fs::path& path, bool serial) {
+    try {
+      serial ? handle_.write(buffer_.bytes(), file) : handle_.sync_pwrite(buffer_.bytes(), file);
+    } catch (...) {
+      std::error_code none;
+      fs::remove(path, none);
+      throw;
+    }
+  }
+
   void prepare(const fs::path& path) {
+    std::error_code none;
     if (!options_.read) {
-      fs::remove(path);
+      fs::remove(path, none);
+      DS_CHECK(!none, "cannot remove '{}' of an earlier run: {}", path.string(), none.message());
       return;
     }
-    std::error_code none;
     if (fs::is_regular_file(path, none) && fs::file_size(path, none) == buffer_.size()) return;
     say_(fmt::format("[Start] Create {} of {} bytes", path.string(), buffer_.size()));
     const File file = File::open(path, Mode::kWrite);

@@ -44,10 +44,17 @@ ordered_json groups_json(const optim::Optimizer& optimizer) {
   return groups;
 }
 
-void load_groups(const ordered_json& saved, optim::Optimizer& optimizer, const std::string& where) {
-  DS_CHECK(saved.size() == optimizer.groups().size(),
-           "{}: {} parameter groups were saved, the optimizer has {}", where, saved.size(),
+// Before anything is changed.
+void check_optimizer(const ordered_json& saved, const optim::Optimizer& optimizer) {
+  DS_CHECK(saved.at("type") == optimizer.type(), "the checkpoint was made by optimizer {}, not {}",
+           saved["type"].dump(), optimizer.type());
+  const size_t groups = saved.at("groups").size();
+  DS_CHECK(groups == optimizer.groups().size(),
+           "state.json: {} parameter groups were saved, the optimizer has {}", groups,
            optimizer.groups().size());
+}
+
+void load_groups(const ordered_json& saved, optim::Optimizer& optimizer) {
   for (size_t i = 0; i < saved.size(); ++i) {
     auto& g = optimizer.groups()[i];
     g.lr = saved[i].at("lr").get<double>();
@@ -97,6 +104,7 @@ ordered_json Engine::state_json(const SaveOptions& options, const std::string& t
 
 void Engine::save_checkpoint(const std::filesystem::path& folder, const SaveOptions& options) {
   at::NoGradGuard no_grad;
+  comm::together(*parts_.group, "save_checkpoint", [this] { home_->check(); });
   const std::string tag = options.tag.empty() ? "global_step" + std::to_string(global_steps_) : options.tag;
   checkpoint::RankPart part;
   const bool first = parts_.group->rank() == 0;
@@ -194,17 +202,21 @@ void Engine::load_reduction_memory(const LoadContext& context) {
 // Masters are read, or made of the parameters that were.
 void Engine::load_pieces(const LoadContext& context) {
   const bool exact = context.optimizer_states && config().zero.load_from_fp32_weights;
-  home_->change([&](const zero::PieceInMemory& piece) {
-    const auto [states, i] = states_->owner(piece.group, piece.piece);
-    const auto& place = states->owned()[i];
-    const std::string& name = states->parameters()[place.param].name;
-    if (exact)
-      context.reader.read(kMaster, name, place.begin, piece.param);
-    else if (const at::Tensor values = states->values_of(i); !piece.param.is_alias_of(values))
-      piece.param.copy_(values);
-    if (!context.optimizer_states) return;
-    for (const auto& [state, tensor] : piece.states) context.reader.read(state, name, place.begin, tensor);
-  });
+  home_->change(
+      [&](const zero::PieceInMemory& piece) {
+        const auto [states, i] = states_->owner(piece.group, piece.piece);
+        const auto& place = states->owned()[i];
+        const std::string& name = states->parameters()[place.param].name;
+        if (exact)
+          context.reader.read(kMaster, name, place.begin, piece.param);
+        else if (const at::Tensor values = states->values_of(i); !piece.param.is_alias_of(values))
+          piece.param.copy_(values);
+        if (!context.optimizer_states) return;
+        for (const auto& [state, tensor] : piece.states)
+          context.reader.read(state, name, place.begin, tensor);
+      },
+      context.optimizer_states ? zero::OptimizerHome::Replaces::kEverything
+                               : zero::OptimizerHome::Replaces::kSome);
 }
 
 // What is not trained was saved whole or, where parameters were sharded, in parts.
@@ -245,13 +257,9 @@ void Engine::load_counters(const ordered_json& state, const LoadOptions& options
   micro_steps_ = saved / gradient_accumulation_steps() * gradient_accumulation_steps();
   forward_passes_ =
       (state.contains("forward_passes") ? counter(state, "forward_passes") : saved) - (saved - micro_steps_);
-  const std::string where = "state.json";
   if (options.optimizer_states) {
-    DS_CHECK(state.at("optimizer").at("type") == optimizer_->type(),
-             "the checkpoint was made by optimizer {}, not {}", state["optimizer"]["type"].dump(),
-             optimizer_->type());
     optimizer_->set_step_count(counter(state["optimizer"], "step_count"));
-    load_groups(state["optimizer"].at("groups"), *optimizer_, where);
+    load_groups(state["optimizer"].at("groups"), *optimizer_);
     const auto scaler = state.at("loss_scaler").get<std::map<std::string, double>>();
     if (scaler_.dynamic() && !scaler.contains("cur_iter")) {
       if (parts_.group->rank() == 0)
@@ -283,7 +291,9 @@ std::optional<Loaded> Engine::load_checkpoint(const std::filesystem::path& folde
   try {
     DS_CHECK(state.at("format").get<int>() == kFormat, "'{}' has format {}, this program reads {}",
              reader.path().string(), state["format"].dump(), kFormat);
-    load_parameters({reader, options.optimizer_states && !options.module_only});
+    const bool optimizer_states = options.optimizer_states && !options.module_only;
+    if (optimizer_states) check_optimizer(state.at("optimizer"), *optimizer_);
+    load_parameters({reader, optimizer_states});
     if (!options.module_only) load_counters(state, options);
     return Loaded{reader.path(), state.value("client_state", ordered_json::object())};
   } catch (const nlohmann::json::exception& error) {

@@ -3,6 +3,7 @@
 #include <torch/csrc/autograd/grad_mode.h>
 
 #include "deepspeed/base/log.h"
+#include "deepspeed/comm/together.h"
 #include "deepspeed/engine/engine.h"
 #include "deepspeed/formats/safetensors.h"
 #include "deepspeed/models/weights.h"
@@ -25,6 +26,7 @@ std::vector<zero::NamedParameter> tensors_of(const ModelStates& states) {
 }  // namespace
 
 void Engine::with_whole_values(const std::string& what, const std::function<void(const WholeValues&)>& use) {
+  comm::together(*parts_.group, what, [this] { home_->check(); });
   engine::with_whole_values(*states_, *parts_.group, what, use);
 }
 

@@ -17,8 +17,6 @@ bool has_no_memory(const at::Tensor& tensor);
 void step_in_memory(optim::Optimizer& optimizer, const ModelValues& values, size_t group, size_t piece,
                     double grad_scale);
 
-/// The Error for states that a failed step has left.
-void check_whole(bool broken);
 /// Error where `out` has another size.
 void copy_bytes(const at::Tensor& values, const std::string& state, std::span<std::byte> out);
 

@@ -63,16 +63,13 @@ void NvmeStates::make(const TilePiece& piece) {
     states.at(spec.name).fill_(spec.initial);
 }
 
-void NvmeStates::step(double grad_scale) {
-  check_whole(broken_);
-  broken_ = true;
+void NvmeStates::step_all(double grad_scale) {
   optimizer_.begin_step();
   for (size_t g = 0; g < places_.size(); ++g)
     for (size_t p = 0; p < places_[g].size(); ++p)
       if (!places_[g][p]) in_memory_.step(g, p, grad_scale);
   go_through(First::kRead, [&](const TilePiece& piece) { step_piece(piece, grad_scale); });
   if (values_.finish) values_.finish();
-  broken_ = false;
 }
 
 void NvmeStates::step_piece(const TilePiece& place, double grad_scale) {
@@ -82,8 +79,7 @@ void NvmeStates::step_piece(const TilePiece& place, double grad_scale) {
     values_.publish(place.group, place.piece, piece.param);
 }
 
-void NvmeStates::change(const std::function<void(const PieceInMemory&)>& visit) {
-  broken_ = true;
+void NvmeStates::show_all(const Visit& visit) {
   for (size_t g = 0; g < places_.size(); ++g)
     for (size_t p = 0; p < places_[g].size(); ++p)
       if (!places_[g][p]) in_memory_.show(g, p, visit);
@@ -92,11 +88,10 @@ void NvmeStates::change(const std::function<void(const PieceInMemory&)>& visit) 
            optimizer_.piece_state(piece.group, piece.piece)});
   });
   in_memory_.finish();
-  broken_ = false;
 }
 
 // Tile t+1 takes the slot of tile t+1-slots, which must have been written by then.
-void NvmeStates::go_through(First first, const Visit& visit) {
+void NvmeStates::go_through(First first, const VisitPiece& visit) {
   at::NoGradGuard no_grad;
   const bool reads = first == First::kRead;
   const auto prepare = [&](size_t tile) {

@@ -30,10 +30,6 @@ class NvmeStates : public OptimizerHome {
   /// Writes the first values of everything.
   NvmeStates(optim::Optimizer& optimizer, const NvmeOptions& options, ModelValues values);
 
-  /// read(t+1) | step(t) | write(t-1), as far as the pipelines are on. After an Error the states are those of
-  /// no step: a further one is refused until change() has replaced them.
-  void step(double grad_scale) override;
-  void change(const std::function<void(const PieceInMemory&)>& visit) override;
   bool is_in_memory(size_t group, size_t piece) const override;
   bool has_stored_master(size_t group, size_t piece) const override;
   void read(size_t group, size_t piece, const std::string& state, std::span<std::byte> out) const override;
@@ -48,10 +44,13 @@ class NvmeStates : public OptimizerHome {
 
  private:
   enum class First { kRead, kMake };
-  using Visit = std::function<void(const TilePiece&)>;
+  using VisitPiece = std::function<void(const TilePiece&)>;
 
+  /// read(t+1) | step(t) | write(t-1), as far as the pipelines are on.
+  void step_all(double grad_scale) override;
+  void show_all(const Visit& visit) override;
   void plan(int64_t tile_elements);
-  void go_through(First first, const Visit& visit);
+  void go_through(First first, const VisitPiece& visit);
   void start_read(size_t tile);
   void start_write(size_t tile);
   void wait(std::optional<aio::Ticket>& ticket);
@@ -87,7 +86,6 @@ class NvmeStates : public OptimizerHome {
   std::vector<Slot> slots_;                                // tile t is in slot t % slots
   aio::File file_;
   mutable aio::Handle handle_;
-  bool broken_ = false;
 };
 
 }  // namespace deepspeed::zero

@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include <cstring>
+#include <utility>
 
 #include "deepspeed/base/error.h"
 #include "deepspeed/zero/memory_pieces.h"
@@ -18,19 +19,6 @@ class InMemory : public OptimizerHome {
   InMemory(optim::Optimizer& optimizer, ModelValues values)
       : optimizer_(optimizer), pieces_(optimizer, std::move(values)) {}
 
-  void step(double grad_scale) override {
-    check_whole(broken_);
-    broken_ = true;
-    optimizer_.begin_step();
-    each([&](size_t g, size_t p) { pieces_.step(g, p, grad_scale); });
-    pieces_.finish();
-    broken_ = false;
-  }
-  void change(const std::function<void(const PieceInMemory&)>& visit) override {
-    each([&](size_t g, size_t p) { pieces_.show(g, p, visit); });
-    pieces_.finish();
-    broken_ = false;
-  }
   bool is_in_memory(size_t, size_t) const override { return true; }
   bool has_stored_master(size_t group, size_t piece) const override {
     return pieces_.has_stored_master(group, piece);
@@ -50,6 +38,15 @@ class InMemory : public OptimizerHome {
   }
 
  private:
+  void step_all(double grad_scale) override {
+    optimizer_.begin_step();
+    each([&](size_t g, size_t p) { pieces_.step(g, p, grad_scale); });
+    pieces_.finish();
+  }
+  void show_all(const Visit& visit) override {
+    each([&](size_t g, size_t p) { pieces_.show(g, p, visit); });
+    pieces_.finish();
+  }
   void each(const std::function<void(size_t group, size_t piece)>& visit) const {
     for (size_t g = 0; g < optimizer_.groups().size(); ++g)
       for (size_t p = 0; p < optimizer_.groups()[g].pieces.size(); ++p) visit(g, p);
@@ -57,10 +54,27 @@ class InMemory : public OptimizerHome {
 
   optim::Optimizer& optimizer_;
   MemoryPieces pieces_;
-  bool broken_ = false;
 };
 
 }  // namespace
+
+void OptimizerHome::check() const {
+  DS_CHECK(!broken_,
+           "a step or a load failed half-way and left optimizer states of no step: load a checkpoint");
+}
+
+void OptimizerHome::step(double grad_scale) {
+  check();
+  broken_ = true;
+  step_all(grad_scale);
+  broken_ = false;
+}
+
+void OptimizerHome::change(const Visit& visit, Replaces replaces) {
+  const bool was_broken = std::exchange(broken_, true);
+  show_all(visit);
+  broken_ = was_broken && replaces == Replaces::kSome;
+}
 
 at::Tensor values_in_memory(optim::Optimizer& optimizer, size_t group, size_t piece,
                             const std::string& state) {
@@ -76,10 +90,6 @@ void fail_unknown_state(const optim::Optimizer& optimizer, const std::string& st
                         const std::vector<std::string>& kept) {
   base::fail("optimizer {} keeps no state '{}'; it has {}", optimizer.type(), state,
              kept.empty() ? "none" : fmt::format("{}", fmt::join(kept, ", ")));
-}
-
-void check_whole(bool broken) {
-  DS_CHECK(!broken, "a step failed half-way and left optimizer states of no step: load a checkpoint");
 }
 
 void copy_bytes(const at::Tensor& values, const std::string& state, std::span<std::byte> out) {

@@ -34,10 +34,16 @@ class OptimizerHome {
  public:
   virtual ~OptimizerHome() = default;
 
-  /// One update of every piece, as optim::Optimizer::step().
-  virtual void step(double grad_scale) = 0;
-  /// Shows every piece in order; what is written to its tensors stays.
-  virtual void change(const std::function<void(const PieceInMemory&)>& visit) = 0;
+  using Visit = std::function<void(const PieceInMemory&)>;
+  enum class Replaces { kEverything, kSome };
+
+  /// One update of every piece, as optim::Optimizer::step(). An Error leaves values of no step behind.
+  void step(double grad_scale);
+  /// Shows every piece in order; what is written to its tensors stays. Where that is everything, what an
+  /// earlier Error left is gone.
+  void change(const Visit& visit, Replaces replaces);
+  /// Error where step() or change() failed and left values of no step.
+  void check() const;
 
   /// Whether the piece's states can be had from the optimizer.
   virtual bool is_in_memory(size_t group, size_t piece) const = 0;
@@ -55,6 +61,12 @@ class OptimizerHome {
 
   /// Adds what the states take; of master copies, those that are not in memory.
   virtual void add_bytes(StateBytes& bytes) const = 0;
+
+ private:
+  virtual void step_all(double grad_scale) = 0;
+  virtual void show_all(const Visit& visit) = 0;
+
+  bool broken_ = false;
 };
 
 /// What the home asks of whoever keeps the model's own parameters.
@@ -81,8 +93,7 @@ at::Tensor values_in_memory(optim::Optimizer& optimizer, size_t group, size_t pi
 
 /// By offload_optimizer.device. With NVMe, pieces that are not Piece::on_device move to a file; their param
 /// has sizes, but no memory, where it is a master copy. With every device a param that is a parameter on a
-/// disk has no memory, and neither has its low_precision_copy. Errors name folder or file; after one in a
-/// step a further step is refused until change() has replaced the states.
+/// disk has no memory, and neither has its low_precision_copy. Errors name folder or file.
 std::unique_ptr<OptimizerHome> make_optimizer_home(optim::Optimizer& optimizer, const ZeroConfig& config,
                                                    const aio::AioConfig& aio, const ModelValues& values);
 

@@ -3,6 +3,8 @@
 #include <torch/csrc/autograd/grad_mode.h>
 
 #include <algorithm>
+#include <exception>
+#include <utility>
 
 #include "deepspeed/base/error.h"
 #include "deepspeed/base/log.h"
@@ -239,12 +241,13 @@ void ParameterFetcher::hold(const at::Tensor& tensor) {
   const auto number = number_of_.find(tensor.unsafeGetTensorImpl());
   if (number == number_of_.end()) return;
   Parameter& parameter = parameters_[number->second];
+  if (!parameter.shards->is_here(parameter.index)) {
+    agreement_.announce(call_of(kHold, number->second));
+    start(number->second, /*exact=*/true);
+    agreement_.check();
+    parameter.shards->finish(parameter.index);
+  }
   ++parameter.held;
-  if (parameter.shards->is_here(parameter.index)) return;
-  agreement_.announce(call_of(kHold, number->second));
-  start(number->second, /*exact=*/true);
-  agreement_.check();
-  parameter.shards->finish(parameter.index);
 }
 
 void ParameterFetcher::let_go(const at::Tensor& tensor) {
@@ -255,7 +258,13 @@ void ParameterFetcher::let_go(const at::Tensor& tensor) {
 GatheredParameters::GatheredParameters(ParameterFetcher& fetcher, std::vector<at::Tensor> parameters,
                                        std::optional<int> modifier, comm::Group& group)
     : fetcher_(fetcher), parameters_(std::move(parameters)), modifier_(modifier), group_(group) {
-  for (const at::Tensor& parameter : parameters_) fetcher_.hold(parameter);
+  size_t held = 0;
+  try {
+    for (; held < parameters_.size(); ++held) fetcher_.hold(parameters_[held]);
+  } catch (...) {
+    for (size_t i = 0; i < held; ++i) fetcher_.let_go(parameters_[i]);
+    throw;
+  }
 }
 
 GatheredParameters::~GatheredParameters() {
@@ -269,14 +278,19 @@ GatheredParameters::~GatheredParameters() {
 void GatheredParameters::close() {
   if (!std::exchange(open_, false)) return;
   at::NoGradGuard no_grad;
+  std::exception_ptr failure;
   for (const at::Tensor& parameter : parameters_) {
-    const auto place = fetcher_.find(parameter);
-    if (modifier_) {
-      group_.broadcast(parameter.detach(), *modifier_);
-      if (place) place->first->keep_part_of(place->second);
+    try {
+      if (modifier_ && !failure) {
+        group_.broadcast(parameter.detach(), *modifier_);
+        if (const auto place = fetcher_.find(parameter)) place->first->keep_part_of(place->second);
+      }
+      fetcher_.let_go(parameter);
+    } catch (...) {
+      failure = std::current_exception();
     }
-    fetcher_.let_go(parameter);
   }
+  if (failure) std::rethrow_exception(failure);
 }
 
 }  // namespace deepspeed::zero

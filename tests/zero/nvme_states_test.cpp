@@ -84,13 +84,15 @@ TEST_F(NvmeStatesTest, StepsAsTheOptimizerDoesInMemoryBitForBit) {
         home.step(0.5);
       }
       size_t seen = 0;
-      home.change([&](const PieceInMemory& piece) {
-        ++seen;
-        EXPECT_TRUE(at::equal(piece.param, here.masters[piece.piece])) << piece.piece;
-        EXPECT_TRUE(at::equal(here.copies[piece.piece], there.copies[piece.piece])) << piece.piece;
-        for (const auto& [name, state] : here.optimizer->piece_state(0, piece.piece))
-          EXPECT_TRUE(at::equal(piece.states.at(name), state)) << name;
-      });
+      home.change(
+          [&](const PieceInMemory& piece) {
+            ++seen;
+            EXPECT_TRUE(at::equal(piece.param, here.masters[piece.piece])) << piece.piece;
+            EXPECT_TRUE(at::equal(here.copies[piece.piece], there.copies[piece.piece])) << piece.piece;
+            for (const auto& [name, state] : here.optimizer->piece_state(0, piece.piece))
+              EXPECT_TRUE(at::equal(piece.states.at(name), state)) << name;
+          },
+          OptimizerHome::Replaces::kSome);
       EXPECT_EQ(seen, std::size(kLengths));
     }
 }
@@ -174,7 +176,11 @@ TEST_F(NvmeStatesTest, NamesTheFileOfADiskThatFailsAndGoesOnAfterALoad) {
     EXPECT_THAT(message, HasSubstr("12288"));
     *failing = false;
     EXPECT_THAT(error_of([&] { home.step(1); }), HasSubstr("load a checkpoint"));
-    home.change([&](const PieceInMemory& piece) { piece.param.fill_(1); });
+    EXPECT_THAT(error_of([&] { home.check(); }), HasSubstr("load a checkpoint"));
+    const auto fill = [&](const PieceInMemory& piece) { piece.param.fill_(1); };
+    home.change(fill, OptimizerHome::Replaces::kSome);
+    EXPECT_THAT(error_of([&] { home.step(1); }), HasSubstr("load a checkpoint"));
+    home.change(fill, OptimizerHome::Replaces::kEverything);
     EXPECT_EQ(error_of([&] { home.step(1); }), "");
   }
 }
