@@ -87,12 +87,12 @@ void Engine::make_optimizer() {
 
 void Engine::place_optimizer_states() {
   home_ = zero::make_optimizer_home(*optimizer_, config().zero, config().aio,
-                                    {.read =
+                                    {.publish_all = states_->all().front()->has_host_side(),
+                                     .read =
                                          [this](size_t group, size_t piece, at::Tensor out) {
                                            const auto [states, i] = states_->owner(group, piece);
                                            out.copy_(states->values_of(i));
                                          },
-                                     .publish_all = states_->all().front()->has_host_side(),
                                      .publish =
                                          [this](size_t group, size_t piece, const at::Tensor& values) {
                                            const auto [states, i] = states_->owner(group, piece);

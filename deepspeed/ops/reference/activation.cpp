@@ -19,7 +19,7 @@ at::Tensor swiglu(const at::Tensor& gate, const at::Tensor& up) {
 }
 
 at::Tensor geglu(const at::Tensor& gate, const at::Tensor& up) {
-  return gelu(gate, GeluKind::kTanh) * up.to(at::kDouble);
+  return reference::gelu(gate, GeluKind::kTanh) * up.to(at::kDouble);
 }
 
 }  // namespace deepspeed::ops::reference
