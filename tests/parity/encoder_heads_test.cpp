@@ -78,8 +78,10 @@ void expect_parity(const std::string& family, const std::string& head) {
   const auto parameters = nn::list_parameters(*model);
   EXPECT_EQ(parameters.size(), norms);
   for (const auto& p : parameters) {
-    const double want = golden["grad_norm." + model->spec().hugging_face_name(p.name)].item<double>();
-    EXPECT_NEAR(p.tensor.grad().to(at::kDouble).norm().item<double>(), want, 1e-4 * want + 1e-7) << p.name;
+    const at::Tensor norm = golden["grad_norm." + model->spec().hugging_face_name(p.name)];
+    const auto want = norm.template item<double>();
+    EXPECT_NEAR(p.tensor.grad().to(at::kDouble).norm().template item<double>(), want, 1e-4 * want + 1e-7)
+        << p.name;
   }
 }
 

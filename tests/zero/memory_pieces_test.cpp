@@ -109,7 +109,8 @@ TEST_F(MemoryPiecesTest, AreReadAndWrittenInParts) {
     EXPECT_TRUE(at::equal(bytes, expected));
     EXPECT_THROW(run.home->values(0, p, "sum"), base::Error);
   }
-  run.home->change([](const PieceInMemory& piece) { piece.param.fill_(static_cast<double>(piece.piece)); });
+  run.home->change([](const PieceInMemory& piece) { piece.param.fill_(static_cast<double>(piece.piece)); },
+                   OptimizerHome::Replaces::kSome);
   EXPECT_TRUE(run.store.read(run.begins[3], 333).eq(3).all().item<bool>());
 }
 
@@ -143,7 +144,8 @@ TEST_F(MemoryPiecesTest, NameTheFileOfADiskThatFailsAndGoOnAfterALoad) {
       EXPECT_THAT(error_of([&] { run.home->step(1); }), AllOf(HasSubstr(folder_.string()), HasSubstr(text)));
       *failing = false;
       EXPECT_THAT(error_of([&] { run.home->step(1); }), HasSubstr("load a checkpoint"));
-      run.home->change([&](const PieceInMemory& piece) { piece.param.copy_(run.masters[piece.piece]); });
+      run.home->change([&](const PieceInMemory& piece) { piece.param.copy_(run.masters[piece.piece]); },
+                       OptimizerHome::Replaces::kEverything);
       run.home->step(1);
     }
 }
