@@ -66,7 +66,7 @@ std::vector<json> one_of_each_family() {
        {"num_layers", 2},
        {"hidden_size", 8},
        {"num_heads", 2},
-       {"attention_types", {{{"global", "local"}, 1}}}}};
+       {"attention_types", json::parse(R"([[["global", "local"], 1]])")}}};
   const json falcon = {{"model_type", "falcon"},
                        {"num_hidden_layers", 2},
                        {"hidden_size", 8},

@@ -153,8 +153,15 @@ TEST_F(Weights, OfAnotherModelAreRefusedListingWhatIsMissingAndWhatIsUnexpected)
 }
 
 TEST_F(Weights, BuffersAndOtherHeadsAreNoSurprise) {
-  const auto gpt2 = parse_arch_spec(
-      {{"model_type", "gpt2"}, {"vocab_size", 31}, {"n_embd", 16}, {"n_head", 4}, {"n_layer", 1}}, "c");
+  const auto gpt2 = parse_arch_spec({{"model_type", "gpt2"},
+                                     {"vocab_size", 31},
+                                     {"n_embd", 16},
+                                     {"n_head", 4},
+                                     {"n_layer", 1},
+                                     {"embd_pdrop", 0},
+                                     {"attn_pdrop", 0},
+                                     {"resid_pdrop", 0}},
+                                    "c");
   for (const char* name :
        {"transformer.h.0.attn.bias", "transformer.h.0.attn.masked_bias", "lm_head.weight"}) {
     Decoder gpt(gpt2, nullptr);

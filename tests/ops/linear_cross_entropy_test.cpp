@@ -146,8 +146,9 @@ TEST(LinearCrossEntropy, AddsABiasAndGivesItsGradient) {
                base::Error);
 }
 
+// In bf16 the slope of the cap is that of a rounded logit: 1 - (logit / cap)^2.
 TEST(LinearCrossEntropy, CapsItsLogits) {
-  for (auto [type, limit] : {std::pair{at::kFloat, 2e-5}, {at::kBFloat16, 1.2e-2}})
+  for (auto [type, limit] : {std::pair{at::kFloat, 2e-5}, {at::kBFloat16, 2e-2}})
     for (const double cap : {0.5, 3.0, 60.0})
       for (const Shape& s : {Shape{1, 3, 2}, Shape{40, 64, 3000}, Shape{600, 33, 1001}}) {
         SCOPED_TRACE(fmt::format("N={} V={} {} cap {}", s.n, s.v, c10::toString(type), cap));

@@ -158,8 +158,9 @@ TEST(ParityGoldens, LogitsAndGradientNormsCoverEveryFamily) {
     for (const auto& info : file.tensors()) norms += info.name.starts_with("grad_norm.");
     EXPECT_GE(norms, 15u);
   }
-  EXPECT_THAT(families,
-              testing::ElementsAre("bloom", "gpt2", "gpt_neox", "llama", "mistral", "opt", "phi3", "qwen2"));
+  EXPECT_THAT(families, testing::ElementsAre("bloom", "falcon", "gemma", "gemma2", "gemma3_text", "gpt2",
+                                             "gpt_neo", "gpt_neox", "gptj", "llama", "mistral", "mixtral",
+                                             "opt", "phi", "phi3", "qwen2", "qwen2_moe", "qwen3"));
 }
 
 }  // namespace
