@@ -52,16 +52,19 @@ at::Tensor Decoder::hidden_states(const at::Tensor& ids, nn::KvCache* cache,
   DS_CHECK(ids.dim() == 2 && ids.scalar_type() == at::kLong,
            "token ids must be an int64 tensor [batch, length]");
   const int64_t length = ids.size(1), offset = cache != nullptr ? cache->length() : 0;
-  DS_CHECK(offset + length <= spec_.max_positions,
-           "a sequence of {} tokens is longer than the model's {} positions", offset + length,
+  DS_CHECK(!starts || starts->sizes() == ids.sizes(),
+           "documents start within rows that have the shape of the token ids");
+  std::optional<at::Tensor> positions;
+  if (starts) positions = positions_of(ids, offset, starts);
+  const int64_t end = positions ? positions->max().item<int64_t>() + 1 : offset + length;
+  DS_CHECK(end <= spec_.max_positions, "a sequence of {} tokens is longer than the model's {} positions", end,
            spec_.max_positions);
-  DS_CHECK(!starts || (cache == nullptr && starts->sizes() == ids.sizes()),
-           "documents start within rows that have the shape of the token ids, and not with a cache");
   std::optional<ops::RotaryTable> rotary;
   if (spec_.positions == Positions::kRotary) {
     const ops::RotaryOptions options{.theta = spec_.rope_theta, .rotary_dim = spec_.rotary_dim};
-    rotary = ops::rotary_table(spec_.head_dim, length, offset, options);
-    if (starts) rotary = ops::rotary_at(*rotary, positions_of(ids, offset, starts));
+    const int64_t begin = positions ? positions->min().item<int64_t>() : offset;
+    rotary = ops::rotary_table(spec_.head_dim, end - begin, begin, options);
+    if (positions) rotary = ops::rotary_at(*rotary, *positions - begin);
   }
   at::Tensor x = embed(ids, offset, starts);
   x = ops::dropout(x, embedding_dropout_.p(is_training()), embedding_dropout_.key());
@@ -81,7 +84,7 @@ at::Tensor Decoder::compute(const at::Tensor& ids, const at::Tensor& labels,
 
 at::Tensor Decoder::logits(const at::Tensor& ids, nn::KvCache* cache,
                            const std::optional<at::Tensor>& starts) {
-  return head_->forward(hidden_states(ids, cache, starts));
+  return logits_of(hidden_states(ids, cache, starts));
 }
 
 }  // namespace deepspeed::models

@@ -17,7 +17,8 @@ namespace deepspeed::models {
 ///
 /// `starts`, int32 [B, T], says where in its row the document of each position begins: rows of several
 /// documents, none of which sees another and whose positions each count from 0. Without it a row is one
-/// document.
+/// document. With a cache a row's places count from its first cached one; padding in front of a row is hidden
+/// by making each of its places a document.
 class Decoder : public nn::BlockModule<Decoder> {
  public:
   /// `rng` is the random state of dropout; may be null when the spec drops nothing.
@@ -27,13 +28,15 @@ class Decoder : public nn::BlockModule<Decoder> {
   /// Face does); labels [B, T], -100 is ignored: so should be the first label of every document. Scalar fp32.
   at::Tensor compute(const at::Tensor& ids, const at::Tensor& labels,
                      const std::optional<at::Tensor>& starts = std::nullopt);
-  /// Final hidden states [B, T, hidden]. With a cache, ids are the positions after cache->length(), which
-  /// advances; a cache holds one document.
+  /// Final hidden states [B, T, hidden]. With a cache, ids are the places after cache->length(), which
+  /// advances.
   at::Tensor hidden_states(const at::Tensor& ids, nn::KvCache* cache = nullptr,
                            const std::optional<at::Tensor>& starts = std::nullopt);
   /// [B, T, vocab]; the whole of them, so for inference and tests.
   at::Tensor logits(const at::Tensor& ids, nn::KvCache* cache = nullptr,
                     const std::optional<at::Tensor>& starts = std::nullopt);
+  /// What logits() makes of final hidden states [..., hidden]: [..., vocab].
+  at::Tensor logits_of(const at::Tensor& hidden) { return head_->forward(hidden); }
 
   const ArchSpec& spec() const { return spec_; }
 
