@@ -55,9 +55,10 @@ at::Tensor Decoder::embed(const at::Tensor& ids, int64_t offset, const std::opti
 }
 
 std::optional<ops::RotaryTable> Decoder::rotary_of(const Rope& rope, const at::Tensor& ids, int64_t offset,
-                                                   const std::optional<at::Tensor>& starts) const {
+                                                   const std::optional<at::Tensor>& positions) const {
   if (spec_.positions != Positions::kRotary) return std::nullopt;
-  const int64_t length = ids.size(1), end = offset + length;
+  const int64_t begin = positions ? positions->min().item<int64_t>() : offset,
+                end = positions ? positions->max().item<int64_t>() + 1 : offset + ids.size(1);
   DS_CHECK(
       offset == 0 || rope.keeps_keys(offset, end),
       "the cache holds keys that were turned for up to {} positions; the sequence has {} now: begin it anew",
@@ -65,10 +66,10 @@ std::optional<ops::RotaryTable> Decoder::rotary_of(const Rope& rope, const at::T
   ops::RotaryTable table = ops::rotary_table({.frequencies = rope_frequencies(rope, end),
                                               .amplitude = rope.amplitude,
                                               .interleaved = rope.interleaved},
-                                             length, offset);
+                                             end - begin, begin);
   table.cos = table.cos.to(ids.device());
   table.sin = table.sin.to(ids.device());
-  return starts ? ops::rotary_at(table, positions_of(ids, offset, starts)) : table;
+  return positions ? ops::rotary_at(table, *positions - begin) : table;
 }
 
 Decoder::States Decoder::run_layers(const at::Tensor& ids, nn::KvCache* cache,
@@ -76,13 +77,20 @@ Decoder::States Decoder::run_layers(const at::Tensor& ids, nn::KvCache* cache,
   DS_CHECK(ids.dim() == 2 && ids.scalar_type() == at::kLong,
            "token ids must be an int64 tensor [batch, length]");
   const int64_t length = ids.size(1), offset = cache != nullptr ? cache->length() : 0;
-  DS_CHECK(offset + length <= spec_.max_positions,
-           "a sequence of {} tokens is longer than the model's {} positions", offset + length,
+  DS_CHECK(!starts || starts->sizes() == ids.sizes(),
+           "documents start within rows that have the shape of the token ids");
+  const bool by_length =
+      spec_.rope.stretch == RopeStretch::kDynamic || spec_.rope.stretch == RopeStretch::kLongrope;
+  DS_CHECK(!starts || cache == nullptr || !by_length,
+           "rows of different lengths are not available yet together where angles depend on the length "
+           "(dynamic, longrope): give one at a time");
+  std::optional<at::Tensor> positions;
+  if (starts) positions = positions_of(ids, offset, starts);
+  const int64_t end = positions ? positions->max().item<int64_t>() + 1 : offset + length;
+  DS_CHECK(end <= spec_.max_positions, "a sequence of {} tokens is longer than the model's {} positions", end,
            spec_.max_positions);
-  DS_CHECK(!starts || (cache == nullptr && starts->sizes() == ids.sizes()),
-           "documents start within rows that have the shape of the token ids, and not with a cache");
-  const auto rotary = rotary_of(spec_.rope, ids, offset, starts);
-  const auto local_rotary = spec_.local_rope ? rotary_of(*spec_.local_rope, ids, offset, starts) : rotary;
+  const auto rotary = rotary_of(spec_.rope, ids, offset, positions);
+  const auto local_rotary = spec_.local_rope ? rotary_of(*spec_.local_rope, ids, offset, positions) : rotary;
   at::Tensor x = embed(ids, offset, starts);
   x = ops::dropout(x, embedding_dropout_.p(is_training()), embedding_dropout_.key());
   States states;
@@ -116,7 +124,7 @@ at::Tensor Decoder::compute(const at::Tensor& ids, const at::Tensor& labels,
 
 at::Tensor Decoder::logits(const at::Tensor& ids, nn::KvCache* cache,
                            const std::optional<at::Tensor>& starts) {
-  return head_->forward(hidden_states(ids, cache, starts));
+  return logits_of(hidden_states(ids, cache, starts));
 }
 
 }  // namespace deepspeed::models

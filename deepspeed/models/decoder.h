@@ -17,7 +17,8 @@ namespace deepspeed::models {
 ///
 /// `starts`, int32 [B, T], says where in its row the document of each position begins: rows of several
 /// documents, none of which sees another and whose positions each count from 0. Without it a row is one
-/// document.
+/// document. With a cache a row's places count from its first cached one; padding in front of a row is hidden
+/// by making each of its places a document.
 class Decoder : public nn::BlockModule<Decoder> {
  public:
   /// `rng` is the random state of dropout; may be null when the spec drops nothing.
@@ -28,14 +29,16 @@ class Decoder : public nn::BlockModule<Decoder> {
   /// With spec.experts.balance, that many times nn::balance_loss is added.
   at::Tensor compute(const at::Tensor& ids, const at::Tensor& labels,
                      const std::optional<at::Tensor>& starts = std::nullopt);
-  /// Final hidden states [B, T, hidden]. With a cache, ids are the positions after cache->length(), which
-  /// advances; a cache holds one document. Error where its keys were turned for shorter sequences
-  /// (Rope::keeps_keys of spec().rope).
+  /// Final hidden states [B, T, hidden]. With a cache, ids are the places after cache->length(), which
+  /// advances. Error where its keys were turned for shorter sequences (Rope::keeps_keys of spec().rope), and
+  /// where rows that begin at different places would need angles of their own (dynamic, longrope).
   at::Tensor hidden_states(const at::Tensor& ids, nn::KvCache* cache = nullptr,
                            const std::optional<at::Tensor>& starts = std::nullopt);
   /// [B, T, vocab]; the whole of them, so for inference and tests.
   at::Tensor logits(const at::Tensor& ids, nn::KvCache* cache = nullptr,
                     const std::optional<at::Tensor>& starts = std::nullopt);
+  /// What logits() makes of final hidden states [..., hidden]: [..., vocab].
+  at::Tensor logits_of(const at::Tensor& hidden) { return head_->forward(hidden); }
 
   const ArchSpec& spec() const { return spec_; }
 
@@ -45,9 +48,9 @@ class Decoder : public nn::BlockModule<Decoder> {
     std::vector<at::Tensor> router_logits;  // of the layers whose experts the loss balances
   };
   States run_layers(const at::Tensor& ids, nn::KvCache* cache, const std::optional<at::Tensor>& starts);
-  // The angles of the positions after `offset`; nothing where positions are not rotary.
+  // The angles of `positions` [B, T], or of those after `offset`; nothing where positions are not rotary.
   std::optional<ops::RotaryTable> rotary_of(const Rope& rope, const at::Tensor& ids, int64_t offset,
-                                            const std::optional<at::Tensor>& starts) const;
+                                            const std::optional<at::Tensor>& positions) const;
   // Positions [T], or [B, T] where documents start within rows.
   at::Tensor positions_of(const at::Tensor& ids, int64_t offset,
                           const std::optional<at::Tensor>& starts) const;

@@ -22,7 +22,7 @@ class KvCache {
   virtual void advance(int64_t count) = 0;
 };
 
-/// One growing buffer a layer, sized for `capacity` positions when first used.
+/// One buffer a layer, of `capacity` positions.
 class ContiguousKvCache : public KvCache {
  public:
   ContiguousKvCache(size_t layers, int64_t capacity);
@@ -31,7 +31,18 @@ class ContiguousKvCache : public KvCache {
                                            const at::Tensor& values) override;
   void advance(int64_t count) override { length_ += count; }
 
+  int64_t capacity() const { return capacity_; }
+  /// Makes room for so many positions; what is held stays.
+  void reserve(int64_t capacity);
+  /// Between two forwards: row i of the batch becomes what row rows[i] was. A row may go on as several, or be
+  /// left out.
+  void select_rows(const std::vector<int64_t>& rows);
+
  private:
+  // Calls change(held) for each buffer in use, which returns another one.
+  template <class Change>
+  void replace_buffers(const Change& change);
+
   int64_t capacity_, length_ = 0;
   std::vector<std::pair<at::Tensor, at::Tensor>> buffers_;
 };

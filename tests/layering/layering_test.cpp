@@ -73,6 +73,11 @@ TEST(Layering, IncludesOnlyGoDown) {
   EXPECT_TRUE(found.empty()) << listed(found);
 }
 
+TEST(Layering, TheEngineAndInferenceAreIndependent) {
+  const Violations found = check_apart(library(), "engine", "inference");
+  EXPECT_TRUE(found.empty()) << listed(found);
+}
+
 TEST(Layering, NoFileIncludesItselfThroughOthers) {
   const Violations found = check_cycles(everything());
   EXPECT_TRUE(found.empty()) << listed(found);

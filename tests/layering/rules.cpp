@@ -92,6 +92,19 @@ Violations check_order(const Sources& sources, const std::vector<std::string>& o
   return found;
 }
 
+Violations check_apart(const Sources& sources, const std::string& one, const std::string& other) {
+  Violations found;
+  for (const SourceFile& file : sources) {
+    const std::string module = module_of(file.path);
+    if (module != one && module != other) continue;
+    for (const Include& include : file.includes)
+      if (module_of(include.path) == (module == one ? other : one))
+        found.push_back(fmt::format("{}:{}: {} and {} are independent of each other", file.path, include.line,
+                                    one, other));
+  }
+  return found;
+}
+
 Violations check_cycles(const Sources& sources) {
   CycleSearch search(sources);
   for (const SourceFile& file : sources) search.visit(file);

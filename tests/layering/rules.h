@@ -13,6 +13,8 @@ using Sources = std::vector<SourceFile>;
 
 /// A module includes itself and modules before it in `order` only, and stands in `order`.
 Violations check_order(const Sources& sources, const std::vector<std::string>& order);
+/// Neither of two modules of one level includes the other.
+Violations check_apart(const Sources& sources, const std::string& one, const std::string& other);
 /// No file includes itself, directly or through others.
 Violations check_cycles(const Sources& sources);
 /// "..." includes name existing files by their path from the repository's root.

@@ -39,6 +39,14 @@ TEST(LayeringRules, FindAnIncludeThatGoesUp) {
                           StartsWith("deepspeed/other/b.h:1:")));
 }
 
+TEST(LayeringRules, FindModulesThatAreNotApart) {
+  const Sources sources = {
+      make_source("deepspeed/comm/a.h", "#include \"deepspeed/base/x.h\"\n#include \"deepspeed/zero/y.h\"\n"),
+      make_source("deepspeed/zero/b.h", "#include \"deepspeed/zero/c.h\"\n")};
+  EXPECT_THAT(check_apart(sources, "zero", "comm"), ElementsAre(StartsWith("deepspeed/comm/a.h:2:")));
+  EXPECT_THAT(check_apart(sources, "zero", "base"), IsEmpty());
+}
+
 TEST(LayeringRules, FindACycleOfThree) {
   const Sources cycle = {make_source("a.h", "#include \"b.h\"\n"), make_source("b.h", "#include \"c.h\"\n"),
                          make_source("c.h", "#include \"a.h\"\n")};

@@ -102,12 +102,27 @@ TEST(Decoder, PackedDocumentsHaveTheLogitsAndGradientsOfEachAlone) {
   }
 }
 
-TEST(Decoder, RefusesStartsOfAnotherShapeOrWithACache) {
+TEST(Decoder, RefusesStartsOfAnotherShapeOrType) {
   auto model = made(tiny("gpt2"));
   EXPECT_THROW(model->logits(at::zeros({1, 4}, at::kLong), nullptr, at::zeros({1, 3}, at::kInt)),
                base::Error);
   EXPECT_THROW(model->logits(at::zeros({1, 4}, at::kLong), nullptr, at::zeros({1, 4}, at::kLong)),
                base::Error);
+}
+
+TEST(Decoder, PositionsAreTheDocumentsNotTheRows) {
+  for (const char* type : {"gpt2", "llama"}) {
+    auto model = made(tiny(type));  // of 12 positions
+    const at::Tensor ids = at::randint(31, {1, 20}, at::kLong);
+    at::Tensor starts = at::zeros({1, 20}, at::kInt);
+    starts[0].narrow(0, 11, 9).fill_(11);
+    const at::Tensor logits = model->logits(ids, nullptr, starts);
+    const at::Tensor second = model->logits(ids.narrow(1, 11, 9));
+    EXPECT_LT((logits.narrow(1, 11, 9) - second).abs().max().item<double>(), 1e-5) << type;
+    starts.fill_(0);
+    starts[0].narrow(0, 13, 7).fill_(13);
+    EXPECT_THROW(model->logits(ids, nullptr, starts), base::Error) << "a document of 13";
+  }
 }
 
 TEST(Decoder, DropoutIsAFunctionOfSeedRankAndStep) {

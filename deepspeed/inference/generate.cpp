@@ -1,0 +1,207 @@
+#include "deepspeed/inference/generate.h"
+
+#include <ATen/ops/empty.h>
+#include <ATen/ops/tensor.h>
+#include <torch/csrc/autograd/grad_mode.h>
+
+#include <algorithm>
+#include <memory>
+#include <numeric>
+#include <random>
+
+#include "deepspeed/base/error.h"
+#include "deepspeed/inference/search.h"
+
+namespace deepspeed::inference {
+namespace {
+
+constexpr int64_t kDefaultNewTokens = 20;  // transformers', where nobody says
+constexpr int64_t kCacheStep = 256;        // positions by which the cache grows at least
+
+size_t max_length_of(const Request& request, int64_t positions) {
+  const auto prompt = static_cast<int64_t>(request.prompt.size());
+  const auto& c = request.config;
+  const int64_t wanted =
+      c.max_new_tokens ? prompt + *c.max_new_tokens : c.max_length.value_or(prompt + kDefaultNewTokens);
+  return static_cast<size_t>(std::min(wanted, positions));
+}
+
+uint64_t seed_of(const GenerationConfig& config) {
+  if (config.seed) return static_cast<uint64_t>(*config.seed);
+  std::random_device device;
+  return (uint64_t{device()} << 32 | device()) >> 1;  // one that can be asked for again
+}
+
+class EvaluationMode {
+ public:
+  explicit EvaluationMode(models::Decoder& model) : model_(model), was_training_(model.is_training()) {
+    model.eval();
+  }
+  ~EvaluationMode() { model_.train(was_training_); }
+  EvaluationMode(const EvaluationMode&) = delete;
+  EvaluationMode& operator=(const EvaluationMode&) = delete;
+
+ private:
+  models::Decoder& model_;
+  bool was_training_;
+};
+
+// The requests of one call.
+class Batch {
+ public:
+  Batch(models::Decoder& model, const std::vector<Request>& requests, const GenerateOptions& options);
+  std::vector<Answer> run();
+
+ private:
+  void add_search(const Request& request, const GenerateOptions& options);
+  void make_room(int64_t count);
+  at::Tensor read_prompts();
+  void read_prompt_logprobs(const at::Tensor& hidden, int64_t longest);
+  /// Shows each search its rows of `logits` and takes the rows of the next step; false when there are none.
+  bool advance(const at::Tensor& logits);
+  at::Tensor next_logits();
+  std::optional<at::Tensor> row_starts() const;
+
+  models::Decoder& model_;
+  const std::vector<Request>& requests_;
+  std::vector<std::unique_ptr<Search>> searches_;
+  std::vector<Answer> answers_;
+  size_t longest_ = 0;  // tokens of the longest prompt
+  size_t room_ = 0;     // tokens that the longest answer adds to its prompt
+  nn::ContiguousKvCache cache_;
+  std::vector<size_t> rows_of_;  // how many rows each search holds; they lie one search after the other
+  std::vector<int32_t> starts_;  // where each row's sequence begins in the cache
+  std::vector<int64_t> tokens_;  // what each row's sequence goes on with
+};
+
+Batch::Batch(models::Decoder& model, const std::vector<Request>& requests, const GenerateOptions& options)
+    : model_(model), requests_(requests), cache_(static_cast<size_t>(model.spec().layers), 0) {
+  for (const Request& request : requests) add_search(request, options);
+}
+
+void Batch::add_search(const Request& request, const GenerateOptions& options) {
+  const size_t number = searches_.size();
+  const auto& spec = model_.spec();
+  try {
+    for (const int32_t id : request.prompt)
+      DS_CHECK(id >= 0 && id < spec.vocab, "prompt token {} is not in the vocabulary of {}", id, spec.vocab);
+    request.config.check_tokens(spec.vocab);
+    answers_.push_back({.seed = seed_of(request.config)});
+    searches_.push_back(make_search({.prompt = request.prompt,
+                                     .config = request.config,
+                                     .max_length = max_length_of(request, spec.max_positions),
+                                     .seed = answers_.back().seed,
+                                     .tokenizer = options.tokenizer,
+                                     .request = number,
+                                     .listener = options.listener}));
+  } catch (const base::Error& error) {
+    if (requests_.size() == 1) throw;
+    base::fail("request {}: {}", number, error.what());
+  }
+  longest_ = std::max(longest_, request.prompt.size());
+  room_ = std::max(room_, max_length_of(request, spec.max_positions) - request.prompt.size());
+  rows_of_.push_back(1);
+}
+
+// For further positions, a good many at once.
+void Batch::make_room(int64_t count) {
+  const int64_t needed = cache_.length() + count;
+  if (needed <= cache_.capacity()) return;
+  const auto most = static_cast<int64_t>(longest_ + room_);
+  cache_.reserve(std::min(needed + std::max(kCacheStep, needed / 2), most));
+}
+
+// The scores after each prompt.
+at::Tensor Batch::read_prompts() {
+  const auto rows = static_cast<int64_t>(requests_.size()), length = static_cast<int64_t>(longest_);
+  at::Tensor ids = at::empty({rows, length}, at::kLong), starts = at::empty({rows, length}, at::kInt);
+  auto* id = ids.mutable_data_ptr<int64_t>();
+  auto* start = starts.mutable_data_ptr<int32_t>();
+  for (const Request& request : requests_) {
+    const size_t padding = longest_ - request.prompt.size();
+    // Each place of the padding is a document of its own, so that no position is negative.
+    for (size_t t = 0; t < longest_; ++t) {
+      *id++ = t < padding ? 0 : request.prompt[t - padding];
+      *start++ = static_cast<int32_t>(std::min(t, padding));
+    }
+    starts_.push_back(static_cast<int32_t>(padding));
+  }
+  make_room(length);
+  const bool ragged = std::any_of(starts_.begin(), starts_.end(), [](int32_t s) { return s > 0; });
+  const at::Tensor hidden = model_.hidden_states(ids, &cache_, ragged ? std::optional(starts) : std::nullopt);
+  read_prompt_logprobs(hidden, length);
+  return model_.logits_of(hidden.select(1, length - 1));
+}
+
+void Batch::read_prompt_logprobs(const at::Tensor& hidden, int64_t longest) {
+  for (size_t r = 0; r < requests_.size(); ++r) {
+    const auto& [prompt, config] = requests_[r];
+    const auto length = static_cast<int64_t>(prompt.size());
+    if (!config.echo || !config.logprobs || length == 1) continue;
+    const at::Tensor scores =
+        model_.logits_of(hidden[static_cast<int64_t>(r)].narrow(0, longest - length, length - 1))
+            .to(at::kFloat)
+            .contiguous();
+    const auto vocabulary = static_cast<size_t>(scores.size(1));
+    for (size_t t = 0; t + 1 < prompt.size(); ++t)
+      answers_[r].prompt_logprobs.push_back(
+          logprob_of({scores.const_data_ptr<float>() + t * vocabulary, vocabulary}, prompt[t + 1],
+                     static_cast<size_t>(*config.logprobs)));
+  }
+}
+
+bool Batch::advance(const at::Tensor& logits) {
+  const at::Tensor scores = logits.to(at::kFloat).contiguous();
+  const auto vocabulary = static_cast<size_t>(scores.size(1));
+  const float* score = scores.const_data_ptr<float>();
+  std::vector<int64_t> parents;
+  std::vector<int32_t> starts;
+  tokens_.clear();
+  size_t row = 0;
+  for (size_t s = 0; s < searches_.size(); ++s) {
+    if (rows_of_[s] == 0) continue;
+    std::vector<std::span<const float>> rows;
+    for (size_t i = 0; i < rows_of_[s]; ++i) rows.emplace_back(score + (row + i) * vocabulary, vocabulary);
+    const std::vector<Continuation> next = searches_[s]->advance(rows);
+    for (const Continuation& one : next) {
+      parents.push_back(static_cast<int64_t>(row + one.parent));
+      starts.push_back(starts_[row + one.parent]);
+      tokens_.push_back(one.token);
+    }
+    row += rows_of_[s];
+    rows_of_[s] = next.size();
+  }
+  if (tokens_.empty()) return false;
+  starts_ = std::move(starts);
+  cache_.select_rows(parents);
+  return true;
+}
+
+std::optional<at::Tensor> Batch::row_starts() const {
+  if (std::all_of(starts_.begin(), starts_.end(), [](int32_t s) { return s == 0; })) return std::nullopt;
+  return at::tensor(starts_, at::kInt).unsqueeze(1);
+}
+
+at::Tensor Batch::next_logits() {
+  make_room(1);
+  const at::Tensor ids = at::tensor(tokens_, at::kLong).unsqueeze(1);
+  return model_.logits_of(model_.hidden_states(ids, &cache_, row_starts()).select(1, 0));
+}
+
+std::vector<Answer> Batch::run() {
+  if (requests_.empty()) return {};
+  for (bool more = advance(read_prompts()); more;) more = advance(next_logits());
+  for (size_t s = 0; s < searches_.size(); ++s) answers_[s].sequences = searches_[s]->finish();
+  return std::move(answers_);
+}
+
+}  // namespace
+
+std::vector<Answer> generate(models::Decoder& model, const std::vector<Request>& requests,
+                             const GenerateOptions& options) {
+  const at::NoGradGuard no_grad;
+  const EvaluationMode evaluation(model);
+  return Batch(model, requests, options).run();
+}
+
+}  // namespace deepspeed::inference
