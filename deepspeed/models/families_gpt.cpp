@@ -126,8 +126,8 @@ std::vector<int64_t> gpt_neo_windows(const ConfigReader& config, int64_t layers)
   std::vector<int64_t> windows;
   if (!turns.is_array()) wrong();
   for (const auto& turn : turns) {
-    if (!turn.is_array() || turn.size() != 2 || !turn[0].is_array() || !turn[1].is_number_unsigned() ||
-        turn[1] > layers)
+    if (!turn.is_array() || turn.size() != 2 || !turn[0].is_array() || !turn[1].is_number_integer() ||
+        turn[1] < 0 || turn[1] > layers)
       wrong();
     for (int64_t i = 0; i < turn[1].get<int64_t>(); ++i)
       for (const auto& kind : turn[0]) {

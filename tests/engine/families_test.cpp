@@ -1,4 +1,4 @@
-// Every family trains: on two ranks at every ZeRO stage as at stage 0, and recomputed as not.
+// Every family trains: on two ranks with gradients and parameters sharded as without, and recomputed as not.
 #include <algorithm>
 #include <filesystem>
 
@@ -37,7 +37,7 @@ class FamilyTraining : public testing::TestWithParam<std::string> {
       TinyRun run(group, config(stage), spec);
       if (recomputed)
         recompute::recompute_blocks(*run.model, recompute::layers_of(*run.model), {.rng = run.rng});
-      const auto mine = run.steps(4);
+      const auto mine = run.steps(2);
       if (group->rank() == 0) all = mine;
     });
     return all;
@@ -49,10 +49,10 @@ INSTANTIATE_TEST_SUITE_P(Tiny, FamilyTraining, testing::ValuesIn(families()), []
   return name;
 });
 
-TEST_P(FamilyTraining, IsTheSameAtEveryStageAndRecomputed) {
+TEST_P(FamilyTraining, IsTheSameShardedAndRecomputed) {
   const auto plain = losses(0);
   EXPECT_LT(plain.back(), plain.front());
-  for (int stage : {1, 2, 3}) {
+  for (int stage : {2, 3}) {
     const auto got = losses(stage);
     ASSERT_EQ(got.size(), plain.size());
     for (size_t i = 0; i < plain.size(); ++i)
