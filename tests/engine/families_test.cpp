@@ -37,7 +37,7 @@ class FamilyTraining : public testing::TestWithParam<std::string> {
       TinyRun run(group, config(stage), spec);
       if (recomputed)
         recompute::recompute_blocks(*run.model, recompute::layers_of(*run.model), {.rng = run.rng});
-      const auto mine = run.steps(2);
+      const auto mine = run.steps(4);
       if (group->rank() == 0) all = mine;
     });
     return all;

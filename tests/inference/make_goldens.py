@@ -101,7 +101,7 @@ def cases(greedy):
     yield case("gpt2", "repetition_penalty", repetition_penalty=0.6)
     yield case("llama", "encoder_repetition_penalty", encoder_repetition_penalty=4.5)
     yield case("mistral", "no_repeat_ngram_size", no_repeat_ngram_size=1, max_new_tokens=24)
-    yield case("bloom", "no_repeat_ngram_size", no_repeat_ngram_size=1, max_new_tokens=20)
+    yield case("gpt2", "no_repeat_ngram_size", no_repeat_ngram_size=1, max_new_tokens=20)
     yield case("mistral", "encoder_no_repeat_ngram_size", prompt=PROMPTS["mistral"] + mi[:3] + [33],
                encoder_no_repeat_ngram_size=1)
     yield case("llama", "bad_words_ids", bad_words_ids=[[ll[0]], [ll[1], ll[2]], [5, 6, 7]])
@@ -140,7 +140,7 @@ def cases(greedy):
                num_return_sequences=3)
     yield case("llama", "repetition_penalty", many, repetition_penalty=1.8)
     yield case("gpt2", "no_repeat_ngram_size", many, no_repeat_ngram_size=2, max_new_tokens=16)
-    yield case("llama", "renormalize_logits", many, renormalize_logits=True, suppress_tokens=list(range(60, 200)))
+    yield case("llama", "renormalize_logits", many, renormalize_logits=True, suppress_tokens=list(range(20, 240)))
     yield case("llama", "forced_eos_token_id", many, forced_eos_token_id=2, eos_token_id=2, num_return_sequences=2)
     yield case("mistral", "num_beams", {**SAMPLED, "num_beams": 3, "num_return_sequences": 2}, eos_token_id=[7, 8])
     yield case("llama", "num_beams", {**SAMPLED, "num_beams": 4, "top_p": 0.7, "top_k": 50, "temperature": 1.4})
