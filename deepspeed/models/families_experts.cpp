@@ -37,8 +37,8 @@ std::vector<bool> sparse_layers(const ConfigReader& config, int64_t layers) {
   for (int64_t i = 0; i < layers; ++i) sparse[static_cast<size_t>(i)] = (i + 1) % step == 0;
   if (!config.present("mlp_only_layers")) return sparse;
   for (const auto& layer : config.at("mlp_only_layers")) {
-    DS_CHECK(layer.is_number_integer() && layer >= 0 && layer < layers, "{}: 'mlp_only_layers' names layer {} of {}",
-             config.where(), layer.dump(), layers);
+    DS_CHECK(layer.is_number_integer() && layer >= 0 && layer < layers,
+             "{}: 'mlp_only_layers' names layer {} of {}", config.where(), layer.dump(), layers);
     sparse[layer.get<size_t>()] = false;
   }
   return sparse;

@@ -90,8 +90,10 @@ void info(const Options& options) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app("Tokenizers: learn a byte-level BPE one from text, turn text into token ids and back with any tokenizer.json.",
-               "ds_tokenizer");
+  CLI::App app(
+      "Tokenizers: learn a byte-level BPE one from text, turn text into token ids and back with any "
+      "tokenizer.json.",
+      "ds_tokenizer");
   app.set_version_flag("--version", "ds_tokenizer " DS_VERSION);
   app.footer(kExamples);
   app.require_subcommand(1);
