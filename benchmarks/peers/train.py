@@ -14,7 +14,8 @@ ddp-compile  the same under torch.compile
 single       one rank beside PyTorch eager on one core
 no-offload   our own training of the same stage with all states in memory, beside what --offload names
 Offload cpu keeps optimizer states in memory, updated by the CPU's kernels; nvme keeps them, and at stage 3 the
-parameters too, in files in --nvme-path. Both are for deepspeed and no-offload alone.
+parameters too, in files in --nvme-path; of those max_in_cpu, 1e9 elements by default, stay in memory all the same, which is all
+of this model beside deepspeed (it needs larger buffers without) and none beside no-offload. Both are for deepspeed and no-offload alone.
 Precision autocast is fp32 parameters under torch_autocast to bf16 on all sides; bf16 is 16-bit parameters, which plain
 PyTorch has no optimizer for.
 Needs ./dev build; makes the rivals' environment itself (env.sh).
@@ -116,7 +117,7 @@ class Case:
 
     def __init__(self, precision, stage, ranks, accumulation, offload="none", nvme_path=None):
         self.precision, self.stage, self.ranks, self.accumulation = precision, stage, ranks, accumulation
-        self.offload, self.nvme_path = offload, nvme_path
+        self.offload, self.nvme_path, self.offload_param = offload, nvme_path, {}
 
     def without_offload(self):
         return Case(self.precision, self.stage, self.ranks, self.accumulation)
@@ -128,8 +129,8 @@ class Case:
         if self.offload == "nvme":
             where = {"device": "nvme", "nvme_path": str(self.nvme_path)}
             zero["offload_optimizer"] = dict(where, pipeline_read=True, pipeline_write=True)
-            if self.stage == 3:  # all of them: by default the first 1e9 elements would stay in memory
-                zero["offload_param"] = dict(where, max_in_cpu=0)
+            if self.stage == 3:
+                zero["offload_param"] = dict(where, **self.offload_param)
         return zero
 
     def config(self):
@@ -255,6 +256,8 @@ def cases(options, rival):
                 for offload in options.offload:
                     if offload != "none" or rival == "deepspeed":
                         case = Case(precision, stage, 2, options.accumulation, offload, options.nvme_path)
+                        if rival == "no-offload":
+                            case.offload_param = {"max_in_cpu": 0}
                         yield f"train_{precision}_stage{stage}" + (f"_{offload}" if offload != "none" else "") + (
                             "_kept" if rival == "no-offload" else ""), case
         else:
