@@ -28,8 +28,8 @@ SHARP = dict(model_type="bert", num_hidden_layers=2, hidden_size=32, intermediat
              max_position_embeddings=20, vocab_size=67, type_vocab_size=3, pad_token_id=5, num_labels=3)
 # For logits and gradients only. The padding token occurs in the texts, before which RoBERTa counts no position.
 KIN = {
-    "roberta": SHARP | dict(model_type="roberta", max_position_embeddings=26),
-    "xlm_roberta": SHARP | dict(model_type="xlm-roberta", max_position_embeddings=26, type_vocab_size=1),
+    "roberta": SHARP | dict(model_type="roberta", pad_token_id=16, max_position_embeddings=40),
+    "xlm_roberta": SHARP | dict(model_type="xlm-roberta", pad_token_id=16, max_position_embeddings=40, type_vocab_size=1),
     "distilbert": dict(model_type="distilbert", n_layers=2, dim=32, hidden_dim=40, n_heads=4, max_position_embeddings=20,
                        vocab_size=67, pad_token_id=5, num_labels=3),
     "albert": SHARP | dict(model_type="albert", num_hidden_layers=5, num_hidden_groups=2, embedding_size=12),
@@ -101,7 +101,10 @@ def make_logits(folder, path, head):
     logits = torch.stack((out.start_logits, out.end_logits), -1) if head == "answers" else out.logits
     tensors = {"ids": ids, "token_types": types, "ends": mask.sum(1), "labels": torch.stack(list(given.values()), -1).squeeze(-1),
                "logits": logits.detach().contiguous(), "loss": out.loss.detach().reshape(1)}
+    table = model.get_input_embeddings().weight
     for name, parameter in model.named_parameters():
+        if parameter is table:  # under the name that files have it by, whatever module comes first
+            name = next(n for n, p in model.named_parameters(remove_duplicate=False) if p is table and "word_embeddings" in n)
         tensors[f"grad_norm.{name}"] = parameter.grad.double().norm().float().reshape(1)
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(tensors, str(path), metadata={"format": "pt", "made_with": json.dumps(VERSIONS)})

@@ -49,8 +49,8 @@ FAMILIES = {
     "llama-linear": LLAMA | rope("linear", factor=2.5),
     # Sequences of the goldens are longer than 16, from where the base grows.
     "llama-dynamic": LLAMA | rope("dynamic", factor=6.0) | dict(max_position_embeddings=16),
-    "llama-yarn": LLAMA | rope("yarn", factor=4.0, original_max_position_embeddings=24, beta_fast=3.0, beta_slow=0.4),
-    "llama3": LLAMA | rope("llama3", factor=4.0, original_max_position_embeddings=24, low_freq_factor=1.0, high_freq_factor=3.0),
+    "llama-yarn": LLAMA | rope("yarn", factor=4.0, original_max_position_embeddings=24, beta_fast=0.7, beta_slow=0.1),
+    "llama3": LLAMA | rope("llama3", factor=4.0, original_max_position_embeddings=24, low_freq_factor=0.5, high_freq_factor=3.0),
     # The batch is longer than 16, the continuations cross it.
     "phi3-longrope": dict(model_type="phi3", num_hidden_layers=2, hidden_size=32, intermediate_size=40, num_attention_heads=4,
                           num_key_value_heads=4, max_position_embeddings=96, original_max_position_embeddings=16, vocab_size=67,
