@@ -15,11 +15,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-bool is_there(const fs::path& path) {
-  std::error_code error;
-  return fs::exists(path, error);
-}
-
 // Of each model one file: of the parts of one the first that is there.
 std::vector<fs::path> gguf_models(const fs::path& folder) {
   std::set<std::string> names;

@@ -18,10 +18,7 @@ using Json = nlohmann::json;
 constexpr const char* kSingleName = "model.safetensors";
 constexpr const char* kIndexName = "model.safetensors.index.json";
 
-bool is_there(const fs::path& path) {
-  std::error_code error;
-  return fs::exists(path, error);
-}
+constexpr ModelFileNames kNames{kSingleName, kIndexName};
 
 using Shard = std::vector<TensorView>;
 
@@ -75,77 +72,18 @@ void remove_others(const fs::path& folder, const std::set<std::string>& kept) {
 
 }  // namespace
 
-bool SafetensorsModel::present(const fs::path& folder) {
-  return is_there(folder / kSingleName) || is_there(folder / kIndexName);
-}
+bool SafetensorsModel::present(const fs::path& folder) { return holds_weights(folder, kNames); }
 
 SafetensorsModel SafetensorsModel::open(const fs::path& folder_or_file) {
-  SafetensorsModel model;
-  model.source_ = folder_or_file;
-  DS_CHECK(is_there(folder_or_file), "no model weights: '{}' does not exist", folder_or_file.string());
-  const bool folder = fs::is_directory(folder_or_file);
-  DS_CHECK(!folder || present(folder_or_file), "no model weights: '{}' holds neither {} nor {}",
-           folder_or_file.string(), kSingleName, kIndexName);
-  const fs::path file = !folder                                  ? folder_or_file
-                        : is_there(folder_or_file / kSingleName) ? folder_or_file / kSingleName
-                                                                 : folder_or_file / kIndexName;
-  file.extension() == ".json" ? model.add_index(file) : model.add_file(file);
-  return model;
-}
-
-void SafetensorsModel::add_file(const fs::path& path) {
-  files_.emplace_back(path);
-  const auto& tensors = files_.back().tensors();
-  for (size_t i = 0; i < tensors.size(); ++i) places_.emplace(tensors[i].name, Place{files_.size() - 1, i});
-}
-
-void SafetensorsModel::add_index(const fs::path& path) {
-  std::map<std::string, size_t> opened;
-  for (const auto& [name, shard] : read_weight_map(path)) {
-    auto [at, is_new] = opened.emplace(shard, files_.size());
-    if (is_new) {
-      const fs::path file = path.parent_path() / shard;
-      DS_CHECK(is_there(file), "'{}' names the file '{}', which does not exist", path.string(), shown(shard));
-      files_.emplace_back(file);
-    }
-    const SafetensorsFile& file = files_[at->second];
-    const TensorInfo* info = file.find(name);
-    DS_CHECK(info != nullptr, "'{}' says that tensor '{}' lies in '{}', which does not hold it",
-             path.string(), shown(name), shown(shard));
-    places_.emplace(name, Place{at->second, static_cast<size_t>(info - file.tensors().data())});
-  }
-}
-
-std::vector<std::string> SafetensorsModel::names() const {
-  std::vector<std::string> names;
-  names.reserve(places_.size());
-  for (const auto& [name, place] : places_) names.push_back(name);
-  return names;
-}
-
-const SafetensorsModel::Place& SafetensorsModel::place(std::string_view name) const {
-  auto found = places_.find(name);
-  DS_CHECK(found != places_.end(), "'{}' has no tensor '{}'", source_.string(), shown(name));
-  return found->second;
-}
-
-const TensorInfo& SafetensorsModel::info(std::string_view name) const {
-  const Place& at = place(name);
-  return files_[at.file].tensors()[at.tensor];
+  return SafetensorsModel(ModelShards<SafetensorsFile>(folder_or_file, kNames));
 }
 
 std::span<const std::byte> SafetensorsModel::data(std::string_view name) const {
-  const Place& at = place(name);
-  return files_[at.file].data(files_[at.file].tensors()[at.tensor]);
+  return shards_.file(name).data(info(name));
 }
 
 void SafetensorsModel::read(std::string_view name, size_t begin, std::span<std::byte> out) const {
-  const Place& at = place(name);
-  files_[at.file].read(files_[at.file].tensors()[at.tensor], begin, out);
-}
-
-const fs::path& SafetensorsModel::file_of(std::string_view name) const {
-  return files_[place(name).file].path();
+  shards_.file(name).read(info(name), begin, out);
 }
 
 void write_safetensors_model(const fs::path& folder, const std::vector<TensorView>& tensors,

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "deepspeed/formats/model_shards.h"
 #include "deepspeed/formats/safetensors.h"
 
 namespace deepspeed::formats {
@@ -23,31 +24,23 @@ class SafetensorsModel {
   /// Whether open(folder) would find weights.
   static bool present(const std::filesystem::path& folder);
 
-  bool contains(std::string_view name) const { return places_.find(name) != places_.end(); }
+  bool contains(std::string_view name) const { return shards_.contains(name); }
   /// All names, sorted.
-  std::vector<std::string> names() const;
+  std::vector<std::string> names() const { return shards_.names(); }
   /// Errors name the tensor and the folder when it is not there.
-  const TensorInfo& info(std::string_view name) const;
+  const TensorInfo& info(std::string_view name) const { return shards_.tensor(name); }
   std::span<const std::byte> data(std::string_view name) const;
   /// As SafetensorsFile::read.
   void read(std::string_view name, size_t begin, std::span<std::byte> out) const;
   /// The file that holds the tensor, for messages.
-  const std::filesystem::path& file_of(std::string_view name) const;
+  const std::filesystem::path& file_of(std::string_view name) const { return shards_.file(name).path(); }
   /// The first file's metadata.
-  const std::map<std::string, std::string>& metadata() const { return files_.front().metadata(); }
+  const std::map<std::string, std::string>& metadata() const { return shards_.first().metadata(); }
 
  private:
-  struct Place {
-    size_t file;
-    size_t tensor;
-  };
-  const Place& place(std::string_view name) const;
-  void add_file(const std::filesystem::path& path);
-  void add_index(const std::filesystem::path& path);
+  explicit SafetensorsModel(ModelShards<SafetensorsFile> shards) : shards_(std::move(shards)) {}
 
-  std::filesystem::path source_;
-  std::vector<SafetensorsFile> files_;
-  std::map<std::string, Place, std::less<>> places_;
+  ModelShards<SafetensorsFile> shards_;
 };
 
 /// Writes tensors into a folder (made when absent) under the names that transformers reads: model.safetensors

@@ -2,11 +2,11 @@
 #pragma once
 
 #include <filesystem>
-#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "deepspeed/formats/model_shards.h"
 #include "deepspeed/formats/torch_file.h"
 
 namespace deepspeed::formats {
@@ -21,25 +21,18 @@ class TorchModel {
   /// Whether open(folder) would find weights.
   static bool present(const std::filesystem::path& folder);
 
-  bool contains(std::string_view name) const { return places_.find(name) != places_.end(); }
+  bool contains(std::string_view name) const { return shards_.contains(name); }
   /// All names, sorted.
-  std::vector<std::string> names() const;
+  std::vector<std::string> names() const { return shards_.names(); }
   /// Errors name the tensor and the folder when it is not there.
-  const MappedTensor& tensor(std::string_view name) const;
+  const MappedTensor& tensor(std::string_view name) const { return shards_.tensor(name); }
   /// The file that holds the tensor, for messages.
-  const std::filesystem::path& file_of(std::string_view name) const;
+  const std::filesystem::path& file_of(std::string_view name) const { return shards_.file(name).path(); }
 
  private:
-  struct Place {
-    size_t file;
-    size_t tensor;
-  };
-  const Place& place(std::string_view name) const;
-  void add_index(const std::filesystem::path& path);
+  explicit TorchModel(ModelShards<TorchFile> shards) : shards_(std::move(shards)) {}
 
-  std::filesystem::path source_;
-  std::vector<TorchFile> files_;
-  std::map<std::string, Place, std::less<>> places_;
+  ModelShards<TorchFile> shards_;
 };
 
 }  // namespace deepspeed::formats

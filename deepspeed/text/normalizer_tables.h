@@ -15,8 +15,6 @@ extern const CodePointRange kClusterPrependRanges[];  // joins the cluster after
 extern const size_t kClusterPrependRangeCount;
 extern const CodePointRange kMarkRanges[];  // StripAccents leaves them out
 extern const size_t kMarkRangeCount;
-extern const CodePointRange kRustWordRanges[];  // \w of the Whitespace pre-tokenizer
-extern const size_t kRustWordRangeCount;
 extern const CodePointRange kNmtRemovedRanges[];  // Nmt leaves them out
 extern const size_t kNmtRemovedRangeCount;
 extern const CodePointRange kNmtSpaceRanges[];  // Nmt makes them spaces

@@ -5,8 +5,8 @@
 #include "deepspeed/text/byte_alphabet.h"
 #include "deepspeed/text/code_point_set.h"
 #include "deepspeed/text/normalizer.h"
-#include "deepspeed/text/normalizer_tables.h"
 #include "deepspeed/text/rewriting.h"
+#include "deepspeed/text/unicode_tables.h"
 #include "deepspeed/text/utf8.h"
 
 namespace deepspeed::text {
@@ -88,7 +88,7 @@ void run(const DelimiterStep& step, const Piece& piece, PieceStorage&, const Pie
 }
 
 void run(const WordsStep&, const Piece& piece, PieceStorage&, const PieceSink& sink) {
-  static const CodePointSet words(kRustWordRanges, kRustWordRangeCount);
+  static const CodePointSet words(kWordCharacterRanges, kWordCharacterRangeCount);
   enum { kSpace, kWord, kOther } kind = kSpace;
   size_t begin = 0;
   for (size_t at = 0; at < piece.text.size();) {

@@ -49,7 +49,7 @@ struct MarkerCutStep {
   std::string marker;
 };
 
-/// Whitespace: words of kRustWordRanges and runs of what is neither word nor space.
+/// Whitespace: words of kWordCharacterRanges and runs of what is neither word nor space.
 struct WordsStep {};
 /// WhitespaceSplit: what lies between white space.
 struct WhiteSpaceStep {};

@@ -1,11 +1,12 @@
-// Jinja's filters, as far as templates use them; `tojson` is transformers'.
+// Jinja's filters of sequences, dicts and whatever has attributes, and how a filter is found.
 #include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <map>
 
 #include "deepspeed/base/error.h"
-#include "deepspeed/text/template_renderer.h"
+#include "deepspeed/text/python_text.h"
+#include "deepspeed/text/template_filters.h"
 #include "deepspeed/text/utf8.h"
 
 namespace deepspeed::text {
@@ -15,25 +16,6 @@ using Value = TemplateValue;
 using Items = TemplateValue::Items;
 using Arguments = TemplateCallArguments;
 using List = TemplateList::Kind;
-using Filter = Value (*)(TemplateRenderer&, const Value&, const Arguments&);
-
-bool flag(const Arguments& arguments, size_t place, std::string_view name, bool otherwise) {
-  const Value* value = arguments.get(place, name);
-  return value == nullptr ? otherwise : value->truthy();
-}
-
-int64_t whole(const Arguments& arguments, size_t place, std::string_view name, int64_t otherwise) {
-  const Value* value = arguments.get(place, name);
-  if (value == nullptr) return otherwise;
-  DS_CHECK(value->is_integer(), "'{}' must be a whole number, not a {}", name, value->type_name());
-  return value->integer();
-}
-
-std::string text_of(TemplateRenderer& renderer, const Value& value) {
-  std::string out = to_text(value);
-  renderer.spend(out.size());
-  return out;
-}
 
 // What an `attribute` argument names: keys and indices with dots between them.
 Value dotted(TemplateRenderer& renderer, const Value& value, const Value& path) {
@@ -81,8 +63,8 @@ Value sort(TemplateRenderer& r, const Value& value, const Arguments& a) {
   const Items items = r.iterate(value);
   Items keys;
   for (const Value& item : items)
-    keys.push_back(key_of(r, item, a.get(2, "attribute"), flag(a, 1, "case_sensitive", false)));
-  return r.list(sorted(r, items, keys, flag(a, 0, "reverse", false)));
+    keys.push_back(key_of(r, item, a.get(2, "attribute"), template_flag(a, 1, "case_sensitive", false)));
+  return r.list(sorted(r, items, keys, template_flag(a, 0, "reverse", false)));
 }
 
 Value dictsort(TemplateRenderer& r, const Value& value, const Arguments& a) {
@@ -93,16 +75,16 @@ Value dictsort(TemplateRenderer& r, const Value& value, const Arguments& a) {
   Items items, keys;
   for (const auto& [key, item] : *value.pairs()) {
     items.push_back(Value::tuple({key, item}));
-    keys.push_back(key_of(r, by_value ? item : key, nullptr, flag(a, 0, "case_sensitive", false)));
+    keys.push_back(key_of(r, by_value ? item : key, nullptr, template_flag(a, 0, "case_sensitive", false)));
   }
-  return r.list(sorted(r, items, keys, flag(a, 2, "reverse", false)));
+  return r.list(sorted(r, items, keys, template_flag(a, 2, "reverse", false)));
 }
 
 Value unique(TemplateRenderer& r, const Value& value, const Arguments& a) {
   a.check("unique", 2, {"case_sensitive", "attribute"});
   Items out, seen;
   for (const Value& item : r.iterate(value)) {
-    const Value key = key_of(r, item, a.get(1, "attribute"), flag(a, 0, "case_sensitive", false));
+    const Value key = key_of(r, item, a.get(1, "attribute"), template_flag(a, 0, "case_sensitive", false));
     r.spend(seen.size() * 32);
     if (std::any_of(seen.begin(), seen.end(), [&](const Value& known) { return equal(known, key); }))
       continue;
@@ -117,7 +99,8 @@ Value extreme(TemplateRenderer& r, const Value& value, const Arguments& a, bool 
   const Items items = r.iterate(value);
   Value best, best_key;
   for (size_t i = 0; i < items.size(); ++i) {
-    const Value key = key_of(r, items[i], a.get(1, "attribute"), flag(a, 0, "case_sensitive", false));
+    const Value key =
+        key_of(r, items[i], a.get(1, "attribute"), template_flag(a, 0, "case_sensitive", false));
     if (i > 0 && !(largest ? less(best_key, key) : less(key, best_key))) continue;
     best = items[i];
     best_key = key;
@@ -181,66 +164,6 @@ Value join(TemplateRenderer& r, const Value& value, const Arguments& a) {
   return Value(std::move(out));
 }
 
-Value indent(TemplateRenderer& r, const Value& value, const Arguments& a) {
-  a.check("indent", 3, {"width", "first", "blank"});
-  DS_CHECK(value.text() != nullptr, "indent needs a text, not a {}", value.type_name());
-  const Value* width = a.get(0, "width");
-  const int64_t spaces = width != nullptr && width->text() != nullptr ? 0 : whole(a, 0, "width", 4);
-  DS_CHECK(spaces <= 10000, "an indent of {} is too wide", spaces);
-  const std::string indention = width != nullptr && width->text() != nullptr
-                                    ? *width->text()
-                                    : std::string(static_cast<size_t>(std::max<int64_t>(0, spaces)), ' ');
-  const bool blank = flag(a, 2, "blank", false);
-  const std::vector<std::string> lines = python_split_lines(*value.text() + "\n");
-  std::string out = flag(a, 1, "first", false) ? indention : "";
-  for (size_t i = 0; i < lines.size(); ++i) {
-    r.spend(lines[i].size() + indention.size());
-    if (i > 0) out += '\n';
-    if (i > 0 && (blank || !lines[i].empty())) out += indention;
-    out += lines[i];
-  }
-  return Value(std::move(out));
-}
-
-Value title(TemplateRenderer& r, const Value& value, const Arguments& a) {
-  a.check("title", 0, {});
-  const std::string text = text_of(r, value);
-  std::string out, word;
-  const auto flush = [&] {
-    if (!word.empty()) out += python_capitalize(word);
-    word.clear();
-  };
-  for (const char c : text) {
-    if (std::string_view("- \t\n\v\f\r({[<").find(c) == std::string_view::npos) {
-      word += c;
-      continue;
-    }
-    flush();
-    out += c;
-  }
-  flush();
-  return Value(std::move(out));
-}
-
-Value replace(TemplateRenderer& r, const Value& value, const Arguments& a) {
-  a.check("replace", 3, {"old", "new", "count"});
-  DS_CHECK(a.get(0, "old") != nullptr && a.get(1, "new") != nullptr, "replace needs an old and a new text");
-  const std::string from = to_text(*a.get(0, "old")), to = to_text(*a.get(1, "new"));
-  const std::string text = text_of(r, value);
-  r.spend(text.size() * (from.empty() ? to.size() + 1 : 1 + to.size() / from.size()));
-  const Value* count = a.get(2, "count");
-  return r.text(
-      python_replace(text, from, to, count == nullptr || count->is_none() ? -1 : whole(a, 2, "count", -1)));
-}
-
-Value trim(TemplateRenderer& r, const Value& value, const Arguments& a) {
-  a.check("trim", 1, {"chars"});
-  const Value* characters = a.get(0, "chars");
-  const bool chosen = characters != nullptr && !characters->is_none();
-  DS_CHECK(!chosen || characters->text() != nullptr, "trim takes a text");
-  return r.text(python_strip(text_of(r, value), chosen ? characters->text() : nullptr, true, true));
-}
-
 Value reverse(TemplateRenderer& r, const Value& value, const Arguments& a) {
   a.check("reverse", 0, {});
   DS_CHECK(!value.is(List::kGenerator), "reverse needs a sequence; put 'list' before it");
@@ -252,79 +175,9 @@ Value reverse(TemplateRenderer& r, const Value& value, const Arguments& a) {
   return r.text(std::move(out));
 }
 
-Value round_number(TemplateRenderer&, const Value& value, const Arguments& a) {
-  a.check("round", 2, {"precision", "method"});
-  DS_CHECK(value.is_number(), "round needs a number, not a {}", value.type_name());
-  const int64_t precision = whole(a, 0, "precision", 0);
-  const Value* method = a.get(1, "method");
-  const std::string how = method == nullptr ? "common" : to_text(*method);
-  DS_CHECK(precision >= 0 && precision <= 15, "rounding to {} digits is not supported", precision);
-  if (how == "common") {
-    if (value.is_integer()) return Value(value.integer());
-    return Value(std::stod(fmt::format("{:.{}f}", value.number(), precision)));
-  }
-  DS_CHECK(how == "ceil" || how == "floor", "the method of rounding must be common, ceil or floor, not {}",
-           quote(how));
-  const double scale = std::pow(10.0, static_cast<double>(precision));
-  return Value((how == "ceil" ? std::ceil(value.number() * scale) : std::floor(value.number() * scale)) /
-               scale);
-}
-
-std::optional<double> parse_number(const std::string& given) {
-  const std::string text = python_strip(given, nullptr, true, true);
-  DS_CHECK(text.find('_') == std::string::npos, "numbers with underscores are not supported");
-  const char* begin = text.data() + (text.starts_with('+') ? 1 : 0);
-  const char* end = text.data() + text.size();
-  double number = 0;
-  const auto read = std::from_chars(begin, end, number);
-  if (read.ec == std::errc::result_out_of_range) base::fail("the number {} is too large", quote(text));
-  return begin != end && read.ec == std::errc{} && read.ptr == end ? std::optional(number) : std::nullopt;
-}
-
-Value to_whole(TemplateRenderer&, const Value& value, const Arguments& a) {
-  a.check("int", 2, {"default", "base"});
-  DS_CHECK(whole(a, 1, "base", 10) == 10, "numbers to another base than 10 are not supported");
-  const Value otherwise = a.get(0, "default") != nullptr ? *a.get(0, "default") : Value(int64_t{0});
-  if (value.is_integer()) return Value(value.integer());
-  double number = 0;
-  if (value.as<double>() != nullptr) {
-    number = *value.as<double>();
-  } else if (value.text() != nullptr) {
-    const std::string text = python_strip(*value.text(), nullptr, true, true);
-    const char* begin = text.data() + (text.starts_with('+') ? 1 : 0);
-    int64_t parsed = 0;
-    const auto read = std::from_chars(begin, text.data() + text.size(), parsed);
-    if (read.ec == std::errc{} && read.ptr == text.data() + text.size() && begin != read.ptr)
-      return Value(parsed);
-    const auto fraction = parse_number(text);
-    if (!fraction) return otherwise;
-    number = *fraction;
-  } else {
-    return otherwise;
-  }
-  if (std::isnan(number) || std::isinf(number)) return otherwise;
-  DS_CHECK(std::abs(number) < 9.2e18, "a whole number needs more than 64 bits");
-  return Value(static_cast<int64_t>(number));
-}
-
-Value to_fraction(TemplateRenderer&, const Value& value, const Arguments& a) {
-  a.check("float", 1, {"default"});
-  if (value.is_number()) return Value(value.number());
-  const auto parsed = value.text() != nullptr ? parse_number(*value.text()) : std::nullopt;
-  if (parsed) return Value(*parsed);
-  return a.get(0, "default") != nullptr ? *a.get(0, "default") : Value(0.0);
-}
-
-Value absolute(TemplateRenderer& r, const Value& value, const Arguments& a) {
-  a.check("abs", 0, {});
-  DS_CHECK(value.is_number(), "abs needs a number, not a {}", value.type_name());
-  if (!value.is_integer()) return Value(std::abs(value.number()));
-  return value.integer() < 0 ? r.arithmetic("-", Value(int64_t{0}), value) : Value(value.integer());
-}
-
 Value with_default(TemplateRenderer&, const Value& value, const Arguments& a) {
   a.check("default", 2, {"default_value", "boolean"});
-  if (!value.is_undefined() && !(flag(a, 1, "boolean", false) && !value.truthy())) return value;
+  if (!value.is_undefined() && !(template_flag(a, 1, "boolean", false) && !value.truthy())) return value;
   return a.get(0, "default_value") != nullptr ? *a.get(0, "default_value") : Value(std::string());
 }
 
@@ -336,55 +189,6 @@ Value items_of(TemplateRenderer& r, const Value& value, const Arguments& a) {
   if (value.pairs() != nullptr)
     for (const auto& [key, item] : *value.pairs()) out.push_back(Value::tuple({key, item}));
   return r.list(std::move(out), List::kGenerator);
-}
-
-Value escape(TemplateRenderer& r, const Value& value, const Arguments& a) {
-  a.check("escape", 0, {});
-  std::string out;
-  for (const char c : text_of(r, value)) {
-    if (c == '&')
-      out += "&amp;";
-    else if (c == '<')
-      out += "&lt;";
-    else if (c == '>')
-      out += "&gt;";
-    else if (c == '\'')
-      out += "&#39;";
-    else if (c == '"')
-      out += "&#34;";
-    else
-      out += c;
-  }
-  r.spend(out.size());
-  return Value(std::move(out), /*markup=*/true);
-}
-
-Value tojson(TemplateRenderer& r, const Value& value, const Arguments& a) {
-  a.check("tojson", 4, {"ensure_ascii", "indent", "separators", "sort_keys"});
-  JsonStyle style;
-  style.ensure_ascii = flag(a, 0, "ensure_ascii", false);
-  style.sort_keys = flag(a, 3, "sort_keys", false);
-  if (const Value* given = a.get(1, "indent"); given != nullptr && !given->is_none()) {
-    style.indents = true;
-    style.item_separator = ",";
-    const int64_t width = given->text() != nullptr ? 0 : whole(a, 1, "indent", 0);
-    DS_CHECK(width <= 1000, "an indent of {} is too wide", width);
-    style.indent = given->text() != nullptr
-                       ? *given->text()
-                       : std::string(static_cast<size_t>(std::max<int64_t>(0, width)), ' ');
-  }
-  if (const Value* given = a.get(2, "separators"); given != nullptr && !given->is_none()) {
-    const auto* parts = given->items();
-    DS_CHECK(parts != nullptr && parts->size() == 2 && (*parts)[0].text() != nullptr &&
-                 (*parts)[1].text() != nullptr,
-             "tojson: separators are two texts");
-    style.item_separator = *(*parts)[0].text();
-    style.key_separator = *(*parts)[1].text();
-  }
-  DS_CHECK(style.indent.size() <= 1000 && style.item_separator.size() <= 1000 &&
-               style.key_separator.size() <= 1000,
-           "tojson: a separator is too long");
-  return r.text(to_json(value, style));
 }
 
 // The rest of the arguments, for the filter or test that the first one names.
@@ -439,49 +243,32 @@ Value attribute(TemplateRenderer& r, const Value& value, const Arguments& a) {
                                                  : find_template_method(value, name);
 }
 
-const std::map<std::string_view, Filter>& filters() {
+const std::map<std::string_view, TemplateFilter>& sequence_filters() {
 #define DS_FILTER(...) \
   [](TemplateRenderer& r, const Value& v, const Arguments& a) -> Value { return __VA_ARGS__; }
-  static const std::map<std::string_view, Filter> table = {
-      {"abs", absolute},
+  static const std::map<std::string_view, TemplateFilter> table = {
       {"attr", attribute},
-      {"capitalize", DS_FILTER((a.check("capitalize", 0, {}), r.text(python_capitalize(text_of(r, v)))))},
       {"count", length},
       {"d", with_default},
       {"default", with_default},
       {"dictsort", dictsort},
-      {"e", escape},
-      {"escape", escape},
       {"first", first},
-      {"float", to_fraction},
-      {"forceescape", escape},
-      {"indent", indent},
-      {"int", to_whole},
       {"items", items_of},
       {"join", join},
       {"last", last},
       {"length", length},
       {"list", DS_FILTER((a.check("list", 0, {}), r.list(r.iterate(v))))},
-      {"lower", DS_FILTER((a.check("lower", 0, {}), r.text(python_lower(text_of(r, v)))))},
       {"map", map},
       {"max", DS_FILTER(extreme(r, v, a, true))},
       {"min", DS_FILTER(extreme(r, v, a, false))},
       {"reject", DS_FILTER(select(r, v, a, false, false))},
       {"rejectattr", DS_FILTER(select(r, v, a, false, true))},
-      {"replace", replace},
       {"reverse", reverse},
-      {"round", round_number},
-      {"safe", DS_FILTER((a.check("safe", 0, {}), Value(text_of(r, v), /*markup=*/true)))},
       {"select", DS_FILTER(select(r, v, a, true, false))},
       {"selectattr", DS_FILTER(select(r, v, a, true, true))},
       {"sort", sort},
-      {"string", DS_FILTER((a.check("string", 0, {}), v.text() != nullptr ? v : r.text(to_text(v))))},
       {"sum", sum},
-      {"title", title},
-      {"tojson", tojson},
-      {"trim", trim},
       {"unique", unique},
-      {"upper", DS_FILTER((a.check("upper", 0, {}), r.text(python_upper(text_of(r, v)))))},
   };
 #undef DS_FILTER
   return table;
@@ -491,8 +278,9 @@ const std::map<std::string_view, Filter>& filters() {
 
 Value TemplateRenderer::filter(const std::string& name, const Value& value, const Arguments& arguments) {
   step();
-  const auto found = filters().find(name);
-  DS_CHECK(found != filters().end(), "the filter {} is not supported", quote(name));
+  const auto* table = sequence_filters().contains(name) ? &sequence_filters() : &scalar_template_filters();
+  const auto found = table->find(name);
+  DS_CHECK(found != table->end(), "the filter {} is not supported", quote(name));
   const bool keeps_markup = name == "safe" || name == "string" || name == "length" || name == "count" ||
                             name == "tojson" || name == "default" || name == "d";
   DS_CHECK(!value.is_markup() || keeps_markup, "the filter '{}' behind 'safe' or 'escape' is not supported",

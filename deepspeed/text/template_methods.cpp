@@ -1,13 +1,11 @@
 // Python's methods of texts, lists and dicts, as far as templates use them.
 #include <unicode/uchar.h>
-#include <unicode/ustring.h>
 
 #include <algorithm>
-#include <cstring>
 #include <map>
 
 #include "deepspeed/base/error.h"
-#include "deepspeed/text/code_point_set.h"
+#include "deepspeed/text/python_text.h"
 #include "deepspeed/text/template_renderer.h"
 #include "deepspeed/text/utf8.h"
 
@@ -17,33 +15,6 @@ namespace {
 using Value = TemplateValue;
 using Arguments = TemplateCallArguments;
 using Method = Value (*)(TemplateRenderer&, const Value&, const Arguments&);
-
-bool is_python_space(uint32_t c) { return is_white_space(c) || (c >= 0x1C && c <= 0x1F); }
-
-bool is_ascii(const std::string& text) {
-  return std::none_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) > 127; });
-}
-
-// ICU's full case mapping; `convert` is u_strToUpper or its like with root locale.
-template <typename Convert>
-std::string converted(const std::string& text, const Convert& convert) {
-  UErrorCode error = U_ZERO_ERROR;
-  std::u16string in(text.size(), u'\0');
-  int32_t length = 0;
-  u_strFromUTF8(in.data(), static_cast<int32_t>(in.size()), &length, text.data(),
-                static_cast<int32_t>(text.size()), &error);
-  in.resize(static_cast<size_t>(length));
-  std::u16string out(in.size() * 3 + 1, u'\0');
-  length = convert(out.data(), static_cast<int32_t>(out.size()), in.data(), static_cast<int32_t>(in.size()),
-                   &error);
-  DS_CHECK(U_SUCCESS(error), "changing the case of a text failed: {}", u_errorName(error));
-  out.resize(static_cast<size_t>(length));
-  std::string utf8(out.size() * 3, '\0');
-  u_strToUTF8(utf8.data(), static_cast<int32_t>(utf8.size()), &length, out.data(),
-              static_cast<int32_t>(out.size()), &error);
-  utf8.resize(static_cast<size_t>(length));
-  return utf8;
-}
 
 const std::string& self_of(const Value& self) { return *self.text(); }
 
@@ -70,54 +41,6 @@ Value strip(TemplateRenderer& renderer, const Value& self, const Arguments& argu
   return renderer.text(python_strip(self_of(self), chosen ? given->text() : nullptr, left, right));
 }
 
-std::vector<std::string> split_spaces(const std::string& text, int64_t most) {
-  std::vector<std::string> out;
-  size_t at = 0;
-  while (true) {
-    for (size_t next = at; next < text.size() && is_python_space(next_code_point(text, next)); at = next) {
-    }
-    if (at >= text.size()) return out;
-    if (most >= 0 && static_cast<int64_t>(out.size()) == most) {
-      out.push_back(python_strip(text.substr(at), nullptr, false, true));
-      return out;
-    }
-    const size_t begin = at;
-    for (size_t next = at; next < text.size() && !is_python_space(next_code_point(text, next)); at = next) {
-    }
-    out.push_back(text.substr(begin, at - begin));
-  }
-}
-
-std::vector<std::string> split_at(const std::string& text, const std::string& separator, int64_t most) {
-  DS_CHECK(!separator.empty(), "split() needs a separator that is not empty");
-  std::vector<std::string> out;
-  size_t begin = 0;
-  for (size_t at = text.find(separator); at != std::string::npos && most != static_cast<int64_t>(out.size());
-       at = text.find(separator, begin)) {
-    out.push_back(text.substr(begin, at - begin));
-    begin = at + separator.size();
-  }
-  out.push_back(text.substr(begin));
-  return out;
-}
-
-std::vector<std::string> split_at_from_right(const std::string& text, const std::string& separator,
-                                             int64_t most) {
-  DS_CHECK(!separator.empty(), "rsplit() needs a separator that is not empty");
-  std::vector<std::string> out;
-  size_t end = text.size();
-  while (most < 0 || static_cast<int64_t>(out.size()) < most) {
-    const size_t at =
-        end < separator.size() ? std::string::npos : text.rfind(separator, end - separator.size());
-    if (at == std::string::npos) break;
-    out.push_back(text.substr(at + separator.size(), end - at - separator.size()));
-    end = at;
-  }
-  out.push_back(text.substr(0, end));
-  std::reverse(out.begin(), out.end());
-  return out;
-}
-
 Value list_of(TemplateRenderer& renderer, const std::vector<std::string>& texts,
               TemplateList::Kind kind = TemplateList::Kind::kList) {
   Value::Items items;
@@ -136,8 +59,8 @@ Value split(TemplateRenderer& renderer, const Value& self, const Arguments& argu
   const int64_t most = whole_argument(arguments, 1, "maxsplit", -1);
   renderer.spend(self_of(self).size());
   if (separator == nullptr || separator->is_none())
-    return list_of(renderer, split_spaces(self_of(self), most));
-  return list_of(renderer, split_at(self_of(self), text_argument(arguments, 0, "sep", "split"), most));
+    return list_of(renderer, python_split_spaces(self_of(self), most));
+  return list_of(renderer, python_split(self_of(self), text_argument(arguments, 0, "sep", "split"), most));
 }
 
 Value split_from_right(TemplateRenderer& renderer, const Value& self, const Arguments& arguments) {
@@ -147,10 +70,10 @@ Value split_from_right(TemplateRenderer& renderer, const Value& self, const Argu
   renderer.spend(self_of(self).size());
   if (separator == nullptr || separator->is_none()) {
     DS_CHECK(most < 0, "rsplit() at spaces with a limit is not supported");
-    return list_of(renderer, split_spaces(self_of(self), -1));
+    return list_of(renderer, python_split_spaces(self_of(self), -1));
   }
   return list_of(renderer,
-                 split_at_from_right(self_of(self), text_argument(arguments, 0, "sep", "rsplit"), most));
+                 python_split_from_right(self_of(self), text_argument(arguments, 0, "sep", "rsplit"), most));
 }
 
 Value starts_or_ends(TemplateRenderer& renderer, const Value& self, const Arguments& arguments, bool starts) {
@@ -267,7 +190,7 @@ Value all_are(TemplateRenderer& renderer, const Value& self, const Arguments& ar
 
 Value has_case(TemplateRenderer& renderer, const Value& self, const Arguments& arguments, bool upper) {
   arguments.check("isupper", 0, {});
-  DS_CHECK(is_ascii(self_of(self)), "isupper() and islower() of texts beyond ASCII are not supported");
+  DS_CHECK(python_is_ascii(self_of(self)), "isupper() and islower() of texts beyond ASCII are not supported");
   renderer.spend(self_of(self).size());
   bool any = false, all = true;
   for (const char c : self_of(self)) {
@@ -345,7 +268,7 @@ const std::map<std::string_view, Method>& text_methods() {
       {"isalpha", DS_METHOD(all_are(r, s, a, [](uint32_t c) { return has_type(c, U_GC_L_MASK); }))},
       {"isalnum",
        DS_METHOD(all_are(r, s, a, [](uint32_t c) { return has_type(c, U_GC_L_MASK) || is_numeric(c); }))},
-      {"isspace", DS_METHOD(all_are(r, s, a, is_python_space))},
+      {"isspace", DS_METHOD(all_are(r, s, a, python_is_space))},
       {"isupper", DS_METHOD(has_case(r, s, a, true))},
       {"islower", DS_METHOD(has_case(r, s, a, false))},
   };
@@ -479,85 +402,6 @@ Value call_template_method(TemplateRenderer& renderer, const TemplateCallable& m
                            const Arguments& arguments) {
   if (method.loop) return call_loop_method(*method.loop, method.name, arguments);
   return methods_of(method.self)->at(method.name)(renderer, method.self, arguments);
-}
-
-std::string python_upper(const std::string& text) {
-  if (!is_ascii(text))
-    return converted(text, [](auto* out, auto room, const auto* in, auto size, auto* e) {
-      return u_strToUpper(out, room, in, size, "", e);
-    });
-  std::string out = text;
-  for (char& c : out) c = c >= 'a' && c <= 'z' ? static_cast<char>(c - 32) : c;
-  return out;
-}
-
-std::string python_lower(const std::string& text) {
-  if (!is_ascii(text))
-    return converted(text, [](auto* out, auto room, const auto* in, auto size, auto* e) {
-      return u_strToLower(out, room, in, size, "", e);
-    });
-  std::string out = text;
-  for (char& c : out) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
-  return out;
-}
-
-std::string python_capitalize(const std::string& text) {
-  if (text.empty()) return "";
-  const size_t first = utf8_length(text[0]);
-  DS_CHECK(first == 1, "capitalizing a character beyond ASCII is not supported");
-  return python_upper(text.substr(0, first)) + python_lower(text.substr(first));
-}
-
-std::string python_strip(const std::string& text, const std::string* characters, bool left, bool right) {
-  const auto goes = [&](uint32_t c) {
-    if (characters == nullptr) return is_python_space(c);
-    for (size_t at = 0; at < characters->size();)
-      if (next_code_point(*characters, at) == c) return true;
-    return false;
-  };
-  size_t begin = 0, end = text.size();
-  for (size_t at = 0; left && at < end && goes(next_code_point(text, at));) begin = at;
-  for (size_t at = end; right && at > begin && goes(previous_code_point(text, at));) end = at;
-  return text.substr(begin, end - begin);
-}
-
-std::string python_replace(const std::string& text, const std::string& from, const std::string& to,
-                           int64_t count) {
-  std::string out;
-  size_t done = 0;
-  if (from.empty()) {
-    for (size_t at = 0; count != 0; --count) {
-      out += to;
-      if (at >= text.size()) return out;
-      const size_t width = utf8_length(text[at]);
-      out.append(text, at, width);
-      done = at += width;
-    }
-    return out.append(text, done);
-  }
-  for (size_t at = text.find(from); at != std::string::npos && count != 0;
-       at = text.find(from, done), --count) {
-    out.append(text, done, at - done).append(to);
-    done = at + from.size();
-  }
-  return out.append(text, done);
-}
-
-std::vector<std::string> python_split_lines(const std::string& text) {
-  std::vector<std::string> out;
-  size_t begin = 0;
-  for (size_t at = 0; at < text.size();) {
-    const size_t here = at;
-    const uint32_t c = next_code_point(text, at);
-    const bool ends =
-        (c >= 0x0A && c <= 0x0D) || (c >= 0x1C && c <= 0x1E) || c == 0x85 || c == 0x2028 || c == 0x2029;
-    if (!ends) continue;
-    out.push_back(text.substr(begin, here - begin));
-    if (c == '\r' && at < text.size() && text[at] == '\n') ++at;
-    begin = at;
-  }
-  if (begin < text.size()) out.push_back(text.substr(begin));
-  return out;
 }
 
 }  // namespace deepspeed::text

@@ -145,13 +145,4 @@ TemplateValue find_template_method(const TemplateValue& object, const std::strin
 TemplateValue call_template_method(TemplateRenderer& renderer, const TemplateCallable& method,
                                    const TemplateCallArguments& arguments);
 
-/// Python's methods of texts that filters use as well.
-std::string python_upper(const std::string& text);
-std::string python_lower(const std::string& text);
-std::string python_capitalize(const std::string& text);
-std::string python_strip(const std::string& text, const std::string* characters, bool left, bool right);
-std::string python_replace(const std::string& text, const std::string& from, const std::string& to,
-                           int64_t count);
-std::vector<std::string> python_split_lines(const std::string& text);
-
 }  // namespace deepspeed::text

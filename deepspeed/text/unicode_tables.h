@@ -27,7 +27,8 @@ extern const CodePointRange kRegexWordRanges[];  // \w in patterns
 extern const size_t kRegexWordRangeCount;
 extern const CodePointRange kWhiteSpaceRanges[];  // what lstrip, rstrip and trim_offsets remove
 extern const size_t kWhiteSpaceRangeCount;
-extern const CodePointRange kWordCharacterRanges[];  // what makes a neighbour of a single_word token
+// What makes a neighbour of a single_word token; \w of the Whitespace pre-tokenizer.
+extern const CodePointRange kWordCharacterRanges[];
 extern const size_t kWordCharacterRangeCount;
 extern const CodePointRange kNumericRanges[];  // the Digits pre-tokenizer
 extern const size_t kNumericRangeCount;

@@ -9,6 +9,8 @@ bytes is replaced as a whole where its first character is in the map.
     /tmp/tok/bin/python tests/parity/tokenizer/make_normalizer_tables.py > deepspeed/text/normalizer_tables.cpp
 """
 import os
+import pathlib
+import re
 import tempfile
 
 import sentencepiece
@@ -37,6 +39,14 @@ def precompiled(rules):
         return normalizers.Precompiled(model.normalizer_spec.precompiled_charsmap)
 
 
+def stored(name):
+    """The code points of a table of unicode_tables.cpp."""
+    source = (pathlib.Path(__file__).resolve().parents[3] / "deepspeed/text/unicode_tables.cpp").read_text()
+    table = source.split(f"k{name}Ranges[] = {{")[1].split("};")[0]
+    ranges = [(int(first, 16), int(last, 16)) for first, last in re.findall(r"{(0x\w+),(0x\w+)}", table)]
+    return [p for p in POINTS if any(first <= p <= last for first, last in ranges)]
+
+
 def main():
     letter = precompiled({"a": "X"}).normalize_str
     extends = [p for p in POINTS if letter("a" + chr(p)) == "X"]
@@ -48,6 +58,7 @@ def main():
     marks = normalizers.StripAccents().normalize_str
     words = pre_tokenizers.Whitespace().pre_tokenize_str
     word = [p for p in POINTS if [t for t, _ in words("a" + chr(p))] == ["a" + chr(p)]]
+    assert word == stored("WordCharacter")
     space = [p for p in POINTS if not words(chr(p))]
     split = pre_tokenizers.WhitespaceSplit().pre_tokenize_str
     assert space == [p for p in POINTS if not split(chr(p))]  # both are kWhiteSpaceRanges of unicode_tables.cpp
@@ -59,7 +70,6 @@ def main():
     print_ranges("ClusterControl", alone)
     print_ranges("ClusterPrepend", before)
     print_ranges("Mark", [p for p in POINTS if marks(chr(p)) == ""])
-    print_ranges("RustWord", word)
     nmt = normalizers.Nmt().normalize_str
     assert all(nmt(chr(p)) in ("", " ", chr(p)) for p in POINTS)
     print_ranges("NmtRemoved", [p for p in POINTS if nmt(chr(p)) == ""])
