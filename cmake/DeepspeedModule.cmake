@@ -104,9 +104,11 @@ endfunction()
 # SANITIZED: of the set that CI also runs under ASan and UBSan (./dev test --asan --ci-set): the torch-free layers and some
 # multi-rank programs.
 # THREADED: of the set that ThreadSanitizer runs (./dev test --tsan): programs whose threads share memory of ours.
+# FULL: cases (a GoogleTest filter) that take only some combinations of their settings (tests/support/combinations.h); they are run
+# with all of them by ./dev test --full.
 # TSAN_SUPPRESSIONS: a file of what it reports wrongly in this program.
 function(ds_add_test name)
-  cmake_parse_arguments(A "TORCH;SANITIZED;THREADED" "TIMEOUT;TSAN_SUPPRESSIONS" "SOURCES;DEPS;LIBS;LABELS;NEEDS" ${ARGN})
+  cmake_parse_arguments(A "TORCH;SANITIZED;THREADED" "TIMEOUT;TSAN_SUPPRESSIONS;FULL" "SOURCES;DEPS;LIBS;LABELS;NEEDS" ${ARGN})
   find_package(GTest REQUIRED)
   add_executable(${name} ${A_SOURCES})
   foreach(dep ${A_DEPS})
@@ -157,4 +159,8 @@ function(ds_add_test name)
   endif()
   add_test(NAME ${name} COMMAND ${name} --gtest_brief=1)
   set_tests_properties(${name} PROPERTIES LABELS "${A_LABELS}" TIMEOUT ${A_TIMEOUT} ENVIRONMENT "${environment}")
+  if(A_FULL)
+    add_test(NAME ${name}_full COMMAND ${name} --gtest_brief=1 --gtest_filter=${A_FULL})
+    set_tests_properties(${name}_full PROPERTIES LABELS full TIMEOUT 900 ENVIRONMENT "${environment};DS_TEST_FULL=1")
+  endif()
 endfunction()

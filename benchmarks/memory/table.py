@@ -2,17 +2,20 @@
 """Measures what model states take a parameter and rank, beside the formulas of ZeRO (./dev bench memory).
 
   benchmarks/memory/table.py [--ranks 1 2 4] [--stages 0 1 2 3] [--offload none cpu nvme] [--precisions fp32 bf16]
-                             [--limit-gib 10] [--large | --largest] [--json]
+                             [--limit-gib 10] [--large | --largest | --loading] [--json]
 
 A GPT-2 of 12 layers x 768 with a vocabulary of 1024 takes two steps of Adam. Columns, all in bytes a parameter on the rank that
 has the most: the formula, the engine's own account (tensor by tensor), what libtorch has allocated between steps, and what the
 operating system counts (/proc) beyond the memory before the model was there, one of its layers having been trained by then: what
 that leaves in the libraries (MKL's packing buffers, oneDNN's kernels; in MB a rank, not a parameter) is the column `once`. Allocated
-and resident must be within 5 % of the formula and `slack`: one bucket, at stage 3 the largest Block, with the optimizer on a disk
+and resident must be within 5 % of the formula and `slack`: one bucket, at stage 3 the largest Block and parameter (a prefetch ends with the one that passes its bucket), with the optimizer on a disk
 the tiles of its pipeline, with parameters there a queue of reads (queue_depth blocks). A row that is not says so, and the exit status is 1.
 --large trains a GPT-2 of 1.5B parameters (48 x 1600) instead, stage 3 with all states on NVMe, for three steps on two ranks, and
 watches that both together stay below the limit. --largest looks for the deepest model of width 2560 that takes a step in the same
 placement on this machine: it begins with what memory and disk should hold and goes down by a tenth after each failure.
+--loading exports a GPT-2 of 0.2B parameters as a Hugging Face folder, trains it by ds_train at stage 3 on two ranks in the chosen
+placements, and compares the most resident memory (file pages included, sampled) until the first forward with that of the later
+steps: the exit status is 1 if loading takes more than 15 % above it.
 """
 import argparse
 import json
@@ -43,6 +46,7 @@ def parse():
     parser.add_argument("--bin", type=lambda path: pathlib.Path(path).resolve(), default=ROOT / "build/release/bin")
     parser.add_argument("--large", action="store_true")
     parser.add_argument("--largest", action="store_true")
+    parser.add_argument("--loading", action="store_true")
     parser.add_argument("--steps", type=int, default=None)
     parser.add_argument("--limit-gib", type=float, default=10)
     parser.add_argument("--json", action="store_true")
@@ -123,7 +127,7 @@ def table(options):
                     want, want_disk = formula(precision, stage, offload, ranks)
                     slack = BUCKET * width
                     if stage == 3:
-                        slack += measured["largest_block"] * width
+                        slack += (measured["largest_block"] + 4 * MODEL["hidden"]**2) * width  # a prefetch ends with the parameter that passes the bucket
                     if offload == "nvme":
                         slack += TILES * TILE_ELEMENTS * 12 + (AIO_QUEUE if stage == 3 else 0)
                     most = {key: measured[key]["most"] / numel for key in ("parameters", "gradients", "optimizer", "gathered", "buckets", "allocated", "own", "on_disk")}
@@ -260,9 +264,54 @@ class MemoryLimit:
             self.drop()
 
 
+def resident_bytes(pid):
+    try:
+        lines = pathlib.Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS:"))
+
+
+def ds_train(options, work, configuration, *more):
+    (work / "ds.json").write_text(json.dumps(configuration))
+    words = [options.bin / "deepspeed", "--num_accelerators", 2, "--master_port", 20000 + os.getpid() % 20000, options.bin / "ds_train", "--quiet",
+             "--data", work / "data.bin", "--seq-length", 128, "--deepspeed_config", work / "ds.json", *more]
+    return subprocess.Popen([str(word) for word in words], env=dict(os.environ, OMP_NUM_THREADS="1"))
+
+
+def loading(options):
+    worst = 0
+    with tempfile.TemporaryDirectory() as folder:
+        work = pathlib.Path(folder)
+        (work / "new").mkdir()
+        (work / "new/config.json").write_text(json.dumps(dict(
+            model_type="gpt2", n_layer=14, n_embd=1024, n_head=16, vocab_size=8192, n_positions=128, embd_pdrop=0, attn_pdrop=0, resid_pdrop=0)))
+        (work / "data.bin").write_bytes(bytes(word for i in range(40_000) for word in (i * 7 % 8192).to_bytes(2, "little")))
+        if ds_train(options, work, config(options, "fp32", 3, "none"), "--model", work / "new", "--steps", 1, "--export", work / "model").wait() != 0:
+            sys.exit("the model could not be made")
+        for precision in options.precisions:
+            for offload in options.offload:
+                samples, log = [], work / f"{precision}_{offload}.jsonl"
+                begin = time.time()
+                process = ds_train(options, work, config(options, precision, 3, offload), "--model", work / "model", "--steps", 5, "--log-jsonl", log)
+                while process.poll() is None:
+                    samples.append((time.time() - begin, sum(map(resident_bytes, descendants(process.pid)))))
+                    time.sleep(0.005)
+                if process.returncode != 0:
+                    sys.exit(f"ds_train exited with {process.returncode}")
+                ready = json.loads(log.read_text().splitlines()[0])["start_s"]
+                before, after = (max(bytes for at, bytes in samples if (at < ready) == early) for early in (True, False))
+                worst += before > 1.15 * after
+                row = dict(name=f"loading_{precision}_{offload}", loading_gib=before / 2**30, steps_gib=after / 2**30, ratio=before / after, samples=len(samples))
+                print(json.dumps(row) if options.json else f"{row['name']:<20} at most {row['loading_gib']:.2f} GiB until the first forward, {row['steps_gib']:.2f} "
+                      f"in the steps: {row['ratio']:.2f} (both ranks, {len(samples)} samples){'' if before <= 1.15 * after else '   above 1.15'}", flush=True)
+    return worst
+
+
 def main():
     options = parse()
-    sys.exit(1 if (largest if options.largest else large if options.large else table)(options) else 0)
+    work = largest if options.largest else large if options.large else loading if options.loading else table
+    sys.exit(1 if work(options) else 0)
 
 
 if __name__ == "__main__":

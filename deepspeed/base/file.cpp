@@ -84,15 +84,27 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
 
 namespace {
 
+uintptr_t page_size() {
+  static const auto size = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
+  return size;
+}
+
 // Whether all pages of the bytes can be had, as far as the kernel can tell beforehand.
 bool populate(std::span<const std::byte> bytes) {
-  static const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
-  const auto begin = reinterpret_cast<uintptr_t>(bytes.data()) / page * page;
+  const auto begin = reinterpret_cast<uintptr_t>(bytes.data()) / page_size() * page_size();
   const size_t size = reinterpret_cast<uintptr_t>(bytes.data()) + bytes.size() - begin;
   int result;
   do result = ::madvise(reinterpret_cast<void*>(begin), size, MADV_POPULATE_READ);
   while (result != 0 && (errno == EINTR || errno == EAGAIN));
   return result == 0 || (errno != EFAULT && errno != EHWPOISON);
+}
+
+// Pages that hold nothing else leave this process's memory; the page cache keeps them.
+void let_go(std::span<const std::byte> bytes) {
+  const auto first = reinterpret_cast<uintptr_t>(bytes.data());
+  const uintptr_t begin = (first + page_size() - 1) / page_size() * page_size();
+  const uintptr_t end = (first + bytes.size()) / page_size() * page_size();
+  if (begin < end) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);  // a hint
 }
 
 }  // namespace
@@ -106,6 +118,7 @@ void copy_mapped(std::span<const std::byte> from, std::byte* to, const std::file
              "cannot read '{}' at offset {}: the file is shorter than when it was opened, or its disk failed",
              file.string(), offset + done);
     std::memcpy(to + done, bytes.data(), bytes.size());
+    let_go(bytes);
   }
 }
 

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstdlib>
@@ -202,6 +203,26 @@ TEST_F(Mappings, CopyWhatTheFileHolds) {
   copy_mapped(file.bytes().subspan(10, copy.size()), reinterpret_cast<std::byte*>(copy.data()), file.path(),
               10);
   EXPECT_EQ(copy, text.substr(0, copy.size()));
+}
+
+// Resident pages of files, in bytes.
+size_t resident_of_files() {
+  std::ifstream statm("/proc/self/statm");
+  size_t size = 0, resident = 0, shared = 0;
+  statm >> size >> resident >> shared;
+  return shared * static_cast<size_t>(::sysconf(_SC_PAGESIZE));
+}
+
+TEST_F(Mappings, ThatWereCopiedLeaveThisProcessesMemory) {
+  const size_t size = size_t{32} << 20;
+  write_text_file(folder / "file", std::string(size, 'x'));
+  const MappedFile file(folder / "file");
+  std::vector<std::byte> copy(size);
+  const size_t before = resident_of_files();
+  copy_mapped(file.bytes(), copy.data(), file.path(), 0);
+  EXPECT_LT(resident_of_files(), before + (size >> 4));
+  EXPECT_EQ(copy.back(), std::byte{'x'});
+  EXPECT_EQ(file.bytes().front(), std::byte{'x'});  // and can be read again
 }
 
 TEST_F(Mappings, OfAFileThatBecameShorterAreAnErrorNotASignal) {

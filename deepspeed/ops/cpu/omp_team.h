@@ -1,4 +1,4 @@
-// The one source that is compiled with OpenMP. Torch-free.
+// The one source that knows OpenMP. Torch-free.
 #pragma once
 
 #include <cstdint>
