@@ -110,9 +110,10 @@ TemplateValue TemplateValue::dict(Pairs items) {
       known = at != seen.end() && *at == *text;
       if (!known) seen.insert(at, *text);
     }
-    const auto same = known ? std::find_if(made->items.begin(), made->items.end(),
-                                           [&](const auto& entry) { return equal(entry.first, key); })
-                            : made->items.end();
+    const auto same =
+        known ? std::find_if(made->items.begin(), made->items.end(),
+                             [&wanted = key](const auto& entry) { return equal(entry.first, wanted); })
+              : made->items.end();
     if (same != made->items.end())
       same->second = std::move(value);
     else

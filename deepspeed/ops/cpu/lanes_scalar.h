@@ -7,17 +7,42 @@
 namespace deepspeed::ops::cpu {
 namespace {
 
+// By hand: not every compiler has _Float16 on every processor.
+DS_INLINE float half_to_float(uint16_t half) {
+  const uint32_t sign = uint32_t{half & 0x8000u} << 16, rest = half & 0x7FFFu;
+  if (rest >= 0x7C00) return __builtin_bit_cast(float, sign | 0x7F800000 | (rest & 0x3FF) << 13);
+  if (rest < 0x0400) {  // no leading one: so many times 2^-24
+    const float value = static_cast<float>(rest) * 0x1p-24f;
+    return sign != 0 ? -value : value;
+  }
+  return __builtin_bit_cast(float, sign | ((rest << 13) + (112u << 23)));
+}
+
+// To the nearest, ties to even.
+DS_INLINE uint16_t float_to_half(float value) {
+  const auto bits = __builtin_bit_cast(uint32_t, value);
+  const uint32_t sign = bits >> 16 & 0x8000, rest = bits & 0x7FFFFFFF;
+  uint32_t half;
+  if (rest > 0x7F800000)  // NaN: quiet, what of its payload there is room for
+    half = 0x7E00 | (rest >> 13 & 0x3FF);
+  else if (rest >= 0x477FF000)  // 65520 and more
+    half = 0x7C00;
+  else if (rest < 0x38800000)  // below 2^-14; the last place of 0.5 is 2^-24
+    half = __builtin_bit_cast(uint32_t, __builtin_bit_cast(float, rest) + 0.5f) - 0x3F000000;
+  else
+    half = (rest + 0xFFF + (rest >> 13 & 1) - (112u << 23)) >> 13;
+  return static_cast<uint16_t>(sign | half);
+}
+
 struct LanesScalar : SimdScalar {
   using SimdScalar::load;
   using SimdScalar::store;
   static DS_INLINE F load(const Fp16* p) {
-    _Float16 half[4];
-    __builtin_memcpy(half, p, 8);
-    return F{float(half[0]), float(half[1]), float(half[2]), float(half[3])};
+    return F{half_to_float(p[0].bits), half_to_float(p[1].bits), half_to_float(p[2].bits),
+             half_to_float(p[3].bits)};
   }
   static DS_INLINE void store(Fp16* p, F x) {
-    const _Float16 half[4] = {_Float16(x[0]), _Float16(x[1]), _Float16(x[2]), _Float16(x[3])};
-    __builtin_memcpy(p, half, 8);
+    for (int i = 0; i < 4; ++i) p[i].bits = float_to_half(x[i]);
   }
   static DS_INLINE void stream(uint16_t* p, F x) { store(p, x); }
   static DS_INLINE void stream(Fp16* p, F x) { store(p, x); }
