@@ -7,6 +7,7 @@
 
 #include "deepspeed/base/error.h"
 #include "deepspeed/base/file.h"
+#include "deepspeed/data/class_label.h"
 #include "deepspeed/text/labelled_lines.h"
 #include "deepspeed/text/utf8.h"
 
@@ -56,7 +57,7 @@ class Reader {
                                                  : "one label of the sequence (\"label\")");
     if (of_tokens != nullptr) {
       s.labels = *of_tokens;
-      check_range("labels", s.labels, 0, options_.vocab, kIgnored);
+      check_range("labels", s.labels, 0, options_.classes, kIgnored);
     } else {
       s.label = label_of(std::get<text::Label>(tokens.labels));
     }
@@ -122,20 +123,7 @@ class Reader {
                *value);
       return *value;
     }
-    if (const auto* name = std::get_if<std::string>(&label)) {
-      const auto& names = options_.class_names;
-      const auto found = std::find(names.begin(), names.end(), *name);
-      DS_CHECK(found != names.end(), "{}: label {} is none of the model's classes (id2label in config.json)",
-               where_, text::quote(*name));
-      return static_cast<double>(found - names.begin());
-    }
-    const auto* id = std::get_if<int64_t>(&label);
-    DS_CHECK(id != nullptr, "{}: label {:#.3g} is a fraction; write a class as a whole number or by its name",
-             where_, std::get<double>(label));
-    DS_CHECK(*id >= 0 && *id < options_.classes,
-             "{}: label {} is none of the model's {} classes (id2label in config.json)", where_, *id,
-             options_.classes);
-    return static_cast<double>(*id);
+    return static_cast<double>(class_of(label, options_.classes, options_.class_names, where_));
   }
 
   std::string name_, where_;

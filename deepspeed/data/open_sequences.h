@@ -16,7 +16,7 @@ struct SequenceOptions {
   int64_t length = 0;  // tokens that a sequence has at most; a longer one loses its end
   int64_t vocab = 0, token_types = 1, padding = 0;
   LabelKind kind = LabelKind::kClass;
-  int64_t classes = 2;                                // of LabelKind::kClass
+  int64_t classes = 2;  // that a label may be: of the sequence, or of a token (mlm: the vocabulary)
   std::vector<std::string> class_names;               // by which a file may call them; may be empty
   std::string text_field = "text";                    // of .jsonl
   std::function<const text::Tokenizer&()> tokenizer;  // called when the file holds text

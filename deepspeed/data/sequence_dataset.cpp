@@ -27,6 +27,8 @@ std::vector<at::Tensor> SequenceDataset::get(int64_t index) const {
   at::Tensor labels;
   if (kind_ == LabelKind::kTokens)
     labels = filled_up(s.labels, length_, kIgnored);
+  else if (kind_ == LabelKind::kSpan)
+    labels = filled_up(s.labels, 2, 0);
   else
     labels = at::scalar_tensor(s.label, kind_ == LabelKind::kClass ? at::kLong : at::kFloat);
   return {filled_up(s.ids, length_, padding_), labels, filled_up(s.token_types, length_, 0),

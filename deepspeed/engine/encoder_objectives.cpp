@@ -5,6 +5,7 @@
 #include "deepspeed/base/error.h"
 #include "deepspeed/data/masked_dataset.h"
 #include "deepspeed/data/open_sequences.h"
+#include "deepspeed/engine/encoder_batch.h"
 #include "deepspeed/engine/objective.h"
 #include "deepspeed/models/encoder_heads.h"
 
@@ -12,30 +13,6 @@ namespace deepspeed::engine {
 namespace {
 
 using models::ArchSpec;
-
-void check_flags(const TrainOptions& options) {
-  DS_CHECK(options.generate.empty(), "--generate continues a text, which --objective {} does not train for",
-           options.objective);
-  DS_CHECK(!options.eval_baselines,
-           "--eval-baselines predicts next tokens; it goes with --objective clm only");
-}
-
-// A batch of data::SequenceDataset or data::MaskedDataset without the padding that all of its rows share.
-struct Trimmed {
-  models::EncoderInput input;
-  at::Tensor labels;
-};
-
-Trimmed trim(const Objective::Batch& batch) {
-  DS_CHECK(batch.size() == 4, "an encoder learns from ids, labels, token types and ends, not from {} tensors",
-           batch.size());
-  const at::Tensor& ends = batch[3];
-  const int64_t longest = ends.max().item<int64_t>();
-  const auto cut = [&](const at::Tensor& t) { return t.narrow(1, 0, longest).contiguous(); };
-  Trimmed out{{cut(batch[0]), cut(batch[2]), std::nullopt}, batch[1].dim() == 2 ? cut(batch[1]) : batch[1]};
-  if (ends.min().item<int64_t>() < longest) out.input.ends = ends;
-  return out;
-}
 
 class MaskedObjective : public Objective {
  public:
@@ -54,6 +31,7 @@ class MaskedObjective : public Objective {
                                               .token_types = std::max<int64_t>(1, spec().token_types),
                                               .padding = spec().padding_token.value_or(0),
                                               .kind = data::LabelKind::kTokens,
+                                              .classes = spec().vocab,
                                               .tokenizer = context_.tokenizer});
       samples.dataset = std::move(made.dataset);
       samples.note = std::move(made.note);
@@ -64,7 +42,7 @@ class MaskedObjective : public Objective {
   }
 
   at::Tensor loss(const Batch& batch) override {
-    const Trimmed b = trim(batch);
+    const EncoderBatch b = trim(batch, LabelsAre::kOfTokens);
     return model_->forward(b.input.ids, b.labels, b.input.token_types, b.input.ends);
   }
 
@@ -131,12 +109,12 @@ class ClassificationObjective : public Objective {
   }
 
   at::Tensor loss(const Batch& batch) override {
-    const Trimmed b = trim(batch);
+    const EncoderBatch b = trim(batch, LabelsAre::kOfSequences);
     return model_->forward(b.input.ids, b.labels, b.input.token_types, b.input.ends);
   }
 
   Score score(const Batch& batch) override {
-    const Trimmed b = trim(batch);
+    const EncoderBatch b = trim(batch, LabelsAre::kOfSequences);
     const at::Tensor logits = model_->logits(b.input);
     const auto count = static_cast<double>(b.labels.size(0));
     Score out{.loss = model_->loss(logits, b.labels).item<double>() * count, .predictions = count};
@@ -164,13 +142,13 @@ class ClassificationObjective : public Objective {
 }  // namespace
 
 std::unique_ptr<Objective> masked_objective(ArchSpec spec, const ObjectiveContext& context) {
-  check_flags(context.options);
+  check_encoder_flags(context.options);
   spec.architecture = fmt::format(fmt::runtime(spec.head_architecture), "MaskedLM");
   return std::make_unique<MaskedObjective>(std::move(spec), context);
 }
 
 std::unique_ptr<Objective> classification_objective(ArchSpec spec, const ObjectiveContext& context) {
-  check_flags(context.options);
+  check_encoder_flags(context.options);
   spec.architecture = fmt::format(fmt::runtime(spec.head_architecture), "SequenceClassification");
   return std::make_unique<ClassificationObjective>(std::move(spec), context);
 }

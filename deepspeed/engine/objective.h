@@ -58,9 +58,9 @@ struct ObjectiveContext {
   std::function<const text::Tokenizer&()> tokenizer;
 };
 
-/// "clm", "mlm" or "sequence-classification" (options.objective) over that architecture. Errors: objectives
-/// that are unknown or not available yet, an architecture that the objective is not for, flags that do not go
-/// with it.
+/// "clm", "mlm", "sequence-classification", "token-classification" or "question-answering"
+/// (options.objective) over that architecture. Errors: objectives that are unknown, an architecture that the
+/// objective is not for, flags that do not go with it.
 std::unique_ptr<Objective> make_objective(models::ArchSpec spec, const ObjectiveContext& context);
 
 /// An Error unless make_objective knows the name. Needs no model.
@@ -70,6 +70,8 @@ void check_objective(const std::string& name);
 std::unique_ptr<Objective> causal_objective(models::ArchSpec spec, const ObjectiveContext& context);
 std::unique_ptr<Objective> masked_objective(models::ArchSpec spec, const ObjectiveContext& context);
 std::unique_ptr<Objective> classification_objective(models::ArchSpec spec, const ObjectiveContext& context);
+std::unique_ptr<Objective> token_objective(models::ArchSpec spec, const ObjectiveContext& context);
+std::unique_ptr<Objective> answer_objective(models::ArchSpec spec, const ObjectiveContext& context);
 
 /// The score of a whole data set, without dropout and gradients; the model is left in training mode. Every
 /// rank of the group scores its share, in micro-batches. Collective.

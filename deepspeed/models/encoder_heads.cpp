@@ -116,8 +116,12 @@ at::Tensor TokenClassifier::compute(const at::Tensor& ids, const at::Tensor& lab
                                     const std::optional<at::Tensor>& token_types,
                                     const std::optional<at::Tensor>& ends) {
   DS_CHECK(labels.sizes() == ids.sizes(), "labels must have the shape of the token ids");
-  return at::cross_entropy_loss(logits({ids, token_types, ends}).view({-1, spec_.labels}),
-                                labels.reshape({-1}), {}, at::Reduction::Mean, kIgnoredLabel);
+  return loss(logits({ids, token_types, ends}), labels);
+}
+
+at::Tensor TokenClassifier::loss(const at::Tensor& logits, const at::Tensor& labels) const {
+  return at::cross_entropy_loss(logits.view({-1, spec_.labels}), labels.reshape({-1}), {},
+                                at::Reduction::Mean, kIgnoredLabel);
 }
 
 QuestionAnswerer::QuestionAnswerer(ArchSpec spec, const nn::RngPtr& rng)
@@ -138,13 +142,17 @@ at::Tensor QuestionAnswerer::compute(const at::Tensor& ids, const at::Tensor& la
                                      const std::optional<at::Tensor>& ends) {
   DS_CHECK(labels.dim() == 2 && labels.size(0) == ids.size(0) && labels.size(1) == 2,
            "an answer wants its first and its last token as labels");
-  const int64_t outside = ids.size(1);
-  const at::Tensor scores = logits({ids, token_types, ends}), wanted = labels.clamp(0, outside);
-  const auto loss = [&](int64_t side) {
-    return at::cross_entropy_loss(scores.select(2, side), wanted.select(1, side), {}, at::Reduction::Mean,
+  return loss(logits({ids, token_types, ends}), labels);
+}
+
+at::Tensor QuestionAnswerer::loss(const at::Tensor& logits, const at::Tensor& labels) const {
+  const int64_t outside = logits.size(1);
+  const at::Tensor wanted = labels.clamp(0, outside);
+  const auto side_loss = [&](int64_t side) {
+    return at::cross_entropy_loss(logits.select(2, side), wanted.select(1, side), {}, at::Reduction::Mean,
                                   outside);
   };
-  return (loss(0) + loss(1)) / 2;
+  return (side_loss(0) + side_loss(1)) / 2;
 }
 
 }  // namespace deepspeed::models

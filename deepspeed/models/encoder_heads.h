@@ -63,6 +63,8 @@ class TokenClassifier : public nn::BlockModule<TokenClassifier> {
                      const std::optional<at::Tensor>& ends = std::nullopt);
   /// [B, T, spec.labels], fp32.
   at::Tensor logits(const EncoderInput& input);
+  /// compute() of logits that are there already.
+  at::Tensor loss(const at::Tensor& logits, const at::Tensor& labels) const;
   const ArchSpec& spec() const { return spec_; }
 
  private:
@@ -83,6 +85,8 @@ class QuestionAnswerer : public nn::BlockModule<QuestionAnswerer> {
                      const std::optional<at::Tensor>& ends = std::nullopt);
   /// [B, T, 2], fp32: how likely the answer begins, and ends, at each position.
   at::Tensor logits(const EncoderInput& input);
+  /// compute() of logits that are there already.
+  at::Tensor loss(const at::Tensor& logits, const at::Tensor& labels) const;
   const ArchSpec& spec() const { return spec_; }
 
  private:

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "deepspeed/base/error.h"
+#include "deepspeed/text/data_lines.h"
 #include "deepspeed/text/utf8.h"
 
 namespace deepspeed::text {
@@ -13,20 +14,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 constexpr int64_t kLargest = int64_t{1} << 31;  // of ids and labels
-
-// Lines that are not blank, without their ends.
-void each_line(std::string_view content, const std::function<bool(size_t, std::string_view)>& visit) {
-  if (content.starts_with(kByteOrderMark)) content.remove_prefix(kByteOrderMark.size());
-  for (size_t number = 1; !content.empty(); ++number) {
-    const size_t end = std::min(content.find('\n'), content.size());
-    std::string_view line = content.substr(0, end);
-    content.remove_prefix(std::min(end + 1, content.size()));
-    if (line.ends_with('\r')) line.remove_suffix(1);
-    if (line.find_first_not_of(" \t") != std::string_view::npos && !visit(number, line)) return;
-  }
-}
 
 class JsonLine {
  public:
@@ -123,7 +111,7 @@ std::vector<std::string_view> columns_of(std::string_view line) {
 
 void read_labelled_json_lines(std::string_view content, const std::string& name,
                               const std::string& text_field, const LabelledSink& each) {
-  each_line(content, [&](size_t number, std::string_view line) {
+  each_full_line(content, [&](size_t number, std::string_view line) {
     const auto object = json::parse(line, nullptr, /*allow_exceptions=*/false);
     const std::string where = name + ":" + std::to_string(number);
     DS_CHECK(object.is_object(), "{}: not a JSON object: {}", where, quote(line));
@@ -134,7 +122,7 @@ void read_labelled_json_lines(std::string_view content, const std::string& name,
 
 void read_labelled_table(std::string_view content, const std::string& name, const LabelledSink& each) {
   size_t wanted = 0;
-  each_line(content, [&](size_t number, std::string_view line) {
+  each_full_line(content, [&](size_t number, std::string_view line) {
     const auto columns = columns_of(line);
     const std::string where = name + ":" + std::to_string(number);
     const bool first = wanted == 0;
@@ -153,7 +141,7 @@ void read_labelled_table(std::string_view content, const std::string& name, cons
 
 bool holds_tokens(std::string_view json_lines) {
   bool found = false;
-  each_line(json_lines, [&](size_t, std::string_view line) {
+  each_full_line(json_lines, [&](size_t, std::string_view line) {
     const auto object = json::parse(line, nullptr, /*allow_exceptions=*/false);
     found = object.is_object() && object.contains("input_ids");
     return false;

@@ -96,6 +96,7 @@ TEST_F(OpenSequences, OneLabelIsAValue) {
 TEST_F(OpenSequences, TokenLinesAreTakenAsTheyAreAndCutAtTheEnd) {
   SequenceOptions o = options(3);
   o.kind = LabelKind::kTokens;
+  o.classes = o.vocab;
   const auto path =
       write("d.jsonl",
             R"({"input_ids": [5, 6, 7, 8], "labels": [-100, 9, -100, 10], "token_type_ids": [0, 1, 1, 1]})"

@@ -1,5 +1,5 @@
-// ds_train with encoders: masked language models and sequence classifiers, from files to what is printed and
-// saved.
+// ds_train with encoders: masked language models, classifiers of sequences and tokens, question answerers, from
+// files to what is printed and saved.
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
@@ -120,6 +120,39 @@ TEST_F(EncoderTraining, ClassifierLearnsAndItsAccuracyIsPrinted) {
   }
 }
 
+TEST_F(EncoderTraining, TokenClassifierAndQuestionAnswererLearnAndAreExported) {
+  std::string sentences, questions;
+  for (int i = 0; i < 16; ++i) {
+    const bool earth = i % 2 == 0;
+    sentences += Json({{"tokens", {earth ? "heaven" : "earth", "begat", "sons"}},
+                       {"labels", {earth ? "upper" : "lower", "lower", "upper"}}})
+                     .dump() +
+                 "\n";
+    questions += Json({{"question", earth ? "what?" : "where?"},
+                       {"context", "light in water"},
+                       {"answers",
+                        {{"text", {earth ? "light" : "water"}}, {"answer_start", {earth ? 0 : 9}}}}})
+                     .dump() +
+                 "\n";
+  }
+  write("sentences.jsonl", sentences);
+  write("questions.jsonl", questions);
+  struct Case {
+    std::string objective, data, printed, architecture;
+  };
+  for (const Case& c :
+       {Case{"token-classification", "sentences.jsonl", "accuracy 100.00 % of 48 words", "BertForTokenClassification"},
+        Case{"question-answering", "questions.jsonl", "100.00 % of 16 answers found exactly", "BertForQuestionAnswering"}}) {
+    const Finished finished = run(
+        launched(2, encoder(c.objective, c.data,
+                            {"--steps", "60", "--eval-data", path(c.data), "--export", path("out_" + c.objective)})));
+    ASSERT_EQ(finished.code, 0) << finished.output;
+    EXPECT_NE(finished.output.find(c.printed), std::string::npos) << finished.output;
+    const Json config = Json::parse(base::read_text_file(folder / ("out_" + c.objective) / "config.json"));
+    EXPECT_EQ(config["architectures"], Json({c.architecture}));
+  }
+}
+
 TEST_F(EncoderTraining, WhatDoesNotGoTogetherIsRefusedInOneLine) {
   expect_refusal(encoder("mlm", "text.txt", {"--generate", "In the"}), "--generate");
   expect_refusal(encoder("mlm", "text.txt", {"--packing", "documents"}),
@@ -131,6 +164,8 @@ TEST_F(EncoderTraining, WhatDoesNotGoTogetherIsRefusedInOneLine) {
   expect_refusal(encoder("mlm", "text.txt", {"--seq-length", "64"}), "32 positions");
   write("ugly.tsv", "a b\tugly\n");
   expect_refusal(encoder("sequence-classification", "ugly.tsv"), "ugly.tsv:1: label 'ugly'");
+  expect_refusal({"--objective", "question-answering"}, "wants an encoder");
+  expect_refusal(encoder("token-classification", "table.tsv"), ".jsonl or .conll");
   fs::remove(path("bert/tokenizer.json"));
   expect_refusal(encoder("mlm", "text.txt"), "tokenizer.json");
 }

@@ -58,7 +58,9 @@ void add_options(CLI::App& app, TrainOptions& o, bool& no_shuffle) {
          "--data", o.data,
          ".txt, .jsonl (text, or prompt with response), .bin of little-endian token ids, or a Megatron "
          "dataset (.bin beside .idx); for mlm also .jsonl of \"input_ids\" and \"labels\"; for "
-         "sequence-classification .jsonl (text, perhaps text_pair, label) or .tsv of the same columns")
+         "sequence-classification .jsonl (text, perhaps text_pair, label) or .tsv of the same columns; for "
+         "token-classification .jsonl (tokens, labels) or .conll; for question-answering .json (SQuAD) or "
+         ".jsonl (question, context, answers)")
       ->required();
   app.add_option("--deepspeed_config", o.config,
                  "DeepSpeed configuration: a file, its text, or that in base64")
@@ -74,8 +76,8 @@ void add_options(CLI::App& app, TrainOptions& o, bool& no_shuffle) {
       ->capture_default_str()
       ->check(CLI::Range(0, 256));
   app.add_option("--objective", o.objective,
-                 "clm (the next token: decoders), mlm (masked tokens: encoders), sequence-classification; "
-                 "token-classification and question-answering are not available yet")
+                 "clm (the next token: decoders), mlm (masked tokens: encoders), sequence-classification, "
+                 "token-classification or question-answering")
       ->capture_default_str();
   app.add_option("--seq-length", o.seq_length, "tokens of a sample")
       ->capture_default_str()
