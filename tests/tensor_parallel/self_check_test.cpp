@@ -78,6 +78,27 @@ TEST(SelfCheck, AgreesForEveryFamilyAndReadsOneBlockAtATime) {
   }
 }
 
+TEST(SelfCheck, TakesEncodersAndSixteenBits) {
+  const auto spec = spec_of("bert");
+  const auto weights = weights_of("bert", spec);
+  const at::Tensor ids = at::arange(12).view({2, 6});
+  comm::run_ranks(2, [&](comm::GroupPtr group) {
+    const auto rng = std::make_shared<accel::Rng>(1);
+    models::MaskedLanguageModel model(spec, rng), whole(spec, rng);
+    const Sharding sharding = shard(model, spec, group);
+    auto parameters = nn::list_parameters(model);
+    for (auto& parameter : parameters) parameter.dtype = at::kBFloat16;
+    nn::DenseMaterializer().materialize(parameters, SliceSource(weights, sharding));
+    const auto run = [&](torch::nn::Module& m) {
+      return dynamic_cast<models::MaskedLanguageModel&>(m).logits({ids, std::nullopt, std::nullopt});
+    };
+    const double difference = check_against_one_rank(model, whole, weights, *group, {.run = run});
+    EXPECT_GT(difference, 0) << "they round otherwise";
+    EXPECT_THROW(check_against_one_rank(model, whole, weights, *group, {.run = run, .tolerance = 1e-9}),
+                 base::Error);
+  });
+}
+
 std::string problem_of(const std::string& broken) {
   std::string problem;
   comm::run_ranks(2, [&](comm::GroupPtr group) {

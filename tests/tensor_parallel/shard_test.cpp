@@ -241,6 +241,44 @@ TEST(Shard, LeavesTablesWholeWhereAsked) {
   });
 }
 
+// Two replicas of two ranks: the group is any of the world's.
+TEST(Shard, WorksInAnyGroup) {
+  const auto expected = golden("llama");
+  comm::run_ranks(4, [&](comm::GroupPtr world) {
+    const at::NoGradGuard no_grad;
+    const auto first = world->new_group({0, 1}), second = world->new_group({3, 2});
+    const auto model = sharded_model("llama", world->rank() < 2 ? first : second);
+    EXPECT_LT(
+        largest_difference(model->logits(tensor_of(expected, "input_ids")), tensor_of(expected, "logits")),
+        1e-4);
+  });
+}
+
+// Sums of rounded products: as far from one rank as bf16 is from itself.
+TEST(Shard, InBf16GivesTheSameBitsOnAllRanksAndOneRanksLogitsToItsPrecision) {
+  for (const char* family : {"llama", "gpt2", "gemma2"}) {
+    const auto spec = spec_of(family);
+    const auto weights = weights_of(family, spec);
+    const at::Tensor ids = tensor_of(golden(family), "input_ids");
+    const auto logits = [&](comm::GroupPtr group) {
+      const at::NoGradGuard no_grad;
+      models::Decoder model(spec, std::make_shared<accel::Rng>(1));
+      const Sharding sharding = shard(model, spec, group);
+      auto parameters = nn::list_parameters(model);
+      for (auto& parameter : parameters) parameter.dtype = at::kBFloat16;
+      nn::DenseMaterializer().materialize(parameters, SliceSource(weights, sharding));
+      model.eval();
+      return model.logits(ids);
+    };
+    const at::Tensor alone = logits(comm::single_group());
+    EXPECT_EQ(alone.scalar_type(), at::kBFloat16);
+    Ranks ranks;
+    comm::run_ranks(2, [&](comm::GroupPtr group) { ranks.add(logits(group)); });
+    const at::Tensor a = alone.to(at::kFloat), b = ranks.result().to(at::kFloat);
+    EXPECT_LT(((a - b).norm() / a.norm()).item<double>(), 2e-2) << family;
+  }
+}
+
 // ---- training
 
 // With keys that several ranks have (gemma, falcon-7b) and norms of heads (qwen3, phi, gemma3) among them.
