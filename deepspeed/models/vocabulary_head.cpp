@@ -1,5 +1,6 @@
 #include "deepspeed/models/vocabulary_head.h"
 
+#include <ATen/ops/cross_entropy_loss.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/tanh.h>
 
@@ -20,12 +21,22 @@ VocabularyHead::VocabularyHead(const VocabularyHeadOptions& o) : softcap_(o.soft
   }
 }
 
+at::Tensor VocabularyHead::logits_of(const at::Tensor& hidden) const {
+  at::Tensor logits = at::linear(together_.enter ? together_.enter(hidden) : hidden, weight_, bias_);
+  if (softcap_ > 0) logits = at::tanh(logits / softcap_) * softcap_;
+  return together_.join ? together_.join(logits) : logits;
+}
+
 at::Tensor VocabularyHead::compute(const at::Tensor& hidden, const std::optional<at::Tensor>& labels) {
+  if (labels && together_.join) {
+    const at::Tensor logits = logits_of(hidden);
+    return at::cross_entropy_loss(logits.reshape({-1, logits.size(-1)}).to(at::kFloat), labels->reshape({-1}),
+                                  {}, at::Reduction::Mean, kIgnoredLabel);
+  }
   if (labels)
     return ops::linear_cross_entropy(hidden.reshape({-1, hidden.size(-1)}), weight_, labels->reshape({-1}),
                                      kIgnoredLabel, bias_, softcap_);
-  const at::Tensor logits = at::linear(hidden, weight_, bias_);
-  return softcap_ > 0 ? at::tanh(logits / softcap_) * softcap_ : logits;
+  return logits_of(hidden);
 }
 
 std::vector<nn::TorchLayer> VocabularyHead::torch_layers() const {

@@ -3,6 +3,7 @@
 
 #include "deepspeed/nn/block.h"
 #include "deepspeed/nn/linear.h"
+#include "deepspeed/nn/together.h"
 
 namespace deepspeed::models {
 
@@ -27,9 +28,16 @@ class VocabularyHead : public nn::BlockModule<VocabularyHead> {
   /// that are not kIgnoredLabel, scalar fp32, for which the logits never exist at once.
   at::Tensor compute(const at::Tensor& hidden, const std::optional<at::Tensor>& labels = std::nullopt);
 
+  /// Its table holds some of the rows; the logits of all are joined. With labels, too, they then exist at
+  /// once.
+  void share(nn::Together together) { together_ = std::move(together); }
+
   std::vector<nn::TorchLayer> torch_layers() const override;
 
  private:
+  at::Tensor logits_of(const at::Tensor& hidden) const;
+
+  nn::Together together_;
   double softcap_;
   at::Tensor weight_;               // [V, C]
   std::optional<at::Tensor> bias_;  // [V]

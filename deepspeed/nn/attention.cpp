@@ -27,6 +27,15 @@ Attention::Attention(const AttentionConfig& c, const RngPtr& rng)
   output_ = linear("output", q_width, c.hidden, c.output_bias, c.output_init);
 }
 
+void Attention::keep_heads(int64_t first, int64_t heads, int64_t kv_heads) {
+  DS_CHECK(heads > 0 && kv_heads > 0 && heads % kv_heads == 0 && first >= 0 && first + heads <= config_.heads,
+           "heads {} to {} with {} key-value heads cannot be kept of {}", first, first + heads, kv_heads,
+           config_.heads);
+  config_.heads = heads;
+  config_.kv_heads = kv_heads;
+  if (config_.alibi_slopes.defined()) config_.alibi_slopes = config_.alibi_slopes.narrow(0, first, heads);
+}
+
 Attention::Heads Attention::project(const at::Tensor& x) {
   const int64_t batch = x.size(0), length = x.size(1), d = config_.head_dim;
   auto split = [&](const at::Tensor& t, int64_t heads) { return t.view({batch, length, heads, d}); };

@@ -41,6 +41,10 @@ class Attention : public BlockModule<Attention> {
                      const std::optional<at::Tensor>& first_key = std::nullopt,
                      const std::optional<at::Tensor>& end_key = std::nullopt);
 
+  /// From now on it computes only the heads [first, first + heads) of those it was made for: its projections
+  /// give so many queries and `kv_heads` keys and values, and take so many heads. The caller replaces them.
+  void keep_heads(int64_t first, int64_t heads, int64_t kv_heads);
+
  private:
   struct Heads {
     at::Tensor q, k, v;  // [B, H or Hkv, T, D], views of the projections' outputs

@@ -23,6 +23,7 @@ Embedding::Embedding(int64_t count, int64_t width, Init init, int64_t padding, o
 }
 
 at::Tensor Embedding::compute(const at::Tensor& ids) {
+  if (lookup_) return lookup_(weight_, ids);
   return ops::embedding(weight_, ids, padding_, gradient_);
 }
 

@@ -1,6 +1,7 @@
 // Linear and Embedding: Blocks around a replaceable projection or table.
 #pragma once
 
+#include <functional>
 #include <memory>
 
 #include "deepspeed/nn/block.h"
@@ -39,7 +40,12 @@ class Embedding : public BlockModule<Embedding> {
   at::Tensor compute(const at::Tensor& ids);
   const at::Tensor& weight() const { return weight_; }
 
+  /// (table, ids) -> [..., width]: how rows are found where the table does not hold all of them.
+  using Lookup = std::function<at::Tensor(const at::Tensor& table, const at::Tensor& ids)>;
+  void set_lookup(Lookup lookup) { lookup_ = std::move(lookup); }
+
  private:
+  Lookup lookup_;
   int64_t padding_;
   ops::TableGradient gradient_;
   at::Tensor weight_;

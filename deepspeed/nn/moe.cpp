@@ -50,10 +50,11 @@ at::Tensor Moe::routed(const at::Tensor& tokens, const at::Tensor& logits) {
 }
 
 std::pair<at::Tensor, at::Tensor> Moe::compute(const at::Tensor& x) {
-  const at::Tensor tokens = x.reshape({-1, x.size(-1)});
+  const at::Tensor all = together_.enter ? together_.enter(x) : x, tokens = all.reshape({-1, x.size(-1)});
   const at::Tensor logits = router_->forward(tokens);
   at::Tensor y = routed(tokens, logits);
   if (shared_) y = y + at::sigmoid(shared_gate_->forward(tokens)) * shared_->forward(tokens);
+  if (together_.join) y = together_.join(y);
   return {y.view(x.sizes()), logits};
 }
 

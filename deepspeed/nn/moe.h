@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "deepspeed/nn/mlp.h"
+#include "deepspeed/nn/together.h"
 
 namespace deepspeed::nn {
 
@@ -31,11 +32,15 @@ class Moe : public BlockModule<Moe> {
   /// x [..., hidden] -> {[..., hidden], the router's logits [tokens, experts]}.
   std::pair<at::Tensor, at::Tensor> compute(const at::Tensor& x);
 
+  /// The experts, the shared one too, give parts of their results, which are joined once a forward.
+  void share(Together together) { together_ = std::move(together); }
+
  private:
   at::Tensor routed(const at::Tensor& tokens, const at::Tensor& logits);
 
   int64_t chosen_;
   bool normalised_;
+  Together together_;
   std::shared_ptr<Linear> router_, shared_gate_;
   std::shared_ptr<Mlp> shared_;
   std::vector<std::shared_ptr<Mlp>> experts_;
