@@ -15,7 +15,7 @@
 #include "deepspeed/base/cpu_features.h"
 #include "deepspeed/ops/huge_pages.h"
 #include "deepspeed/ops/packed_linear.h"
-#include "deepspeed/ops/parallel.h"
+#include "deepspeed/ops/sum_squares.h"
 
 namespace {
 
@@ -56,26 +56,13 @@ double median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
+// By the op that does least with what it reads.
 double read_bandwidth() {
-  const at::Tensor memory = ops::empty_huge({int64_t{1} << 30}, at::kByte).zero_();
-  const auto* words = static_cast<const uint64_t*>(memory.const_data_ptr());
-  const int64_t count = memory.numel() / 8;
+  const at::Tensor memory = ops::empty_huge({int64_t{1} << 28}, at::kFloat).zero_();
   double best = 0;
   for (int turn = 0; turn < 5; ++turn) {
-    const double took = seconds_of(
-        [&] {
-          ops::parallel_ranges(count / 64, 1, [&](int64_t begin, int64_t end) {
-            uint64_t sums[8] = {};
-            for (int64_t i = begin * 64; i < end * 64; i += 8)
-              for (int j = 0; j < 8; ++j) sums[j] += words[i + j];
-            volatile uint64_t kept =
-                sums[0] + sums[1] + sums[2] + sums[3] + sums[4] + sums[5] + sums[6] + sums[7];
-            (void)kept;
-          });
-          return at::Tensor();
-        },
-        1);
-    best = std::max(best, static_cast<double>(memory.numel()) / took);
+    const double took = seconds_of([&] { return at::full({}, ops::sum_squares(memory), at::kDouble); }, 1);
+    best = std::max(best, static_cast<double>(memory.nbytes()) / took);
   }
   return best;
 }
@@ -139,10 +126,9 @@ void measure(const Shape& s, const Kind& kind, const Options& o) {
   const at::Tensor weight = at::randn({s.out, s.in}) * 0.05, x = at::randn({s.rows, s.in}).to(kind.type);
   const ops::PackedWeight first = ops::PackedWeight::pack(weight, {kind.scheme, kind.group});
   const bool one = s.rows == 1;
-  const int64_t turns = one ? std::clamp<int64_t>(kTurnBytes / first.bytes() + 1, 1, 48) : 1;
+  const int64_t turns = one ? std::clamp<int64_t>(kTurnBytes / first.bytes() + 1, 1, 400) : 1;
   std::vector<ops::PackedWeight> packed = {first};
-  while (static_cast<int64_t>(packed.size()) < turns)
-    packed.push_back(ops::PackedWeight::pack(weight, {kind.scheme, kind.group}));
+  while (static_cast<int64_t>(packed.size()) < turns) packed.push_back(first.clone());
   const Rival other = rival(kind, weight, turns);
   int64_t turn = 0, other_turn = 0;
   const Call ours = [&] { return ops::packed_linear(x, packed[static_cast<size_t>(turn++ % turns)]); };

@@ -46,17 +46,19 @@ void for_rows(const Rows& x, int64_t in, Body&& body) {
 Prepared widen(const PackedPath& path, const Rows& x, PackedProduct& p) {
   const PackedFormat& f = p.format;
   const bool fp32 = f.scheme == PackedScheme::kFp32;
-  if (fp32 && x.element == cpu::Element::kFp32) {
+  if (fp32 && x.element == cpu::Element::kFp32 && x.count == 1 && f.in % 2 == 0) {
     p.x = static_cast<const float*>(x.data);
-    p.x_stride = x.stride;
     return {};
   }
-  p.x_stride = fp32 ? f.in : f.padded_in();
+  p.x_stride = f.padded_in();
   Prepared made{at::empty({x.count, p.x_stride}, at::kFloat), {}, {}};
   float* to = made.first.data_ptr<float>();
-  for_rows(x, f.in, [&](int64_t begin, int64_t end) {
-    path.kernels->widen(x.element, x.data, x.stride, f.in, !fp32, to, p.x_stride, begin, end);
-  });
+  const int64_t block = path.kernels->rows_at_once;
+  parallel_ranges((x.count + block - 1) / block, std::max<int64_t>(1, kGrainNumbers / (f.in * block)),
+                  [&](int64_t begin, int64_t end) {
+                    path.kernels->widen(x.element, x.data, x.stride, x.count, f.in, !fp32, to, p.x_stride,
+                                        begin, end);
+                  });
   p.x = to;
   return made;
 }
@@ -93,34 +95,38 @@ Prepared code(const PackedPath& path, const Rows& x, PackedProduct& p) {
   return made;
 }
 
-void multiply_few(const PackedPath& path, const PackedProduct& p) {
-  // Starting a team takes as long as reading this much.
-  constexpr int64_t kGrainBytes = 32768;
-  const int64_t work = 2 * p.format.panel_bytes() * (1 + p.rows / 4);
-  parallel_ranges(p.format.panels() / 2, std::max<int64_t>(1, kGrainBytes / work),
-                  [&](int64_t begin, int64_t end) { path.kernels->multiply(p, begin, end); });
+// Bytes of a row of x in the form that the path reads.
+int64_t row_bytes(const PackedPath& path, const PackedFormat& f) {
+  if (path.kind == PackedPath::kInt8Tiles) return f.padded_in();
+  if (path.kind == PackedPath::kBf16Tiles) return 2 * f.padded_in();
+  return 4 * (f.quantized() ? path.kernels->words(f) : f.padded_in());
 }
 
 // Pairs of panels times chunks of rows that stay in the second cache; all pairs of a chunk come after each
 // other.
-void multiply_tiles(const PackedPath& path, const PackedProduct& p) {
+void multiply(const PackedPath& path, const PackedProduct& p) {
   constexpr int64_t kChunkBytes = 768 << 10, kItemsPerThread = 3;
-  const int64_t pairs = p.format.panels() / 2;
-  const int64_t row_bytes = p.format.padded_in() * (path.kind == PackedPath::kInt8Tiles ? 1 : 2);
-  int64_t chunk = std::max<int64_t>(4 * kRowsAtOnce, kChunkBytes / row_bytes / kRowsAtOnce * kRowsAtOnce);
+  constexpr int64_t kGrainBytes = 32768;  // starting a team takes as long as reading this much
+  const PackedFormat& f = p.format;
+  const int64_t pairs = f.panels() / 2;
+  const int64_t step = path.kind == PackedPath::kRows ? cpu::kPackedRowStep : kRowsAtOnce;
+  int64_t chunk = std::max<int64_t>(step, kChunkBytes / row_bytes(path, f) / step * step);
   const int64_t wanted = kItemsPerThread * at::get_num_threads();
-  if (pairs < wanted) chunk = std::min(chunk, filled_up(p.rows * pairs / wanted + 1, kRowsAtOnce));
+  if (pairs < wanted) chunk = std::min(chunk, filled_up(p.rows * pairs / wanted + 1, step));
   const int64_t chunks = (p.rows + chunk - 1) / chunk;
-  const bool decodes = path.kind == PackedPath::kBf16Tiles && cpu::packed_amx_scratch(p.format) > 0;
-  parallel_ranges(pairs * chunks, 1, [&](int64_t begin, int64_t end) {
-    void* scratch = decodes ? thread_scratch(cpu::packed_amx_scratch(p.format)) : nullptr;
+  const int64_t work = 2 * f.panel_bytes() * (1 + std::min(p.rows, chunk) / 4);
+  const bool decodes = path.kind == PackedPath::kBf16Tiles && cpu::packed_amx_scratch(f) > 0;
+  parallel_ranges(pairs * chunks, std::max<int64_t>(1, kGrainBytes / work), [&](int64_t begin, int64_t end) {
+    void* scratch = decodes ? thread_scratch(cpu::packed_amx_scratch(f)) : nullptr;
     while (begin < end) {
       const int64_t c = begin / pairs, first = begin % pairs, last = std::min(pairs, first + end - begin);
       const int64_t row = c * chunk, row_end = std::min(p.rows, row + chunk);
       if (path.kind == PackedPath::kInt8Tiles)
         cpu::packed_int8_amx(p, first, last, row, row_end);
-      else
+      else if (path.kind == PackedPath::kBf16Tiles)
         cpu::packed_bf16_amx(p, first, last, row, row_end, scratch);
+      else
+        path.kernels->multiply(p, first, last, row, row_end);
       begin += last - first;
     }
   });
@@ -171,10 +177,10 @@ at::Tensor packed_linear_by(const PackedPath& path, const at::Tensor& x, const P
   const Rows from{p.element, rows.const_data_ptr(), p.rows, rows.stride(0)};
   if (path.kind == PackedPath::kBf16Tiles) {
     const Prepared made = narrow(path, from, p);
-    multiply_tiles(path, p);
+    multiply(path, p);
   } else {
     const Prepared made = f.quantized() ? code(path, from, p) : widen(path, from, p);
-    path.kind == PackedPath::kInt8Tiles ? multiply_tiles(path, p) : multiply_few(path, p);
+    multiply(path, p);
   }
   return out;
 }

@@ -29,7 +29,7 @@ int64_t least_rows_for_tiles(PackedScheme scheme) {
     case PackedScheme::kInt8Dynamic:
       return 9;
     default:
-      return 33;
+      return 9;
   }
 }
 

@@ -259,6 +259,14 @@ at::Tensor PackedWeight::bias() const {
   return result;
 }
 
+PackedWeight PackedWeight::clone() const {
+  PackedWeight copy = *this;
+  copy.packed_ = empty_huge(packed_.sizes(), at::kByte).copy_(packed_);
+  for (at::Tensor* t : {&copy.scales_, &copy.bias_})
+    if (t->defined()) *t = t->clone();
+  return copy;
+}
+
 int64_t PackedWeight::bytes() const { return format_.bytes() + 2 * format_.scales(); }
 
 }  // namespace deepspeed::ops

@@ -70,6 +70,8 @@ class PackedWeight {
   WeightCodes codes() const;
   /// [out] in fp32, undefined without.
   at::Tensor bias() const;
+  /// One with memory of its own.
+  PackedWeight clone() const;
   /// Memory it takes, and what a product with few rows reads of it.
   int64_t bytes() const;
 

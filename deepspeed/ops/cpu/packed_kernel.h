@@ -27,10 +27,10 @@ struct PackedProduct {
 
   // x, in the one form that the kernel takes.
   CodedRows coded{};                 // few, quantized
-  const float* x = nullptr;          // few, fp32 and bf16: [rows][in], in bf16 filled up with zeros
+  const float* x = nullptr;          // fp32 and bf16: from widen()
   const uint16_t* x_bf16 = nullptr;  // tiles: [rows filled up to 16][x_stride]
   const uint8_t* x_bytes = nullptr;  // int8 tiles, as x_bf16; scales and sums are in `coded`
-  int64_t x_stride = 0;              // elements
+  int64_t x_stride = 0;              // elements a row
 
   PackedActivation activation = PackedActivation::kNone;
   Element element = Element::kFp32;  // of residual and out: fp32 or bf16
@@ -40,6 +40,8 @@ struct PackedProduct {
   int64_t out_stride = 0;
 };
 
+constexpr int64_t kPackedRowStep = 96;  // a multiple of what every kernel takes at a time
+
 /// One instruction set's kernels. They write the columns of pairs [begin, end) of panels.
 struct PackedKernels {
   /// Words that a row of x takes.
@@ -47,14 +49,18 @@ struct PackedKernels {
   /// Codes rows [begin, end) of x, of fp32 or bf16.
   void (*code)(const PackedFormat&, Element, const void* x, int64_t x_stride, const CodedRows&, int64_t begin,
                int64_t end);
-  /// Rows [begin, end) of x, as fp32 rounded to bf16 if `round` says so, and as bf16, each filled up with
-  /// zeros to its stride.
-  void (*widen)(Element, const void* x, int64_t x_stride, int64_t in, bool round, float* out,
-                int64_t out_stride, int64_t begin, int64_t end);
+  /// Rows that multiply() takes at a time from what widen() makes.
+  int64_t rows_at_once;
+  /// Blocks [begin, end) of rows of x in fp32, rounded to bf16 if `round` says so and filled up with zeros to
+  /// `width`: the blocks of rows_at_once rows, or what is left of them, one after the other, each
+  /// [width][rows].
+  void (*widen)(Element, const void* x, int64_t x_stride, int64_t rows, int64_t in, bool round, float* out,
+                int64_t width, int64_t begin, int64_t end);
+  /// Rows [begin, end) of x in bf16, filled up with zeros to `out_stride`.
   void (*narrow)(Element, const void* x, int64_t x_stride, int64_t in, uint16_t* out, int64_t out_stride,
                  int64_t begin, int64_t end);
-  /// A pass over the weight for every few rows, from the caches after the first.
-  void (*multiply)(const PackedProduct&, int64_t begin, int64_t end);
+  /// Rows [row_begin, row_end), which begins at a multiple of kPackedRowStep.
+  void (*multiply)(const PackedProduct&, int64_t begin, int64_t end, int64_t row_begin, int64_t row_end);
 };
 
 extern const PackedKernels kPackedScalar, kPackedAvx2, kPackedAvx512, kPackedAvx512Vnni, kPackedAvx512Vbmi;

@@ -121,16 +121,21 @@ struct Block {
   /// The 32 numbers from quad `at` on.
   static DS_INLINE void run(Sums<I, kRows>& sums, const uint8_t* panel, const int32_t* const* x, int64_t at) {
     if constexpr (kScheme == PackedScheme::kInt8 || kScheme == PackedScheme::kInt8Dynamic) {
-      for (int q = 0; q < 8; ++q) quad(sums.low, I::bytes(panel + (at + q) * 64), x, at + q);
+      for (int q = 0; q < 8; ++q) {
+        ask_for(panel + (at + q) * 64);
+        quad(sums.low, I::bytes(panel + (at + q) * 64), x, at + q);
+      }
     } else if constexpr (kScheme == PackedScheme::kInt4) {
       const uint8_t* from = panel + at / 8 * 256;
       for (int j = 0; j < 4; ++j) {
+        ask_for(from + 64 * j);
         const W both = I::bytes(from + 64 * j);
         quad(sums.low, I::template bits<0, 15>(both), x, at + 2 * j);
         quad(sums.low, I::template bits<4, 15>(both), x, at + 2 * j + 1);
       }
     } else {
       const uint8_t* from = panel + at / 8 * 384;
+      for (int line = 0; line < 6; ++line) ask_for(from + 64 * line);
       halves<0>(sums, from, x, at);
       halves<1>(sums, from, x, at);
     }
@@ -195,8 +200,10 @@ void int_panel(const PackedProduct& p, int64_t row, int64_t panel, float* sums_o
 
 template <class I, class V, PackedScheme kScheme>
 struct IntRows {
+  const PackedProduct& p;
+  int64_t pair;
   template <int kRows>
-  static void run(const PackedProduct& p, int64_t row, int64_t pair) {
+  void run(int64_t row) const {
     alignas(64) float sums[kRows * 2 * kPanel];
     int_panel<I, V, kScheme, kRows>(p, row, 2 * pair, sums);
     int_panel<I, V, kScheme, kRows>(p, row, 2 * pair + 1, sums + kPanel);
@@ -205,21 +212,60 @@ struct IntRows {
 };
 
 template <class I, class V, PackedScheme kScheme>
-void int_multiply(const PackedProduct& p, int64_t begin, int64_t end) {
-  constexpr int kRows = I::kRows[kScheme == PackedScheme::kInt8Dynamic ? 0
-                                 : kScheme == PackedScheme::kFp6       ? 2
-                                                                       : 1];
-  for (int64_t pair = begin; pair < end; ++pair) RowSteps<IntRows<I, V, kScheme>, kRows>::all(p, pair);
+void int_multiply(const PackedProduct& p, int64_t begin, int64_t end, int64_t row_begin, int64_t row_end) {
+  constexpr int kKind = kScheme == PackedScheme::kInt8Dynamic ? 0 : kScheme == PackedScheme::kFp6 ? 2 : 1;
+  for (int64_t pair = begin; pair < end; ++pair)
+    RowSteps<IntRows<I, V, kScheme>, I::kRows[kKind]>::all({p, pair}, row_begin, row_end);
 }
 
-template <class V, class To, class Change>
-void copy_rows(Element element, const void* x, int64_t x_stride, int64_t in, To* out, int64_t out_stride,
-               int64_t begin, int64_t end, Change&& change) {
+/// `rows` rows, at most a vector's width, side by side: to[k * rows + r].
+template <class V, bool kRound, class T>
+void interleave(const T* from, int64_t stride, int64_t rows, int64_t in, float* to) {
+  const auto rounded_if = [](auto v) {
+    if constexpr (kRound) return rounded<V, uint16_t>(v);
+    return v;
+  };
+  for_lanes<V>(in, [&](int64_t k, auto part) {
+    typename V::F v[V::kWidth];
+    for (int64_t r = 0; r < V::kWidth; ++r)
+      v[r] = r < rows ? rounded_if(load<V>(from + r * stride + k, part)) : V::set1(0);
+    V::transpose(v);
+    const int64_t columns = min64(V::kWidth, in - k);
+    // A whole vector's store reaches into what the next ones write.
+    for (int64_t i = 0; i < columns; ++i) {
+      float* at = to + (k + i) * rows;
+      if ((in - k - i) * rows >= V::kWidth)
+        store<V>(at, v[i], Whole{});
+      else
+        store<V>(at, v[i], First{rows});
+    }
+  });
+}
+
+template <class V>
+void widen_rows(Element element, const void* x, int64_t x_stride, int64_t rows, int64_t in, bool round,
+                float* out, int64_t width, int64_t begin, int64_t end) {
+  static_assert(V::kFloatRows <= V::kWidth);
+  const auto all = [&]<class T>(const T* from) {
+    for (int64_t block = begin; block < end; ++block) {
+      const int64_t first = block * V::kFloatRows, count = min64(V::kFloatRows, rows - first);
+      float* to = out + first * width;
+      round ? interleave<V, true>(from + first * x_stride, x_stride, count, in, to)
+            : interleave<V, false>(from + first * x_stride, x_stride, count, in, to);
+      for (int64_t i = in * count; i < width * count; ++i) to[i] = 0;
+    }
+  };
+  element == Element::kFp32 ? all(static_cast<const float*>(x)) : all(static_cast<const uint16_t*>(x));
+}
+
+template <class V>
+void narrow_rows(Element element, const void* x, int64_t x_stride, int64_t in, uint16_t* out,
+                 int64_t out_stride, int64_t begin, int64_t end) {
   const auto all = [&]<class T>(const T* from) {
     for (int64_t row = begin; row < end; ++row) {
-      To* to = out + row * out_stride;
+      uint16_t* to = out + row * out_stride;
       for_lanes<V>(in, [&](int64_t i, auto part) {
-        store<V>(to + i, change(load<V>(from + row * x_stride + i, part)), part);
+        store<V>(to + i, load<V>(from + row * x_stride + i, part), part);
       });
       for (int64_t i = in; i < out_stride; ++i) to[i] = 0;
     }
@@ -227,44 +273,28 @@ void copy_rows(Element element, const void* x, int64_t x_stride, int64_t in, To*
   element == Element::kFp32 ? all(static_cast<const float*>(x)) : all(static_cast<const uint16_t*>(x));
 }
 
-template <class V>
-void widen_rows(Element element, const void* x, int64_t x_stride, int64_t in, bool round, float* out,
-                int64_t out_stride, int64_t begin, int64_t end) {
-  using F = typename V::F;
-  if (round && element == Element::kFp32)
-    return copy_rows<V>(element, x, x_stride, in, out, out_stride, begin, end,
-                        [](F v) { return rounded<V, uint16_t>(v); });
-  copy_rows<V>(element, x, x_stride, in, out, out_stride, begin, end, [](F v) { return v; });
-}
-
-template <class V>
-void narrow_rows(Element element, const void* x, int64_t x_stride, int64_t in, uint16_t* out,
-                 int64_t out_stride, int64_t begin, int64_t end) {
-  copy_rows<V>(element, x, x_stride, in, out, out_stride, begin, end, [](typename V::F v) { return v; });
-}
-
 template <class I, class V>
-void multiply_of(const PackedProduct& p, int64_t begin, int64_t end) {
+void multiply_of(const PackedProduct& p, int64_t begin, int64_t end, int64_t row_begin, int64_t row_end) {
   using enum PackedScheme;
   switch (p.format.scheme) {
     case kFp32:
-      return float_multiply<V, kFp32>(p, begin, end);
+      return float_multiply<V, kFp32>(p, begin, end, row_begin, row_end);
     case kBf16:
-      return float_multiply<V, kBf16>(p, begin, end);
+      return float_multiply<V, kBf16>(p, begin, end, row_begin, row_end);
     case kInt8:
-      return int_multiply<I, V, kInt8>(p, begin, end);
+      return int_multiply<I, V, kInt8>(p, begin, end, row_begin, row_end);
     case kInt8Dynamic:
-      return int_multiply<I, V, kInt8Dynamic>(p, begin, end);
+      return int_multiply<I, V, kInt8Dynamic>(p, begin, end, row_begin, row_end);
     case kInt4:
-      return int_multiply<I, V, kInt4>(p, begin, end);
+      return int_multiply<I, V, kInt4>(p, begin, end, row_begin, row_end);
     case kFp6:
-      return int_multiply<I, V, kFp6>(p, begin, end);
+      return int_multiply<I, V, kFp6>(p, begin, end, row_begin, row_end);
   }
 }
 
 template <class I, class V>
 constexpr PackedKernels packed_kernels_of() {
-  return {words_a_row<I>, code_rows<I, V>, widen_rows<V>, narrow_rows<V>, multiply_of<I, V>};
+  return {words_a_row<I>, code_rows<I, V>, V::kFloatRows, widen_rows<V>, narrow_rows<V>, multiply_of<I, V>};
 }
 
 }  // namespace
