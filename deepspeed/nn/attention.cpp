@@ -27,6 +27,14 @@ Attention::Attention(const AttentionConfig& c, const RngPtr& rng)
   output_ = linear("output", q_width, c.hidden, c.output_bias, c.output_init);
 }
 
+void Attention::fuse_qkv(std::unique_ptr<Projection> projection) {
+  DS_CHECK(!config_.fused_qkv, "attention: queries, keys and values come from one projection already");
+  for (const char* name : {"query", "key", "value"}) unregister_module(name);
+  query_ = key_ = value_ = nullptr;
+  qkv_ = register_module("qkv", std::make_shared<Linear>(std::move(projection)));
+  config_.fused_qkv = true;
+}
+
 Attention::Heads Attention::project(const at::Tensor& x) {
   const int64_t batch = x.size(0), length = x.size(1), d = config_.head_dim;
   auto split = [&](const at::Tensor& t, int64_t heads) { return t.view({batch, length, heads, d}); };

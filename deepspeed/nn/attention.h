@@ -41,6 +41,10 @@ class Attention : public BlockModule<Attention> {
                      const std::optional<at::Tensor>& first_key = std::nullopt,
                      const std::optional<at::Tensor>& end_key = std::nullopt);
 
+  /// Puts one projection, hidden -> [q | k | v], in the place of three: the module "qkv" in that of "query",
+  /// "key" and "value". An Error where it has one already.
+  void fuse_qkv(std::unique_ptr<Projection> projection);
+
  private:
   struct Heads {
     at::Tensor q, k, v;  // [B, H or Hkv, T, D], views of the projections' outputs
