@@ -4,11 +4,13 @@
 #   SCHEMA schema.cpp: sources that say which configuration keys the module owns; they are torch-free and form
 #   ds_NAME_schema, so that ds_report can list every key without loading libtorch.
 #   ISA_SOURCES: files compiled for one instruction set each, named *_avx2.cpp, *_avx512.cpp, *_avx512bf16.cpp,
-#   *_amx.cpp; they see raw pointers only, never torch headers.
+#   *_avx512vnni.cpp, *_avx512vbmi.cpp (both), *_amx.cpp; they see raw pointers only, never torch headers.
 set(DS_ISA_FLAGS_avx2 -mavx2 -mfma -mf16c)
 set(DS_ISA_FLAGS_avx512 ${DS_ISA_FLAGS_avx2} -mavx512f -mavx512bw -mavx512dq -mavx512vl -mprefer-vector-width=512)
 set(DS_ISA_FLAGS_avx512bf16 ${DS_ISA_FLAGS_avx512} -mavx512bf16)
-set(DS_ISA_FLAGS_amx ${DS_ISA_FLAGS_avx512bf16} -mamx-tile -mamx-bf16)
+set(DS_ISA_FLAGS_avx512vnni ${DS_ISA_FLAGS_avx512} -mavx512vnni)
+set(DS_ISA_FLAGS_avx512vbmi ${DS_ISA_FLAGS_avx512vnni} -mavx512vbmi)
+set(DS_ISA_FLAGS_amx ${DS_ISA_FLAGS_avx512bf16} -mamx-tile -mamx-bf16 -mamx-int8)
 
 function(ds_add_module name)
   cmake_parse_arguments(A "TORCH" "" "SOURCES;SCHEMA;DEPS;SCHEMA_DEPS;LIBS;ISA_SOURCES" ${ARGN})
@@ -64,8 +66,8 @@ endfunction()
 # Sources of one instruction set go to an object library of their own: other flags, hence no precompiled header.
 function(_ds_add_isa_sources name sources)
   foreach(source ${sources})
-    if(NOT source MATCHES "_(avx2|avx512|avx512bf16|amx)\\.cpp$")
-      message(FATAL_ERROR "${source}: an ISA source is named *_avx2.cpp, *_avx512.cpp, *_avx512bf16.cpp or *_amx.cpp")
+    if(NOT source MATCHES "_(avx2|avx512|avx512bf16|avx512vnni|avx512vbmi|amx)\\.cpp$")
+      message(FATAL_ERROR "${source}: an ISA source is named *_avx2.cpp, *_avx512.cpp, *_avx512bf16.cpp, *_avx512vnni.cpp, *_avx512vbmi.cpp or *_amx.cpp")
     endif()
     set(isa ${CMAKE_MATCH_1})
     if(NOT TARGET ds_${name}_${isa})

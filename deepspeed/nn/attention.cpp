@@ -36,6 +36,14 @@ void Attention::keep_heads(int64_t first, int64_t heads, int64_t kv_heads) {
   if (config_.alibi_slopes.defined()) config_.alibi_slopes = config_.alibi_slopes.narrow(0, first, heads);
 }
 
+void Attention::fuse_qkv(std::unique_ptr<Projection> projection) {
+  DS_CHECK(!config_.fused_qkv, "attention: queries, keys and values come from one projection already");
+  for (const char* name : {"query", "key", "value"}) unregister_module(name);
+  query_ = key_ = value_ = nullptr;
+  qkv_ = register_module("qkv", std::make_shared<Linear>(std::move(projection)));
+  config_.fused_qkv = true;
+}
+
 Attention::Heads Attention::project(const at::Tensor& x) {
   const int64_t batch = x.size(0), length = x.size(1), d = config_.head_dim;
   auto split = [&](const at::Tensor& t, int64_t heads) { return t.view({batch, length, heads, d}); };

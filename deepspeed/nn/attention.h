@@ -44,6 +44,9 @@ class Attention : public BlockModule<Attention> {
   /// From now on it computes only the heads [first, first + heads) of those it was made for: its projections
   /// give so many queries and `kv_heads` keys and values, and take so many heads. The caller replaces them.
   void keep_heads(int64_t first, int64_t heads, int64_t kv_heads);
+  /// Puts one projection, hidden -> [q | k | v], in the place of three: the module "qkv" in that of "query",
+  /// "key" and "value". An Error where it has one already.
+  void fuse_qkv(std::unique_ptr<Projection> projection);
 
  private:
   struct Heads {

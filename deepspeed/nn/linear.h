@@ -12,7 +12,8 @@ namespace deepspeed::nn {
 
 class Linear : public BlockModule<Linear> {
  public:
-  explicit Linear(DenseOptions options) { set_projection(std::make_unique<DenseProjection>(options)); }
+  explicit Linear(DenseOptions options) : Linear(std::make_unique<DenseProjection>(options)) {}
+  explicit Linear(std::unique_ptr<Projection> projection) { set_projection(std::move(projection)); }
 
   /// x [..., in] -> [..., out]
   at::Tensor compute(const at::Tensor& x) { return projection_->apply(x); }

@@ -32,7 +32,16 @@ Mlp::Mlp(const MlpConfig& c) : activation_(c.activation) {
   down_ = linear("down", c.intermediate, c.hidden, c.output_init);
 }
 
+void Mlp::fuse_unit(std::unique_ptr<Projection> projection) {
+  DS_CHECK(!unit_, "mlp: its gate and up are one projection already");
+  if (gate_) unregister_module("gate");
+  unregister_module("up");
+  gate_ = up_ = nullptr;
+  unit_ = register_module("unit", std::make_shared<Linear>(std::move(projection)));
+}
+
 at::Tensor Mlp::compute(const at::Tensor& x) {
+  if (unit_) return down_->forward(unit_->forward(x));
   if (gate_) {
     const auto unit = activation_ == Activation::kSwiGlu ? ops::swiglu : ops::geglu;
     return down_->forward(unit(gate_->forward(x), up_->forward(x)));

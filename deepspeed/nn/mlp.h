@@ -31,9 +31,15 @@ class Mlp : public BlockModule<Mlp> {
   /// x [..., hidden] -> [..., hidden]
   at::Tensor compute(const at::Tensor& x);
 
+  Activation activation() const { return activation_; }
+  /// Puts one projection, hidden -> intermediate with the activation in it, in the place of "up" and, where
+  /// there is one, "gate": the module "unit". An Error the second time.
+  void fuse_unit(std::unique_ptr<Projection> projection);
+
  private:
   Activation activation_;
   std::shared_ptr<Linear> gate_, up_, down_;
+  std::shared_ptr<Linear> unit_;  // in the place of gate_ and up_
 };
 
 }  // namespace deepspeed::nn

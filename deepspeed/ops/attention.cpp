@@ -6,6 +6,7 @@
 #include <fmt/ranges.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "deepspeed/accel/autocast.h"
@@ -14,6 +15,7 @@
 #include "deepspeed/ops/cpu/dropout_kernel.h"
 #include "deepspeed/ops/formulas.h"
 #include "deepspeed/ops/isa_table.h"
+#include "deepspeed/ops/parallel.h"
 
 namespace deepspeed::ops {
 namespace {
@@ -146,10 +148,15 @@ using Work = void (*)(const cpu::AttentionArgs&, int64_t begin, int64_t end, flo
 
 void run(const cpu::AttentionArgs& a, int64_t items, int64_t scratch_floats, Work work) {
   if (items == 0 || a.queries == 0 || a.dim == 0) return;
-  at::parallel_for(0, items, 1, [&](int64_t begin, int64_t end) {
-    // libtorch's allocator aligns to 64 bytes.
-    const at::Tensor scratch = at::empty({scratch_floats}, at::kFloat);
-    work(a, begin, end, scratch.mutable_data_ptr<float>());
+  const int64_t parts = std::min<int64_t>(items, at::get_num_threads());
+  const int64_t share = (items + parts - 1) / parts, floats = (scratch_floats + 15) / 16 * 16;
+  // libtorch's allocator aligns to 64 bytes.
+  const at::Tensor scratch = at::empty({parts, floats}, at::kFloat);
+  float* memory = scratch.mutable_data_ptr<float>();
+  parallel_ranges(parts, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t part = begin; part < end; ++part)
+      if (part * share < items)
+        work(a, part * share, std::min(items, (part + 1) * share), memory + part * floats);
   });
 }
 

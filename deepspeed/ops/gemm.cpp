@@ -1,17 +1,14 @@
 #include "deepspeed/ops/gemm.h"
 
 #include <ATen/ATen.h>
-#include <sys/mman.h>
 
 #include <algorithm>
-#include <cstdlib>
-#include <memory>
 
 #include "deepspeed/base/cpu_features.h"
 #include "deepspeed/base/error.h"
-#include "deepspeed/base/mapping.h"
 #include "deepspeed/ops/isa_table.h"
 #include "deepspeed/ops/parallel.h"
+#include "deepspeed/ops/scratch.h"
 
 namespace deepspeed::ops {
 namespace {
@@ -19,26 +16,6 @@ namespace {
 // Rows or columns of the result that one thread takes: enough that what every thread packs for itself does
 // not count.
 constexpr int64_t kShare = 112;
-
-struct Free {
-  void operator()(void* p) const { std::free(p); }
-};
-
-// One buffer a thread, as large as any kernel wants it (2.4 MB) and kept: products are small and many.
-void* scratch(int64_t bytes) {
-  using base::kHugePage;
-  thread_local std::unique_ptr<void, Free> memory;
-  thread_local size_t size = 0;
-  if (static_cast<size_t>(bytes) > size) {
-    const size_t whole = (static_cast<size_t>(bytes) + kHugePage - 1) / kHugePage * kHugePage;
-    memory.reset(std::aligned_alloc(kHugePage, whole));
-    size = memory ? whole : 0;
-    DS_CHECK(memory, "out of memory: {} MB for a matrix product could not be had; use a smaller batch",
-             whole >> 20);
-    ::madvise(memory.get(), whole, MADV_HUGEPAGE);
-  }
-  return memory.get();
-}
 
 // Rows [begin, end) of the product, or its columns.
 cpu::Gemm rows_of(cpu::Gemm g, int64_t element, int64_t begin, int64_t end) {
@@ -84,7 +61,7 @@ void gemm(const cpu::GemmKernel& kernel, const cpu::Gemm& product) {
     const int64_t first = begin * kShare, last = std::min(count, end * kShare);
     kernel.multiply(by_rows ? rows_of(product, kernel.element_bytes, first, last)
                             : columns_of(product, kernel.element_bytes, first, last),
-                    scratch(kernel.scratch_bytes));
+                    thread_scratch(kernel.scratch_bytes));
   });
 }
 

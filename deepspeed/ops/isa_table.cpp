@@ -14,7 +14,7 @@ const std::vector<OpIsas>& isa_table() {
       {"dropout", {kScalar, kAvx2, kAvx512}},        {"rotary", {kScalar, kAvx2, kAvx512}},
       {"attention", {kScalar, kAvx2, kAvx512}},      {"linear_cross_entropy", {kScalar, kAvx2, kAvx512}},
       {"block_quantize", {kScalar, kAvx2, kAvx512}}, {"bf16_product", {kScalar, kAmx}},
-      {"gemm", {kScalar, kAvx512, kAvx512Bf16}},
+      {"gemm", {kScalar, kAvx512, kAvx512Bf16}},     {"packed_linear", {kScalar, kAvx2, kAvx512, kAmx}},
   };
   return rows;
 }

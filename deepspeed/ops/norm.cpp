@@ -1,12 +1,12 @@
 #include "deepspeed/ops/norm.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 
 #include <algorithm>
 
 #include "deepspeed/base/error.h"
 #include "deepspeed/ops/kernels.h"
+#include "deepspeed/ops/parallel.h"
 
 namespace deepspeed::ops {
 namespace {
@@ -50,7 +50,7 @@ at::Tensor norm_forward(NormForwardKernel kernel, const NormInputs& in, const at
                               y.data_ptr(),
                               floats(mean),
                               floats(rstd)};
-  at::parallel_for(0, rows, grain(cols), [&](int64_t begin, int64_t end) { kernel(args, begin, end); });
+  parallel_ranges(rows, grain(cols), [&](int64_t begin, int64_t end) { kernel(args, begin, end); });
   return y;
 }
 
@@ -71,7 +71,7 @@ NormGradients norm_backward(NormBackwardKernel kernel, const NormSaved& saved, c
                                nullptr,
                                nullptr};
   if (!wanted.weight && !wanted.bias) {
-    at::parallel_for(0, rows, grain(cols), [&](int64_t begin, int64_t end) { kernel(args, begin, end); });
+    parallel_ranges(rows, grain(cols), [&](int64_t begin, int64_t end) { kernel(args, begin, end); });
     return out;
   }
   const int64_t share = std::max(kMinRowsPerPartial, (rows + kMaxPartials - 1) / kMaxPartials);
@@ -79,7 +79,7 @@ NormGradients norm_backward(NormBackwardKernel kernel, const NormSaved& saved, c
   const auto options = saved.x.options().dtype(at::kFloat);
   at::Tensor dweight = wanted.weight ? at::zeros({partials, cols}, options) : at::Tensor();
   at::Tensor dbias = wanted.bias ? at::zeros({partials, cols}, options) : at::Tensor();
-  at::parallel_for(0, partials, 1, [&](int64_t first, int64_t last) {
+  parallel_ranges(partials, 1, [&](int64_t first, int64_t last) {
     for (int64_t p = first; p < last; ++p) {
       cpu::NormBackward mine = args;
       if (wanted.weight) mine.dweight = floats(dweight) + p * cols;

@@ -1,6 +1,5 @@
 #include "deepspeed/ops/rotary.h"
 
-#include <ATen/Parallel.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/index_select.h>
@@ -13,6 +12,7 @@
 #include "deepspeed/ops/cpu/rotary_kernel.h"
 #include "deepspeed/ops/formulas.h"
 #include "deepspeed/ops/isa_table.h"
+#include "deepspeed/ops/parallel.h"
 
 namespace deepspeed::ops {
 namespace {
@@ -63,7 +63,7 @@ at::Tensor turn(const at::Tensor& x, const RotaryTable& table, float sign) {
   a.interleaved = table.options.interleaved;
   a.bf16 = x.scalar_type() == at::kBFloat16;
   const cpu::RotaryKernel run = kernel();
-  at::parallel_for(0, x.size(0) * x.size(2), 64, [&](int64_t begin, int64_t end) { run(a, begin, end); });
+  parallel_ranges(x.size(0) * x.size(2), 64, [&](int64_t begin, int64_t end) { run(a, begin, end); });
   return to;
 }
 

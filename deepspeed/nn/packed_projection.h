@@ -1,0 +1,54 @@
+// Linear layers by packed weights (ops/packed_weight.h): what inference puts in the place of dense ones.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "deepspeed/nn/projection.h"
+#include "deepspeed/ops/packed_linear.h"
+
+namespace torch::nn {
+class Module;
+}
+
+namespace deepspeed::nn {
+
+/// Has no parameters; refuses gradients.
+class PackedProjection : public Projection {
+ public:
+  /// `activation` follows the product; a gated weight needs one.
+  explicit PackedProjection(ops::PackedWeight weight,
+                            ops::PackedActivation activation = ops::PackedActivation::kNone)
+      : weight_(std::move(weight)), activation_(activation) {}
+  std::string kind() const override { return "packed"; }
+  std::vector<ProjectionParameter> parameters() const override { return {}; }
+  void bind(std::vector<at::Tensor>) override {}
+  at::Tensor apply(const at::Tensor& x) const override;
+  const ops::PackedWeight& weight() const { return weight_; }
+
+ private:
+  ops::PackedWeight weight_;
+  ops::PackedActivation activation_;
+};
+
+struct PackLinearsOptions {
+  ops::PackOptions weights;
+  /// Says which Linears stay as they are, by their dotted names in the model; empty: none.
+  std::function<bool(const std::string& name)> keep = {};
+  /// Linears that read one input become one product: query, key and value of an Attention; gate and up of an
+  /// Mlp, whose activation then follows in the same pass. Their own names are no longer modules.
+  bool fuse = true;
+};
+
+struct PackedLinears {
+  int64_t products = 0;  // packed, fused ones counted once
+  int64_t dense_bytes = 0, packed_bytes = 0;
+};
+
+/// Replaces the dense projections of a materialized model's Linears, each of which gives its memory back
+/// before the next one is packed: beside the model there is at most one layer's worth more. Other kinds of
+/// projections stay. What another module still holds (tied weights) stays in memory.
+/// The model can then no longer be trained.
+PackedLinears pack_linears(torch::nn::Module& model, const PackLinearsOptions& options);
+
+}  // namespace deepspeed::nn

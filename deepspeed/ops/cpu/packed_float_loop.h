@@ -1,0 +1,113 @@
+// Packed fp32 and bf16 weights times rows of fp32, for packed_loop.h.
+#pragma once
+
+#include "deepspeed/ops/cpu/packed_finish.h"
+
+namespace deepspeed::ops::cpu {
+namespace {
+
+template <class V>
+constexpr int kPanelVectors = static_cast<int>(kPanel) / V::kWidth;
+
+// How far ahead of its use a weight is asked for: one stream a thread is what the processors' own prefetching
+// keeps half as much of in flight as the memory could give.
+constexpr int64_t kAhead = 2048;
+DS_INLINE void ask_for(const void* from) { __builtin_prefetch(static_cast<const char*>(from) + kAhead); }
+
+/// V has beside its lanes: pair(p, even, odd), the fp32 numbers of kWidth pairs of bf16; kFloatRows, how many
+/// rows are multiplied at once, which lie side by side in p.x.
+template <class V, PackedScheme kScheme>
+DS_INLINE void load_pair_of(const void* panel, int64_t k, int v, typename V::F& even, typename V::F& odd) {
+  if constexpr (kScheme == PackedScheme::kFp32) {
+    const float* from = static_cast<const float*>(panel) + k * kPanel + v * V::kWidth;
+    even = V::load(from);
+    odd = V::load(from + kPanel);
+  } else {
+    V::pair(static_cast<const uint16_t*>(panel) + k * kPanel + v * 2 * V::kWidth, even, odd);
+  }
+}
+
+// Numbers of `in` whose products are summed before the next ones of the weight are looked at: with the rows
+// of x that go with them they stay in the first cache.
+constexpr int64_t kFloatDepth = 192;
+
+/// sums [kRows][32] of numbers [begin, end), begin even; added to what is there unless begin is 0.
+template <class V, PackedScheme kScheme, int kRows>
+void float_sums(const PackedProduct& p, int64_t row, int64_t pair, int64_t begin, int64_t end, float* sums) {
+  using F = typename V::F;
+  constexpr int kVectors = 2 * kPanelVectors<V>, kHalf = kPanelVectors<V>;
+  const PackedFormat& f = p.format;
+  const uint8_t* left = p.codes + 2 * pair * f.panel_bytes();
+  const uint8_t* right = left + f.panel_bytes();
+  const float* x = p.x + row * p.x_stride;
+  F sum[kRows][kVectors];
+  for (int r = 0; r < kRows; ++r)
+    for (int v = 0; v < kVectors; ++v)
+      sum[r][v] = begin == 0 ? V::set1(0) : V::load(sums + r * 2 * kPanel + v * V::kWidth);
+  const bool once = p.rows <= kRows;  // else the weight is read again soon
+  constexpr int64_t kLine = kScheme == PackedScheme::kFp32 ? 1 : 2;
+  for (int64_t k = begin; k < end; k += 2) {
+    if (once)
+      for (int64_t line = k; line < k + 2; line += kLine) {
+        ask_for(left + line * 64 / kLine);
+        ask_for(right + line * 64 / kLine);
+      }
+    F w[2][kVectors];
+    for (int v = 0; v < kVectors; ++v)
+      load_pair_of<V, kScheme>(v < kHalf ? left : right, k, v % kHalf, w[0][v], w[1][v]);
+    for (int step = 0; step < 2; ++step)
+      for (int r = 0; r < kRows; ++r) {
+        const F xk = V::set1(x[(k + step) * kRows + r]);
+        for (int v = 0; v < kVectors; ++v) sum[r][v] = V::fma(xk, w[step][v], sum[r][v]);
+      }
+  }
+  for (int r = 0; r < kRows; ++r)
+    for (int v = 0; v < kVectors; ++v) V::store(sums + r * 2 * kPanel + v * V::kWidth, sum[r][v]);
+}
+
+/// Rows::run<count>(row) for rows [begin, end): kMost at a time, then the rest at once.
+template <class Rows, int kMost>
+struct RowSteps {
+  static DS_INLINE void all(const Rows& rows, int64_t begin, int64_t end) {
+    for (; begin + kMost <= end; begin += kMost) rows.template run<kMost>(begin);
+    rest<kMost - 1>(rows, begin, end - begin);
+  }
+
+ private:
+  template <int kCount>
+  static DS_INLINE void rest(const Rows& rows, int64_t row, int64_t count) {
+    if constexpr (kCount > 0) {
+      if (count == kCount) return rows.template run<kCount>(row);
+      rest<kCount - 1>(rows, row, count);
+    }
+  }
+};
+
+template <class V, PackedScheme kScheme>
+struct FloatRows {
+  const PackedProduct& p;
+  int64_t pair, first, begin, end;
+  float* sums;  // from row `first` on
+  template <int kRows>
+  void run(int64_t row) const {
+    float_sums<V, kScheme, kRows>(p, row, pair, begin, end, sums + (row - first) * 2 * kPanel);
+  }
+};
+
+template <class V, PackedScheme kScheme>
+void float_multiply(const PackedProduct& p, int64_t begin, int64_t end, int64_t row_begin, int64_t row_end) {
+  static_assert(kPackedRowStep % V::kFloatRows == 0);
+  alignas(64) float sums[kPackedRowStep * 2 * kPanel];
+  const int64_t in = round_up(p.format.in, 2), depth = p.rows <= V::kFloatRows ? in : kFloatDepth;
+  for (int64_t pair = begin; pair < end; ++pair)
+    for (int64_t row = row_begin; row < row_end; row += kPackedRowStep) {
+      const int64_t last = min64(row_end, row + kPackedRowStep);
+      for (int64_t k = 0; k < in; k += depth)
+        RowSteps<FloatRows<V, kScheme>, V::kFloatRows>::all({p, pair, row, k, min64(in, k + depth), sums},
+                                                            row, last);
+      finish<V>(p, row, last - row, pair, sums);
+    }
+}
+
+}  // namespace
+}  // namespace deepspeed::ops::cpu

@@ -1,0 +1,194 @@
+#include "deepspeed/ops/packed_linear.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+#include "deepspeed/base/cpu_features.h"
+#include "deepspeed/base/error.h"
+#include "deepspeed/ops/kernels.h"
+#include "deepspeed/ops/packed_paths.h"
+#include "deepspeed/ops/parallel.h"
+#include "deepspeed/ops/scratch.h"
+
+namespace deepspeed::ops {
+namespace {
+
+using cpu::PackedProduct;
+
+constexpr int64_t kRowsAtOnce = 32;  // of a tile product
+
+int64_t filled_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
+
+at::Tensor bytes(int64_t count) { return at::empty({count}, at::kByte); }
+
+// x in the form that the path multiplies, and what keeps it alive.
+struct Prepared {
+  at::Tensor first, second, third;
+};
+
+struct Rows {
+  cpu::Element element;
+  const void* data;
+  int64_t count, stride;
+};
+
+// Rows of x that one thread takes at least.
+constexpr int64_t kGrainNumbers = 16384;
+
+template <class Body>
+void for_rows(const Rows& x, int64_t in, Body&& body) {
+  parallel_ranges(x.count, std::max<int64_t>(1, kGrainNumbers / in), body);
+}
+
+Prepared widen(const PackedPath& path, const Rows& x, PackedProduct& p) {
+  const PackedFormat& f = p.format;
+  const bool fp32 = f.scheme == PackedScheme::kFp32;
+  if (fp32 && x.element == cpu::Element::kFp32 && x.count == 1 && f.in % 2 == 0) {
+    p.x = static_cast<const float*>(x.data);
+    return {};
+  }
+  p.x_stride = f.padded_in();
+  Prepared made{at::empty({x.count, p.x_stride}, at::kFloat), {}, {}};
+  float* to = made.first.data_ptr<float>();
+  const int64_t block = path.kernels->rows_at_once;
+  parallel_ranges((x.count + block - 1) / block, std::max<int64_t>(1, kGrainNumbers / (f.in * block)),
+                  [&](int64_t begin, int64_t end) {
+                    path.kernels->widen(x.element, x.data, x.stride, x.count, f.in, !fp32, to, p.x_stride,
+                                        begin, end);
+                  });
+  p.x = to;
+  return made;
+}
+
+Prepared narrow(const PackedPath& path, const Rows& x, PackedProduct& p) {
+  const PackedFormat& f = p.format;
+  if (x.element == cpu::Element::kBf16 && x.count % kRowsAtOnce == 0 && f.in % 32 == 0) {
+    p.x_bf16 = static_cast<const uint16_t*>(x.data);
+    p.x_stride = x.stride;
+    return {};
+  }
+  p.x_stride = f.padded_in();
+  Prepared made{at::empty({filled_up(x.count, kRowsAtOnce), p.x_stride}, at::kBFloat16), {}, {}};
+  auto* to = static_cast<uint16_t*>(made.first.data_ptr());
+  for_rows(x, f.in, [&](int64_t begin, int64_t end) {
+    path.kernels->narrow(x.element, x.data, x.stride, f.in, to, p.x_stride, begin, end);
+  });
+  p.x_bf16 = to;
+  return made;
+}
+
+Prepared code(const PackedPath& path, const Rows& x, PackedProduct& p) {
+  const PackedFormat& f = p.format;
+  const int64_t rows = filled_up(x.count, path.kind == PackedPath::kInt8Tiles ? kRowsAtOnce : 1);
+  Prepared made{bytes(rows * path.kernels->words(f) * 4), bytes(x.count * f.x_groups() * 4),
+                bytes(x.count * f.x_groups() * 4)};
+  p.coded = {static_cast<int32_t*>(made.first.data_ptr()), static_cast<float*>(made.second.data_ptr()),
+             static_cast<int32_t*>(made.third.data_ptr())};
+  for_rows(x, f.in, [&](int64_t begin, int64_t end) {
+    path.kernels->code(f, x.element, x.data, x.stride, p.coded, begin, end);
+  });
+  p.x_bytes = static_cast<const uint8_t*>(made.first.const_data_ptr());
+  if (path.kind == PackedPath::kInt8Tiles) p.x_stride = f.padded_in();
+  return made;
+}
+
+// Bytes of a row of x in the form that the path reads.
+int64_t row_bytes(const PackedPath& path, const PackedFormat& f) {
+  if (path.kind == PackedPath::kInt8Tiles) return f.padded_in();
+  if (path.kind == PackedPath::kBf16Tiles) return 2 * f.padded_in();
+  return 4 * (f.quantized() ? path.kernels->words(f) : f.padded_in());
+}
+
+// Pairs of panels times chunks of rows that stay in the second cache; all pairs of a chunk come after each
+// other.
+void multiply(const PackedPath& path, const PackedProduct& p) {
+  constexpr int64_t kChunkBytes = 768 << 10, kItemsPerThread = 3;
+  constexpr int64_t kGrainBytes = 32768;  // starting a team takes as long as reading this much
+  const PackedFormat& f = p.format;
+  const int64_t pairs = f.panels() / 2;
+  const int64_t step = path.kind == PackedPath::kRows ? cpu::kPackedRowStep : kRowsAtOnce;
+  int64_t chunk = std::max<int64_t>(step, kChunkBytes / row_bytes(path, f) / step * step);
+  const int64_t wanted = kItemsPerThread * at::get_num_threads();
+  if (pairs < wanted) chunk = std::min(chunk, filled_up(p.rows * pairs / wanted + 1, step));
+  const int64_t chunks = (p.rows + chunk - 1) / chunk;
+  const int64_t work = 2 * f.panel_bytes() * (1 + std::min(p.rows, chunk) / 4);
+  const bool decodes = path.kind == PackedPath::kBf16Tiles && cpu::packed_amx_scratch(f) > 0;
+  parallel_ranges(pairs * chunks, std::max<int64_t>(1, kGrainBytes / work), [&](int64_t begin, int64_t end) {
+    void* scratch = decodes ? thread_scratch(cpu::packed_amx_scratch(f)) : nullptr;
+    while (begin < end) {
+      const int64_t c = begin / pairs, first = begin % pairs, last = std::min(pairs, first + end - begin);
+      const int64_t row = c * chunk, row_end = std::min(p.rows, row + chunk);
+      if (path.kind == PackedPath::kInt8Tiles)
+        cpu::packed_int8_amx(p, first, last, row, row_end);
+      else if (path.kind == PackedPath::kBf16Tiles)
+        cpu::packed_bf16_amx(p, first, last, row, row_end, scratch);
+      else
+        path.kernels->multiply(p, first, last, row, row_end);
+      begin += last - first;
+    }
+  });
+}
+
+void check(const at::Tensor& x, const PackedWeight& weight, const PackedEpilogue& epilogue,
+           at::IntArrayRef shape) {
+  DS_CHECK(!wants_grad({x, epilogue.residual}),
+           "packed_linear: packed weights have no gradients; run under a no-gradient guard");
+  DS_CHECK(x.is_cpu() && (x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16),
+           "packed_linear: x is {} on {}; want float or bfloat16 on the CPU", c10::toString(x.scalar_type()),
+           x.device().str());
+  DS_CHECK(x.dim() > 0 && x.size(-1) == weight.format().in,
+           "packed_linear: a weight of {} inputs was given x of [{}]", weight.format().in,
+           fmt::join(x.sizes(), ", "));
+  DS_CHECK(!weight.format().gated || epilogue.activation != PackedActivation::kNone,
+           "packed_linear: a gated weight needs an activation");
+  const at::Tensor& r = epilogue.residual;
+  DS_CHECK(!r.defined() || (r.is_cpu() && r.scalar_type() == x.scalar_type() && r.sizes() == shape),
+           "packed_linear: the residual must be on the CPU, of x's type and of [{}]", fmt::join(shape, ", "));
+}
+
+}  // namespace
+
+at::Tensor packed_linear_by(const PackedPath& path, const at::Tensor& x, const PackedWeight& weight,
+                            const PackedEpilogue& epilogue) {
+  DS_CHECK(x.defined(), "packed_linear: x is undefined");
+  auto shape = x.sizes().vec();
+  if (!shape.empty()) shape.back() = weight.width();
+  check(x, weight, epilogue, shape);
+  const PackedFormat& f = weight.format();
+  const at::Tensor out = at::empty(shape, x.options().requires_grad(false));
+  at::Tensor rows = x.dim() == 2 ? x : x.reshape({-1, f.in});
+  if (rows.stride(1) != 1 && f.in > 1) rows = rows.contiguous();
+  const at::Tensor residual = epilogue.residual.defined() ? epilogue.residual.contiguous() : at::Tensor();
+  PackedProduct p;
+  p.format = f;
+  p.codes = weight.packed().const_data_ptr<uint8_t>();
+  if (f.quantized()) p.scales = static_cast<const uint16_t*>(weight.packed_scales().const_data_ptr());
+  if (weight.packed_bias().defined()) p.bias = weight.packed_bias().const_data_ptr<float>();
+  p.rows = rows.size(0);
+  if (p.rows == 0) return out;
+  p.activation = epilogue.activation;
+  p.element = checked_element("packed_linear", "x", x);
+  if (residual.defined()) p.residual = residual.const_data_ptr();
+  p.out = out.data_ptr();
+  p.residual_stride = p.out_stride = weight.width();
+  const Rows from{p.element, rows.const_data_ptr(), p.rows, rows.stride(0)};
+  if (path.kind == PackedPath::kBf16Tiles) {
+    const Prepared made = narrow(path, from, p);
+    multiply(path, p);
+  } else {
+    const Prepared made = f.quantized() ? code(path, from, p) : widen(path, from, p);
+    multiply(path, p);
+  }
+  return out;
+}
+
+at::Tensor packed_linear(const at::Tensor& x, const PackedWeight& weight, const PackedEpilogue& epilogue) {
+  DS_CHECK(x.defined() && x.dim() > 0, "packed_linear: x must have at least one dimension");
+  const int64_t rows = x.numel() / std::max<int64_t>(1, x.size(-1));
+  return packed_linear_by(packed_path(weight.format(), rows), x, weight, epilogue);
+}
+
+}  // namespace deepspeed::ops
