@@ -17,8 +17,9 @@ void refuse_other_weights(const std::filesystem::path& folder) {
     const std::string name = entry.path().filename().string(), kind = entry.path().extension().string();
     if (kind != ".safetensors" && kind != ".gguf" && !name.starts_with("pytorch_model")) continue;
     base::fail(
-        "'{}' cannot be read as weights: a model folder holds model.safetensors, or parts with their "
-        "model.safetensors.index.json; move it away to start from random weights",
+        "'{}' cannot be read as weights: a model folder holds model.safetensors or pytorch_model.bin, or "
+        "parts "
+        "with their index (.index.json); move it away to start from random weights",
         (folder / name).string());
   }
 }
@@ -89,14 +90,14 @@ void TrainInputs::open_data() {
 void TrainInputs::open_model() {
   model_ = objective_->model();
   const auto specs = nn::list_parameters(*model_);
-  if (!formats::SafetensorsModel::present(options_.model)) {
+  if (!formats::SafetensorsModel::present(options_.model) && !formats::TorchModel::present(options_.model)) {
     refuse_other_weights(options_.model);
     values_ = std::make_shared<nn::InitSource>(options_.seed);
     weight_notes_.push_back("the model folder holds no weights: initialised from --seed");
     return;
   }
-  auto weights = std::make_shared<models::WeightSource>(formats::SafetensorsModel::open(options_.model),
-                                                        spec_, options_.seed);
+  auto weights =
+      std::make_shared<models::WeightSource>(formats::ModelFiles::open(options_.model), spec_, options_.seed);
   weights->check(specs);
   note_weights("initialised from --seed, since the weights lack them: ", weights->initialised(specs));
   if (spec_.bidirectional) note_weights("weights without a use here: ", weights->unused(specs));

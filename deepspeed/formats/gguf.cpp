@@ -160,6 +160,7 @@ uint32_t read_version(ByteReader& reader) {
 
 GgufFile::GgufFile(const std::filesystem::path& path) : path_(path), mapped_(std::in_place, path) {
   parse(mapped_->bytes());
+  place_in_file(tensors_, mapped_->bytes(), path_);
 }
 
 GgufFile GgufFile::from_bytes(std::span<const std::byte> image, const std::filesystem::path& name) {

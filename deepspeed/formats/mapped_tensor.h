@@ -4,6 +4,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -24,6 +26,9 @@ struct MappedTensor {
   std::vector<int64_t> strides;
   /// Little-endian, from the first element on; aligned only to the element size at best.
   std::span<const std::byte> bytes;
+  /// The mapped file that `bytes` are part of, from `offset` on; null: they are in memory.
+  std::shared_ptr<const std::filesystem::path> file{};
+  size_t offset = 0;
 
   size_t elements() const { return *element_count(shape); }
   bool contiguous() const { return strides.empty(); }
@@ -34,6 +39,13 @@ struct MappedTensor {
 /// Whether strides give elements in the order of the file without gaps.
 bool strides_are_contiguous(std::span<const int64_t> shape, std::span<const int64_t> strides);
 
+/// Says of the tensors that lie in `mapping`, all of `file`, that they do.
+void place_in_file(std::span<MappedTensor> tensors, std::span<const std::byte> mapping,
+                   const std::filesystem::path& file);
+
+/// Both of the following are Errors, naming file and offset, where the file is shorter by now or cannot be
+/// read, which touching `bytes` would end the process for.
+///
 /// Copies elements [begin, begin + count) in the order of the shape, as they are encoded, out.size() = count
 /// * dtype_size. Gathers those of a tensor that is not contiguous. An Error for quantized tensors.
 void read_elements(const MappedTensor& tensor, size_t begin, size_t count, std::span<std::byte> out);

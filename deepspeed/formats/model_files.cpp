@@ -122,11 +122,20 @@ void ModelFiles::add(SafetensorsModel model) {
   safetensors_tensors_ = std::make_unique<std::vector<MappedTensor>>();
   const auto names = safetensors_->names();
   safetensors_tensors_->reserve(names.size());  // places point into it
+  std::vector<std::shared_ptr<const fs::path>> paths;
   for (const std::string& name : names) {
     const TensorInfo& info = safetensors_->info(name);
-    safetensors_tensors_->push_back({name, info.dtype, info.shape, {}, safetensors_->data(name)});
+    const fs::path& file = safetensors_->file_of(name);
+    if (paths.empty() || *paths.back() != file) paths.push_back(std::make_shared<const fs::path>(file));
+    safetensors_tensors_->push_back({name,
+                                     info.dtype,
+                                     info.shape,
+                                     {},
+                                     safetensors_->data(name),
+                                     paths.back(),
+                                     safetensors_->offset(name)});
     const MappedTensor& tensor = safetensors_tensors_->back();
-    places_.emplace(tensor.name, Place{&tensor, &safetensors_->file_of(name)});
+    places_.emplace(tensor.name, Place{&tensor, &file});
   }
 }
 

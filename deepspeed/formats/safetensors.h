@@ -38,6 +38,8 @@ class SafetensorsFile {
   const TensorInfo* find(std::string_view name) const;
   /// The tensor's bytes, little-endian and contiguous; aligned only to the element size at best.
   std::span<const std::byte> data(const TensorInfo& info) const;
+  /// Where the tensor begins in the file.
+  size_t offset(const TensorInfo& info) const { return data_begin_ + info.begin; }
   /// Copies bytes of the tensor, from byte `begin` of it on. Error naming file and offset where the file is
   /// shorter by now or cannot be read, which touching data() would end the process for.
   void read(const TensorInfo& info, size_t begin, std::span<std::byte> out) const;

@@ -30,6 +30,8 @@ class SafetensorsModel {
   /// Errors name the tensor and the folder when it is not there.
   const TensorInfo& info(std::string_view name) const { return shards_.tensor(name); }
   std::span<const std::byte> data(std::string_view name) const;
+  /// Where the tensor begins in its file.
+  size_t offset(std::string_view name) const { return shards_.file(name).offset(info(name)); }
   /// As SafetensorsFile::read.
   void read(std::string_view name, size_t begin, std::span<std::byte> out) const;
   /// The file that holds the tensor, for messages.

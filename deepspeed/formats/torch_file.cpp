@@ -212,6 +212,7 @@ Contents read_legacy(Bytes image, const std::string& where) {
 
 TorchFile::TorchFile(const std::filesystem::path& path) : path_(path), mapped_(std::in_place, path) {
   parse(mapped_->bytes());
+  place_in_file(tensors_, mapped_->bytes(), path_);
 }
 
 TorchFile TorchFile::from_bytes(Bytes image, const std::filesystem::path& name) {

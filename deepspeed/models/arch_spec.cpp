@@ -104,6 +104,10 @@ RowOrder ArchSpec::row_order(const std::string& ours) const {
   return row_of(*this, ours, split_numbers(ours).pattern).rows;
 }
 
+double ArchSpec::added(const std::string& ours) const {
+  return row_of(*this, ours, split_numbers(ours).pattern).added;
+}
+
 bool ArchSpec::is_head(const std::string& ours) const {
   return std::any_of(head_prefixes.begin(), head_prefixes.end(),
                      [&](const std::string& prefix) { return ours.starts_with(prefix); });

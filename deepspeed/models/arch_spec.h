@@ -25,6 +25,7 @@ struct WeightName {
   const char* ours;
   const char* hugging_face;
   RowOrder rows = RowOrder::kSame;
+  double added = 0;  // what the file's values are above ours
 };
 
 /// Feed-forward layers of experts (nn/moe.h), in place of dense ones.
@@ -109,7 +110,7 @@ struct ArchSpec {
   bool has_experts(size_t layer) const {
     return experts.count > 0 && (experts.layers.empty() || experts.layers.at(layer));
   }
-  HeadCounts head_counts() const { return {heads, kv_heads}; }
+  HeadCounts head_counts() const { return {heads, kv_heads, head_dim}; }
   /// Our parameter name ("layers.3.mlp.up.weight") in Hugging Face's spelling. Error when the table lacks it.
   std::string hugging_face_name(const std::string& ours) const;
   /// Whether the file's tensor of that name belongs to a head, of which a model may have another: or it is
@@ -118,6 +119,8 @@ struct ArchSpec {
   std::string full_name(const WeightName& row) const;
   /// How the file's tensor of that name holds the parameter. Error when the table lacks it.
   RowOrder row_order(const std::string& ours) const;
+  /// WeightName::added of the parameter. Error when the table lacks it.
+  double added(const std::string& ours) const;
 };
 
 /// Reads config.json. Errors name the file and key: unknown model_type, missing or impossible sizes, and

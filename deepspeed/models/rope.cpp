@@ -63,6 +63,9 @@ std::vector<double> rope_frequencies(const Rope& r, int64_t length) {
     case RopeStretch::kLlama3:
       stretch_llama3(r, frequencies);
       break;
+    case RopeStretch::kFactors:
+      for (size_t i = 0; i < frequencies.size(); ++i) frequencies[i] /= r.factors.at(i);
+      break;
     case RopeStretch::kLongrope: {
       const auto& factors = length > r.original_positions ? r.long_factors : r.short_factors;
       for (size_t i = 0; i < frequencies.size(); ++i) frequencies[i] /= factors.at(i);

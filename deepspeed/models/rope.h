@@ -7,8 +7,9 @@
 
 namespace deepspeed::models {
 
-/// transformers' rope types "default", "linear", "dynamic", "yarn", "llama3" and "longrope".
-enum class RopeStretch { kNone, kLinear, kDynamic, kYarn, kLlama3, kLongrope };
+/// transformers' rope types "default", "linear", "dynamic", "yarn", "llama3" and "longrope"; and frequencies
+/// divided by a list of factors, as GGUF files have it.
+enum class RopeStretch { kNone, kLinear, kDynamic, kYarn, kLlama3, kLongrope, kFactors };
 
 struct Rope {
   double theta = 10000;      // base of the wavelengths
@@ -25,6 +26,7 @@ struct Rope {
   double low_frequency = 1, high_frequency = 4;     // kLlama3: likewise
   std::vector<double> short_factors, long_factors;  // kLongrope: what each frequency is divided by, in
                                                     // sequences up to original_positions and in longer ones
+  std::vector<double> factors;                      // kFactors: what each is divided by
 
   /// Whether keys that were turned in a sequence of `before` positions are those of one of `now`.
   bool keeps_keys(int64_t before, int64_t now) const {

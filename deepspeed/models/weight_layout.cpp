@@ -36,6 +36,12 @@ int64_t file_row(RowOrder order, int64_t row, int64_t rows, HeadCounts heads) {
       const int64_t dim = rows / count;
       return file_head(row / dim, heads) * dim + row % dim;
     }
+    case RowOrder::kNeighbours: {
+      DS_CHECK(heads.dim > 0 && heads.dim % 2 == 0 && rows % heads.dim == 0,
+               "{} rows are not heads of an even number of rows, {}", rows, heads.dim);
+      const int64_t half = heads.dim / 2, inside = row % heads.dim;
+      return row - inside + 2 * (inside % half) + inside / half;
+    }
   }
   return row;
 }

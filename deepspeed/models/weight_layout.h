@@ -12,10 +12,13 @@ enum class RowOrder {
   kFirstHalf,   // ours is the first half of the file's rows (gate_up_proj holds gate, then up)
   kSecondHalf,  // ours is the second half
   kByHead,  // ours: all heads' queries, keys, values; the file's: every key-value head's queries, key, value
+  kNeighbours,  // what rotary positions turn together, rows i and i + dim / 2 of a head of ours, are the
+                // file's rows 2 i and 2 i + 1 (llama.cpp's order)
 };
 
 struct HeadCounts {
   int64_t heads, kv_heads;
+  int64_t dim = 0;  // rows of a head; needed for kNeighbours
 };
 
 /// Elements that lie one after the other in both: `count` from `ours` in our flattened parameter stand at

@@ -62,10 +62,11 @@ std::vector<Run> runs_of(const ArchSpec& arch, const nn::ParameterSpec& spec, in
 }
 
 // What older versions of transformers stored beside weights: causal masks, positions and angles, the same in
-// every model, and a tied weight's second name.
+// every model, and a tied weight's second name; and what GGUF files say of angles (models/gguf_model.h).
 bool is_buffer(const std::string& name) {
   for (const char* ending : {"position_ids", ".attn.bias", ".attn.masked_bias", ".attention.bias",
-                             ".attention.masked_bias", "rotary_emb.inv_freq", "predictions.decoder.weight"})
+                             ".attention.masked_bias", "rotary_emb.inv_freq", "predictions.decoder.weight",
+                             "rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight"})
     if (name.ends_with(ending)) return true;
   return false;
 }
@@ -81,7 +82,7 @@ std::string some_of(const std::vector<std::string>& names) {
 
 }  // namespace
 
-WeightSource::WeightSource(formats::SafetensorsModel files, ArchSpec spec, uint64_t seed)
+WeightSource::WeightSource(formats::ModelFiles files, ArchSpec spec, uint64_t seed)
     : files_(std::move(files)), spec_(std::move(spec)), seed_(seed) {}
 
 std::vector<std::string> WeightSource::possible_names(const nn::ParameterSpec& spec) const {
@@ -134,10 +135,12 @@ void WeightSource::check_names(const std::vector<nn::ParameterSpec>& specs) cons
   std::string problem;
   if (!missing.empty()) problem = "missing " + some_of(missing);
   if (!unexpected.empty()) problem += (problem.empty() ? "" : "; ") + ("unexpected " + some_of(unexpected));
-  const auto names = files_.names();
-  base::fail("{} does not hold a {} as config.json describes it: {}",
-             names.empty() ? "the model folder" : files_.file_of(names[0]).parent_path().string(),
-             spec_.model_type, problem);
+  base::fail("{} does not hold a {} as {} describes it: {}", files_.source().string(), spec_.model_type,
+             files_.gguf_metadata() != nullptr ? "its metadata" : "config.json", problem);
+}
+
+const formats::MappedTensor* WeightSource::stored(const nn::ParameterSpec& spec) const {
+  return is_missing_head(spec) ? nullptr : &files_.tensor(file_name(spec));
 }
 
 void WeightSource::check(const std::vector<nn::ParameterSpec>& specs) const {
@@ -145,31 +148,45 @@ void WeightSource::check(const std::vector<nn::ParameterSpec>& specs) const {
   for (const auto& spec : specs) {
     if (is_missing_head(spec)) continue;
     const std::string name = file_name(spec);
-    const auto& info = files_.info(name);
+    const auto& tensor = files_.tensor(name);
     const auto wanted = file_shape(spec_, spec);
-    DS_CHECK(info.shape == wanted, "{}: tensor '{}' has shape {}, the model's config.json asks for {}",
-             files_.file_of(name).string(), name, formats::shape_text(info.shape),
-             formats::shape_text(wanted));
-    tensor_dtype(info.dtype, fmt::format("{}: tensor '{}'", files_.file_of(name).string(), name));
+    DS_CHECK(tensor.shape == wanted, "{}: tensor '{}' has shape {}, the model's {} asks for {}",
+             files_.file_of(name).string(), name, formats::shape_text(tensor.shape),
+             files_.gguf_metadata() != nullptr ? "metadata" : "config.json", formats::shape_text(wanted));
+    if (const auto dtype = tensor.dtype())
+      tensor_dtype(*dtype, fmt::format("{}: tensor '{}'", files_.file_of(name).string(), name));
   }
 }
 
+namespace {
+
+// Elements of the tensor; read as floats where they are quantized.
+void read_range(const formats::MappedTensor& tensor, int64_t begin, at::Tensor out) {
+  const auto first = static_cast<size_t>(begin), count = static_cast<size_t>(out.numel());
+  if (!tensor.dtype()) return formats::read_floats(tensor, first, count, out.mutable_data_ptr<float>());
+  formats::read_elements(tensor, first, count, {static_cast<std::byte*>(out.data_ptr()), out.nbytes()});
+}
+
+}  // namespace
+
 void WeightSource::fill(const nn::ParameterSpec& spec, int64_t begin, at::Tensor slice) const {
   if (is_missing_head(spec)) return nn::InitSource(seed_).fill(spec, begin, std::move(slice));
-  const std::string name = file_name(spec);
-  const auto& info = files_.info(name);
-  const size_t width = formats::dtype_size(info.dtype);
+  const auto& tensor = files_.tensor(file_name(spec));
   if (slice.numel() == 0) return;
-  const auto dtype = tensor_dtype(info.dtype, name);
+  const auto dtype = tensor.dtype() ? tensor_dtype(*tensor.dtype(), tensor.name) : at::kFloat;
   // The mapping is aligned to bytes only.
   at::Tensor stored = at::empty({slice.numel()}, dtype);
-  auto* out = static_cast<std::byte*>(stored.data_ptr());
-  for (const Run& run : runs_of(spec_, spec, begin, slice.numel())) {
-    const size_t first = static_cast<size_t>(run.file) * width,
-                 count = static_cast<size_t>(run.count) * width;
-    files_.read(name, first, {out + static_cast<size_t>(run.ours - begin) * width, count});
+  const std::vector<Run> runs = runs_of(spec_, spec, begin, slice.numel());
+  if (tensor.contiguous() || runs.size() == 1) {
+    for (const Run& run : runs) read_range(tensor, run.file, stored.narrow(0, run.ours - begin, run.count));
+  } else {  // every read of such a tensor copies all of its bytes
+    const at::Tensor whole = at::empty({static_cast<int64_t>(tensor.elements())}, dtype);
+    read_range(tensor, 0, whole);
+    for (const Run& run : runs)
+      stored.narrow(0, run.ours - begin, run.count).copy_(whole.narrow(0, run.file, run.count));
   }
-  slice.copy_(stored);
+  const double added = spec_.added(spec.name);
+  slice.copy_(added == 0 ? stored : stored.to(at::kFloat) - added);
 }
 
 namespace {

@@ -1,23 +1,23 @@
-// Weights of a model in Hugging Face folders: read slice by slice as a ParameterSource, and exported. Tensors
-// that fuse or reorder parameters of ours (models/weight_layout.h) are taken apart and put together on the
-// way.
+// Weights of a model in files of any format: read slice by slice as a ParameterSource, and exported to
+// Hugging Face folders. Tensors that fuse or reorder parameters of ours (models/weight_layout.h) are taken
+// apart and put together on the way.
 #pragma once
 
 #include <filesystem>
 #include <functional>
 
-#include "deepspeed/formats/safetensors_model.h"
+#include "deepspeed/formats/model_files.h"
 #include "deepspeed/models/arch_spec.h"
 #include "deepspeed/nn/materializer.h"
 
 namespace deepspeed::models {
 
-/// Reads parameters from a folder's safetensors, converting to the wanted dtype. Only the asked-for slice is
-/// touched.
+/// Reads parameters from a model's files, converting to the wanted dtype; what is quantized is decoded. Only
+/// the asked-for slice is touched.
 class WeightSource : public nn::ParameterSource {
  public:
   /// Heads that the files lack (ArchSpec::is_head) are initialised under `seed`.
-  WeightSource(formats::SafetensorsModel files, ArchSpec spec, uint64_t seed = 1);
+  WeightSource(formats::ModelFiles files, ArchSpec spec, uint64_t seed = 1);
   /// Error unless the files hold the model, heads that they may lack left out: one that lists the parameters
   /// that are missing and the tensors that are unexpected (other heads' are not), or names a tensor of
   /// another shape. Call once before materializing.
@@ -28,6 +28,8 @@ class WeightSource : public nn::ParameterSource {
   std::vector<std::string> initialised(const std::vector<nn::ParameterSpec>& specs) const;
   /// Names of tensors in the files that none of the parameters takes, buffers left out: another head's.
   std::vector<std::string> unused(const std::vector<nn::ParameterSpec>& specs) const;
+  /// The tensor of the files that holds the parameter, or null where it is a head that they lack.
+  const formats::MappedTensor* stored(const nn::ParameterSpec& spec) const;
 
  private:
   /// The names by which the files may hold it: with or without the family's prefix, and as older files have
@@ -38,7 +40,7 @@ class WeightSource : public nn::ParameterSource {
   void check_names(const std::vector<nn::ParameterSpec>& specs) const;
   bool is_missing_head(const nn::ParameterSpec& spec) const;
 
-  formats::SafetensorsModel files_;
+  formats::ModelFiles files_;
   ArchSpec spec_;
   uint64_t seed_;
 };

@@ -15,6 +15,8 @@ void for_each_column(Encoding& to, const Encoding& from, const Operation& operat
   operation(to.type_ids, from.type_ids);
   operation(to.special_tokens_mask, from.special_tokens_mask);
   operation(to.attention_mask, from.attention_mask);
+  operation(to.sequences, from.sequences);
+  operation(to.words, from.words);
 }
 
 void append_tokens(Encoding& to, const Encoding& from) {
@@ -67,6 +69,8 @@ void fill(Encoding& encoding, size_t length, const Padding& padding) {
   add(encoding.type_ids, padding.type_id);
   add(encoding.special_tokens_mask, uint8_t{1});
   add(encoding.attention_mask, uint8_t{0});
+  add(encoding.sequences, int32_t{-1});
+  add(encoding.words, int32_t{-1});
 }
 
 }  // namespace

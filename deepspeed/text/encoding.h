@@ -17,7 +17,9 @@ struct Encoding {
   std::vector<int32_t> type_ids;             // which of a pair of texts, as the post-processor numbers them
   std::vector<uint8_t> special_tokens_mask;  // 1: added around the text, or padding
   std::vector<uint8_t> attention_mask;       // 0: padding
-  std::vector<Encoding> overflowing;         // what truncation has cut off, in pieces of the same length
+  std::vector<int32_t> sequences;            // 0, 1: the first or the second text; -1: a token of neither
+  std::vector<int32_t> words;  // which of its text's pieces between two cuts before the model; -1: none
+  std::vector<Encoding> overflowing;  // what truncation has cut off, in pieces of the same length
 
   size_t size() const { return ids.size(); }
 };

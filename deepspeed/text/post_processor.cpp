@@ -45,6 +45,8 @@ std::vector<Encoding> apply_template(const TemplateStep& step, std::vector<Encod
                      std::vector<int32_t>(count, part.type_id),
                      std::vector<uint8_t>(count, 1),
                      std::vector<uint8_t>(count, 1),
+                     std::vector<int32_t>(count, -1),
+                     std::vector<int32_t>(count, -1),
                      {}});
     }
   }

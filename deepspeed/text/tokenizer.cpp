@@ -8,6 +8,7 @@
 #include "deepspeed/text/byte_alphabet.h"
 #include "deepspeed/text/pipeline.h"
 #include "deepspeed/text/utf8.h"
+#include "deepspeed/text/word_piece.h"
 
 namespace deepspeed::text {
 namespace {
@@ -132,7 +133,9 @@ Encoding Tokenizer::encode_text(std::string_view utf8, int32_t type_id) const {
   Encoding out;
   PieceCache cache(*pipeline_->model);
   std::vector<uint32_t> byte_of;
+  int32_t word = -1;  // the piece that the newest tokens are of
   cut(*pipeline_, Piece{utf8, origins.data(), -1, true}, storage, [&](const Piece& piece) {
+    out.words.resize(out.size(), word++);
     if (piece.token >= 0) {
       out.ids.push_back(piece.token);
       out.tokens.emplace_back(piece.text);
@@ -141,6 +144,8 @@ Encoding Tokenizer::encode_text(std::string_view utf8, int32_t type_id) const {
     }
     append_symbols(*pipeline_->model, piece, cache.symbols_of(piece.text), byte_of, out);
   });
+  out.words.resize(out.size(), word);
+  out.sequences.assign(out.size(), type_id);
   out.type_ids.assign(out.size(), type_id);
   out.special_tokens_mask.assign(out.size(), 0);
   out.attention_mask.assign(out.size(), 1);
@@ -204,19 +209,25 @@ std::vector<int32_t> Tokenizer::encode_ids(std::string_view utf8) const {
 }
 
 std::string Tokenizer::decode(std::span<const int32_t> ids, bool skip_special_tokens) const {
-  const bool bytes =
-      pipeline_->decoder.size() == 1 && std::holds_alternative<ByteLevelDecoder>(pipeline_->decoder[0]);
-  std::string out;
   std::vector<std::string> tokens;
   for (const int32_t id : ids) {
     const std::string* token = pipeline_->decoded_token(id, skip_special_tokens);
-    if (token == nullptr) continue;
-    if (bytes)
-      append_token_bytes(*token, out);
-    else
-      tokens.push_back(*token);
+    if (token != nullptr) tokens.push_back(*token);
   }
-  return utf8_lossy(bytes ? std::move(out) : decode_tokens(pipeline_->decoder, std::move(tokens)));
+  return decode_tokens(tokens);
+}
+
+std::string Tokenizer::decode_tokens(const std::vector<std::string>& tokens) const {
+  const bool bytes =
+      pipeline_->decoder.size() == 1 && std::holds_alternative<ByteLevelDecoder>(pipeline_->decoder[0]);
+  if (!bytes) return utf8_lossy(text::decode_tokens(pipeline_->decoder, tokens));
+  std::string out;
+  for (const std::string& token : tokens) append_token_bytes(token, out);
+  return utf8_lossy(std::move(out));
+}
+
+bool Tokenizer::marks_continuations() const {
+  return dynamic_cast<const WordPieceModel*>(pipeline_->model.get()) != nullptr;
 }
 
 const std::optional<Truncation>& Tokenizer::truncation() const { return pipeline_->truncation; }

@@ -56,6 +56,11 @@ class Tokenizer {
   /// Ids that no token has are skipped, bytes that are not UTF-8 become U+FFFD, as `tokenizers` does.
   std::string decode(std::span<const int32_t> ids, bool skip_special_tokens = true) const;
 
+  /// What decoding makes of tokens by their spellings, which need not be in the vocabulary.
+  std::string decode_tokens(const std::vector<std::string>& tokens) const;
+  /// Whether tokens tell by a mark ("##") that they go on within a word.
+  bool marks_continuations() const;
+
   /// What the file says; nothing happens unless it is passed to encode.
   const std::optional<Truncation>& truncation() const;
   const std::optional<Padding>& padding() const;

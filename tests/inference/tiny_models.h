@@ -21,7 +21,7 @@ inline std::shared_ptr<models::Decoder> tiny_model(const std::string& family) {
   const models::ArchSpec spec = models::read_arch_spec(folder / "config.json");
   auto model = std::make_shared<models::Decoder>(spec, nullptr);
   const auto parameters = nn::list_parameters(*model);
-  const models::WeightSource weights(formats::SafetensorsModel::open(folder), spec);
+  const models::WeightSource weights(formats::ModelFiles::open(folder), spec);
   weights.check(parameters);
   nn::DenseMaterializer().materialize(parameters, weights);
   return model;

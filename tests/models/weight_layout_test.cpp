@@ -26,6 +26,14 @@ TEST(WeightLayout, HeadsAreInterleavedAsQueryKeyValueOfEachHead) {
   EXPECT_THROW(file_row(RowOrder::kByHead, 0, 7, {2, 2}), base::Error);
 }
 
+TEST(WeightLayout, WhatTurnsTogetherIsNeighboursInLlamaCppsFiles) {
+  // Two heads of six: rows 0 and 3, 1 and 4, 2 and 5 turn together.
+  EXPECT_EQ(rows_of(RowOrder::kNeighbours, 12, {2, 2, 6}),
+            (std::vector<int64_t>{0, 2, 4, 1, 3, 5, 6, 8, 10, 7, 9, 11}));
+  EXPECT_THROW(file_row(RowOrder::kNeighbours, 0, 7, {2, 2, 6}), base::Error);
+  EXPECT_THROW(file_row(RowOrder::kNeighbours, 0, 6, {2, 2}), base::Error);
+}
+
 TEST(WeightLayout, HalvesLieOneAfterTheOther) {
   EXPECT_EQ(file_rows(RowOrder::kFirstHalf, 5), 10);
   EXPECT_EQ(file_rows(RowOrder::kSecondHalf, 5), 10);

@@ -28,7 +28,7 @@ class Weights : public testing::Test {
   void TearDown() override { fs::remove_all(folder); }
   std::shared_ptr<Decoder> load(const fs::path& from) {
     auto loaded = std::make_shared<Decoder>(spec, nullptr);
-    const WeightSource source(formats::SafetensorsModel::open(from), spec);
+    const WeightSource source(formats::ModelFiles::open(from), spec);
     source.check(nn::list_parameters(*loaded));
     nn::DenseMaterializer().materialize(nn::list_parameters(*loaded), source);
     return loaded;
@@ -58,7 +58,7 @@ TEST_F(Weights, ShardsOfAParameterAreReadAlone) {
   const auto layout = partition::Layout::per_parameter(nn::sizes_of(specs), 3);
   for (int rank = 0; rank < 3; ++rank) {
     nn::ShardMaterializer shard(layout, rank);
-    shard.materialize(specs, WeightSource(formats::SafetensorsModel::open(folder / "out"), spec));
+    shard.materialize(specs, WeightSource(formats::ModelFiles::open(folder / "out"), spec));
     for (const auto& piece : layout.pieces(rank))
       ASSERT_TRUE(
           at::equal(shard.shard().narrow(0, piece.shard_offset, piece.count),
@@ -84,7 +84,7 @@ TEST_F(Weights, ShardsOfFusedTensorsAreReadAlone) {
     const auto specs = nn::list_parameters(source);
     nn::DenseMaterializer().materialize(specs, nn::InitSource(1));
     export_hugging_face(folder / family, fused, source, {.source = folder / "source"});
-    const WeightSource files(formats::SafetensorsModel::open(folder / family), fused);
+    const WeightSource files(formats::ModelFiles::open(folder / family), fused);
     files.check(specs);
     const auto layout = partition::Layout::per_parameter(nn::sizes_of(specs), 3);
     for (int rank = 0; rank < 3; ++rank) {
@@ -104,7 +104,7 @@ TEST_F(Weights, OfAnotherShapeAreRefusedNamingBoth) {
   ArchSpec other = spec;
   other.intermediate = 25;
   Decoder larger(other, nullptr);
-  const WeightSource source(formats::SafetensorsModel::open(folder / "out"), other);
+  const WeightSource source(formats::ModelFiles::open(folder / "out"), other);
   EXPECT_THROW(source.check(nn::list_parameters(larger)), base::Error);
 }
 
@@ -127,7 +127,7 @@ std::string error_with(const fs::path& folder, const ArchSpec& spec, torch::nn::
   fs::create_directories(folder);
   formats::write_safetensors_model(folder, views);
   try {
-    WeightSource(formats::SafetensorsModel::open(folder), spec).check(nn::list_parameters(model));
+    WeightSource(formats::ModelFiles::open(folder), spec).check(nn::list_parameters(model));
   } catch (const base::Error& error) {
     return error.what();
   }
@@ -173,7 +173,7 @@ TEST_F(Weights, BuffersAndOtherHeadsAreNoSurprise) {
       views.push_back({each, file.info(each).dtype, file.info(each).shape, file.data(each)});
     views.push_back({name, formats::Dtype::kF32, {31, 16}, file.data("transformer.wte.weight")});
     formats::write_safetensors_model(folder / "more", views);
-    WeightSource(formats::SafetensorsModel::open(folder / "more"), gpt2).check(nn::list_parameters(gpt));
+    WeightSource(formats::ModelFiles::open(folder / "more"), gpt2).check(nn::list_parameters(gpt));
   }
 }
 

@@ -29,7 +29,7 @@ template <class Model>
 std::shared_ptr<Model> load(const std::string& family, const ArchSpec& spec) {
   auto model = std::make_shared<Model>(spec, std::make_shared<accel::Rng>(1));
   const auto parameters = nn::list_parameters(*model);
-  const models::WeightSource weights(formats::SafetensorsModel::open(folder_of(family)), spec);
+  const models::WeightSource weights(formats::ModelFiles::open(folder_of(family)), spec);
   weights.check(parameters);
   EXPECT_TRUE(weights.initialised(parameters).empty());
   nn::DenseMaterializer().materialize(parameters, weights);

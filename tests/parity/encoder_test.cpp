@@ -33,7 +33,7 @@ const fs::path kSharp = kGoldens / "models/bert-sharp";
 
 void load_weights(torch::nn::Module& model, const ArchSpec& spec, const fs::path& folder) {
   const auto parameters = nn::list_parameters(model);
-  const models::WeightSource weights(formats::SafetensorsModel::open(folder), spec);
+  const models::WeightSource weights(formats::ModelFiles::open(folder), spec);
   weights.check(parameters);
   nn::DenseMaterializer().materialize(parameters, weights);
 }
@@ -232,7 +232,7 @@ TEST(BertWeights, AHeadThatIsMissingIsInitialisedFromTheSeedAndAnythingElseIsAnE
   const ArchSpec spec = models::read_arch_spec(kSharp / "config.json");
   SequenceClassifier model(spec, std::make_shared<accel::Rng>(1));
   const auto parameters = nn::list_parameters(model);
-  const models::WeightSource weights(formats::SafetensorsModel::open(folder), spec, 5);
+  const models::WeightSource weights(formats::ModelFiles::open(folder), spec, 5);
   weights.check(parameters);
   EXPECT_THAT(weights.initialised(parameters), testing::ElementsAre("classifier.weight", "classifier.bias"));
   EXPECT_THAT(weights.unused(parameters), testing::IsEmpty());
@@ -251,7 +251,7 @@ TEST(BertWeights, AHeadThatIsMissingIsInitialisedFromTheSeedAndAnythingElseIsAnE
   const fs::path broken = renamed("broken", [](const std::string& name) {
     return name == "bert.encoder.layer.1.output.dense.bias" ? "" : name;
   });
-  const models::WeightSource lacking(formats::SafetensorsModel::open(broken), spec);
+  const models::WeightSource lacking(formats::ModelFiles::open(broken), spec);
   EXPECT_THROW(lacking.check(parameters), base::Error);
   fs::remove_all(broken);
 }

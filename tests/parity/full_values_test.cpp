@@ -56,14 +56,14 @@ Tensors give(const comm::GroupPtr& group, Json config, const std::vector<std::st
       data::SampleOptions{.sequence_length = about()["seq_length"], .vocab = spec.vocab});
   auto& rate = config["optimizer"]["params"]["lr"];
   rate = rate.get<double>() * off;
-  auto ready = initialize(
-      {.model = model,
-       .config = config.dump(),
-       .group = group,
-       .training_data = data,
-       .shuffle = false,
-       .values = std::make_shared<models::WeightSource>(formats::SafetensorsModel::open(folder), spec),
-       .same_on_all_ranks = true});
+  auto ready =
+      initialize({.model = model,
+                  .config = config.dump(),
+                  .group = group,
+                  .training_data = data,
+                  .shuffle = false,
+                  .values = std::make_shared<models::WeightSource>(formats::ModelFiles::open(folder), spec),
+                  .same_on_all_ranks = true});
   engine::Engine& engine = *ready.engine;
   const bool sharded = config["zero_optimization"]["stage"] == 3;
   const int steps = about()["steps"];

@@ -25,7 +25,7 @@ void write_logits(const std::filesystem::path& folder, const std::filesystem::pa
   const auto spec = models::read_arch_spec(folder / "config.json");
   models::Decoder model(spec, nullptr);
   const auto parameters = nn::list_parameters(model);
-  const models::WeightSource weights(formats::SafetensorsModel::open(folder), spec);
+  const models::WeightSource weights(formats::ModelFiles::open(folder), spec);
   weights.check(parameters);
   nn::DenseMaterializer().materialize(parameters, weights);
   model.eval();

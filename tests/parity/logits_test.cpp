@@ -45,7 +45,7 @@ ArchSpec spec_of(const std::string& family) {
 std::shared_ptr<models::Decoder> load(const fs::path& folder, const ArchSpec& spec, bool checked = true) {
   auto model = std::make_shared<models::Decoder>(spec, nullptr);
   const auto parameters = nn::list_parameters(*model);
-  const models::WeightSource weights(formats::SafetensorsModel::open(folder), spec);
+  const models::WeightSource weights(formats::ModelFiles::open(folder), spec);
   if (checked) weights.check(parameters);
   nn::DenseMaterializer().materialize(parameters, weights);
   model->eval();

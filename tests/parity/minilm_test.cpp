@@ -46,7 +46,7 @@ TEST_F(MiniLm, GivesTheHiddenStatesOfTransformers) {
   const auto spec = models::read_arch_spec(folder / "config.json");
   models::SequenceClassifier model(spec, std::make_shared<accel::Rng>(1));
   const auto parameters = nn::list_parameters(model);
-  const models::WeightSource weights(formats::SafetensorsModel::open(folder), spec);
+  const models::WeightSource weights(formats::ModelFiles::open(folder), spec);
   weights.check(parameters);
   EXPECT_EQ(weights.initialised(parameters),
             (std::vector<std::string>{"classifier.weight", "classifier.bias"}));

@@ -41,9 +41,8 @@ struct Model {
 
 Model open(const fs::path& folder) {
   const auto spec = models::read_arch_spec(folder / "config.json");
-  Model model{
-      .decoder = std::make_shared<models::Decoder>(spec, nullptr),
-      .weights = std::make_shared<models::WeightSource>(formats::SafetensorsModel::open(folder), spec)};
+  Model model{.decoder = std::make_shared<models::Decoder>(spec, nullptr),
+              .weights = std::make_shared<models::WeightSource>(formats::ModelFiles::open(folder), spec)};
   model.weights->check(nn::list_parameters(*model.decoder));
   return model;
 }

@@ -51,7 +51,7 @@ TEST_F(BadInput, MissingConfig) {
 
 TEST_F(BadInput, WeightsThatCannotBeReadAreNotPassedOver) {
   fs::rename(path("model/model.safetensors"), path("model/pytorch_model.bin"));
-  expect_refusal(train(), {"pytorch_model.bin", "cannot be read as weights"});
+  expect_refusal(train(), {"pytorch_model.bin", "is not a PyTorch file"});
   fs::remove(path("model/pytorch_model.bin"));
   fs::create_symlink("../gone", path("model/model.safetensors"));
   expect_refusal(train(), {"model.safetensors", "cannot be read as weights"});
