@@ -156,7 +156,8 @@ TEST(DsInfer, ExplainsItself) {
   const auto help = test_support::run_command({DS_BIN_DIR "/ds_infer", "--help"});
   EXPECT_EQ(help.exit_code, 0);
   EXPECT_THAT(help.out, HasSubstr("Examples:\n  ds_infer "));
-  EXPECT_EQ(test_support::count_lines(test_support::run_command({DS_BIN_DIR "/ds_infer", "--version"}).out), 1u);
+  EXPECT_EQ(test_support::count_lines(test_support::run_command({DS_BIN_DIR "/ds_infer", "--version"}).out),
+            1u);
 }
 
 TEST(DsInfer, RefusesInOneLine) {
