@@ -65,8 +65,16 @@ class Metadata {
     if (!has(key) || all_.value(prefix_ + key).type != formats::GgufType::kArray) return std::nullopt;
     return all_.booleans(prefix_ + key);
   }
+  int64_t positive(const std::string& key) const {
+    const int64_t value = integer(key);
+    DS_CHECK(value > 0, "{}: '{}{}' is {}; it must be positive", files_.source().string(), prefix_, key,
+             value);
+    return value;
+  }
+  /// A head's share of the model's width.
+  int64_t model_share() const { return positive("embedding_length") / positive("attention.head_count"); }
   int64_t head_dim() const {
-    return integer("attention.key_length", integer("embedding_length") / integer("attention.head_count"));
+    return has("attention.key_length") ? positive("attention.key_length") : model_share();
   }
 
  private:
@@ -139,17 +147,15 @@ void phi3_keys(const Metadata& data, json& config) {
   scaling["rope_type"] = "longrope";
   scaling["long_factor"] = floats_of(files, "rope_factors_long.weight");
   scaling["short_factor"] = floats_of(files, "rope_factors_short.weight");
-  const int64_t original = data.integer("rope.scaling.original_context_length");
+  const int64_t original = data.positive("rope.scaling.original_context_length");
   config["original_max_position_embeddings"] = original;
-  scaling["factor"] = static_cast<double>(data.integer("context_length")) / static_cast<double>(original);
+  scaling["factor"] = static_cast<double>(data.positive("context_length")) / static_cast<double>(original);
 }
 
 // The largest of a generation scales scores by the width of a head's share of the model.
 void gemma_scale(const Metadata& data, int64_t largest, json& config) {
   config["query_pre_attn_scalar"] =
-      data.integer("block_count") == largest
-          ? data.integer("embedding_length") / data.integer("attention.head_count")
-          : data.head_dim();
+      data.integer("block_count") == largest ? data.model_share() : data.head_dim();
 }
 
 void gemma2_keys(const Metadata& data, json& config) {
@@ -236,8 +242,14 @@ json gguf_config(const formats::ModelFiles& files) {
   DS_CHECK(data.integer("expert_count", 0) == 0,
            "{}: experts in GGUF files are not available yet; use the model's safetensors",
            files.source().string());
+  const auto& table = files.tensor("token_embd.weight");
+  DS_CHECK(table.shape.size() == 2, "{}: 'token_embd.weight' has shape {}, which is no table of embeddings",
+           files.source().string(), formats::shape_text(table.shape));
+  DS_CHECK(static_cast<size_t>(data.positive("block_count")) <= files.names().size(),
+           "{}: '{}.block_count' is {}, more than the file's {} tensors", files.source().string(),
+           data.architecture(), data.integer("block_count"), files.names().size());
   json config = {{"model_type", family.model_type},
-                 {"vocab_size", files.tensor("token_embd.weight").shape.at(0)},
+                 {"vocab_size", table.shape[0]},
                  {"tie_word_embeddings", !files.contains("output.weight")}};
   family.read(data, config);
   return config;

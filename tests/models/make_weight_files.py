@@ -9,6 +9,7 @@ each file of an architecture that it knows: so a mistake here is not taken for t
 goldens/gguf/NAME.gguf     the model NAME-sharp
 goldens/gguf/blocks.gguf   a LLaMA with a tensor of every quantized type
 goldens/gguf/blocks.json   its input ids and logits
+goldens/tokenizer.json     what llama.gguf says of its tokens: every byte, "th", beginning and end
 goldens/torch              llama3-sharp as pytorch_model.bin, some of its tensors transposed in memory
 """
 import json
@@ -25,7 +26,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig
 HERE = pathlib.Path(__file__).resolve().parent
 MODELS = HERE.parent / "parity" / "goldens" / "models"
 OUT = HERE / "goldens" / "gguf"
-TOKENIZER = HERE.parent / "inference" / "goldens" / "tokenizer.json"
+TOKENIZER = HERE / "goldens" / "tokenizer.json"
 TEMPLATE = ("{% for m in messages %}<{{ m.role }}>{{ m.content }}{{ eos_token }}{% endfor %}"
             "{% if add_generation_prompt %}<assistant>{% endif %}")
 # model_type: llama.cpp's name, gguf's enumeration, whether queries' and keys' rows are reordered
@@ -121,18 +122,27 @@ def llama3_factors(c, rope):
     return np.array(factors, dtype=np.float32)
 
 
+def write_tokenizer():
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    words = ["th", "<s>", "</s>"] + sorted(pre_tokenizers.ByteLevel.alphabet())
+    t = Tokenizer(models.BPE(vocab={word: i for i, word in enumerate(words)}, merges=[("t", "h")]))
+    t.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    t.decoder = decoders.ByteLevel()
+    t.add_special_tokens(words[1:3])
+    t.save(str(TOKENIZER))
+
+
 def add_tokenizer(w):
-    """The byte-level vocabulary of tests/inference, for the model whose vocabulary is as large."""
+    """The tokenizer above, for the model whose vocabulary is as large."""
     vocabulary = json.loads(TOKENIZER.read_text())
     tokens = dict(vocabulary["model"]["vocab"])
     special = {t["content"]: t["id"] for t in vocabulary["added_tokens"]}
-    tokens.update(special)
     ordered = sorted(tokens, key=tokens.get)
     w.add_tokenizer_model("gpt2")
     w.add_tokenizer_pre("gpt-2")
     w.add_token_list(ordered)
     w.add_token_types([gguf.TokenType.CONTROL if t in special else gguf.TokenType.NORMAL for t in ordered])
-    w.add_token_merges([m if isinstance(m, str) else " ".join(m) for m in vocabulary["model"]["merges"]] or ["a b"])
+    w.add_token_merges([m if isinstance(m, str) else " ".join(m) for m in vocabulary["model"]["merges"]])
     w.add_bos_token_id(tokens["<s>"])
     w.add_eos_token_id(tokens["</s>"])
     w.add_add_bos_token(False)
@@ -246,6 +256,7 @@ def write_torch(folder, out):
 
 
 def main():
+    write_tokenizer()
     write_torch(MODELS / "llama3-sharp", HERE / "goldens" / "torch")
     OUT.mkdir(parents=True, exist_ok=True)
     for name in NAMES:

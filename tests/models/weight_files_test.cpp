@@ -217,6 +217,19 @@ TEST_F(Files, GgufThatIsNotUnderstoodIsRefusedByName) {
                           formats::gguf_pair_of<uint32_t>("llama.expert_count", GgufType::kU32, 8)}),
               HasSubstr("experts in GGUF files are not available yet"));
   EXPECT_THAT(error_with({}), HasSubstr("general.architecture"));
+  const auto sized = [&](uint32_t blocks, uint32_t heads) {
+    formats::GgufImage image;
+    image.values = {architecture("llama"), formats::gguf_pair_of("llama.block_count", GgufType::kU32, blocks),
+                    formats::gguf_pair_of<uint32_t>("llama.embedding_length", GgufType::kU32, 8),
+                    formats::gguf_pair_of("llama.attention.head_count", GgufType::kU32, heads)};
+    image.tensors = {formats::gguf_tensor("token_embd.weight", {8, 2})};
+    image.data = std::string(64, '\0');
+    base::write_text_file(folder / "x.gguf", image.bytes());
+    return error_of([&] { gguf_arch_spec(formats::ModelFiles::open(folder / "x.gguf")); });
+  };
+  EXPECT_THAT(sized(1, 0), HasSubstr("'llama.attention.head_count' is 0; it must be positive"));
+  EXPECT_THAT(sized(1000000000, 2),
+              HasSubstr("'llama.block_count' is 1000000000, more than the file's 1 tensors"));
   EXPECT_THAT(error_with({architecture("llama")}), HasSubstr("token_embd.weight"));
 }
 

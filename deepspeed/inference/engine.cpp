@@ -1,0 +1,156 @@
+#include "deepspeed/inference/engine.h"
+
+#include <fmt/ranges.h>
+
+#include "deepspeed/base/error.h"
+#include "deepspeed/base/log.h"
+#include "deepspeed/inference/generate.h"
+#include "deepspeed/inference/prepare_model.h"
+
+namespace deepspeed::inference {
+namespace {
+
+using config::Json;
+
+std::shared_ptr<torch::nn::Module> build(const models::ArchSpec& spec, Task task) {
+  DS_CHECK(spec.bidirectional == (task != Task::kTextGeneration), "a {} is {}: it cannot do {}",
+           spec.model_type, spec.bidirectional ? "an encoder" : "a decoder", task_name(task));
+  switch (task) {
+    case Task::kTextGeneration:
+      return std::make_shared<models::Decoder>(spec, nullptr);
+    case Task::kFillMask:
+      return std::make_shared<models::MaskedLanguageModel>(spec, nullptr);
+    case Task::kTextClassification:
+      return std::make_shared<models::SequenceClassifier>(spec, nullptr);
+    case Task::kTokenClassification:
+      return std::make_shared<models::TokenClassifier>(spec, nullptr);
+    case Task::kQuestionAnswering:
+      return std::make_shared<models::QuestionAnswerer>(spec, nullptr);
+    case Task::kFeatureExtraction:
+      break;
+  }
+  return std::make_shared<BareEncoder>(spec);
+}
+
+}  // namespace
+
+InferenceEngine::InferenceEngine(ModelSource source, InferenceConfig config, Task task)
+    : source_(std::move(source)),
+      config_(std::move(config)),
+      task_(task),
+      module_(build(source_.spec, task)) {
+  const auto parameters = nn::list_parameters(*module_);
+  source_.weights->check(parameters);
+  const auto missing = source_.weights->initialised(parameters);
+  DS_CHECK(missing.empty(), "{} cannot do {}: its weights lack {}", source_.path.string(), task_name(task),
+           fmt::join(missing, ", "));
+  prepare_model(*module_, *source_.weights, config_);
+}
+
+const text::Tokenizer& InferenceEngine::tokenizer() const {
+  DS_CHECK(source_.tokenizer != nullptr, "{} has no tokenizer (tokenizer.json)", source_.path.string());
+  return *source_.tokenizer;
+}
+
+int64_t InferenceEngine::parameters() const {
+  int64_t sum = 0;
+  for (const auto& parameter : module_->parameters()) sum += parameter.numel();
+  return sum;
+}
+
+int64_t InferenceEngine::parameter_bytes() const {
+  int64_t sum = 0;
+  for (const auto& parameter : module_->parameters()) sum += static_cast<int64_t>(parameter.nbytes());
+  return sum;
+}
+
+std::vector<Answer> InferenceEngine::generate(const std::vector<std::string>& prompts, const Json& options,
+                                              Listener listener) {
+  std::vector<std::vector<int32_t>> ids;
+  for (const std::string& prompt : prompts) ids.push_back(tokenizer().encode(prompt).ids);
+  return answer(ids, options, std::move(listener));
+}
+
+std::vector<Answer> InferenceEngine::generate_tokens(const std::vector<std::vector<int32_t>>& prompts,
+                                                     const Json& options, Listener listener) {
+  return answer(prompts, options, std::move(listener));
+}
+
+std::vector<Answer> InferenceEngine::answer(const std::vector<std::vector<int32_t>>& prompts,
+                                            const Json& options, Listener listener) {
+  const GenerationConfig wanted = parse_generation(options, source_.generation);
+  std::vector<Request> requests;
+  for (const auto& prompt : prompts) {
+    const auto length = static_cast<int64_t>(prompt.size());
+    const int64_t room = config_.max_out_tokens - length;
+    DS_CHECK(length > 0, "a prompt has no tokens");
+    DS_CHECK(room >= std::max<int64_t>(config_.min_out_tokens, 1),
+             "a prompt of {} tokens leaves no room for {} more within max_out_tokens, which is {}", length,
+             std::max<int64_t>(config_.min_out_tokens, 1), config_.max_out_tokens);
+    Request& request = requests.emplace_back(Request{prompt, wanted});
+    auto& config = request.config;
+    if (config.max_new_tokens)
+      config.max_new_tokens = std::min(*config.max_new_tokens, room);
+    else if (config.max_length)
+      config.max_length = std::min(*config.max_length, config_.max_out_tokens);
+    else if (room < 20)
+      config.max_new_tokens = room;  // than transformers' 20 where nobody says
+  }
+  return inference::generate(decoder(), requests,
+                             {.tokenizer = source_.tokenizer.get(), .listener = std::move(listener)});
+}
+
+std::string InferenceEngine::chat_prompt(const Json& messages) const {
+  DS_CHECK(source_.chat.has_value(), "{} has no chat template; use text-generation", source_.path.string());
+  text::ChatInput input;
+  input.messages = messages.dump();
+  input.add_generation_prompt = true;
+  input.variables = source_.special_tokens.dump();
+  return source_.chat->render(input).text;
+}
+
+Answer InferenceEngine::chat(const Json& messages, const Json& options, Listener listener) {
+  // The template writes special tokens itself.
+  const auto ids = tokenizer().encode(chat_prompt(messages), false).ids;
+  return std::move(answer({ids}, options, std::move(listener)).at(0));
+}
+
+template <class Model>
+std::shared_ptr<Model> InferenceEngine::model_for(Task task) const {
+  DS_CHECK(task == task_, "this engine was made for {}, not for {}", task_name(task_), task_name(task));
+  if (task != Task::kTextGeneration) tokenizer();
+  return std::dynamic_pointer_cast<Model>(module_);
+}
+
+models::Decoder& InferenceEngine::decoder() { return *model_for<models::Decoder>(Task::kTextGeneration); }
+
+FillMask InferenceEngine::fill_mask() {
+  return {model_for<models::MaskedLanguageModel>(Task::kFillMask), source_};
+}
+
+TextClassification InferenceEngine::text_classification() {
+  return {model_for<models::SequenceClassifier>(Task::kTextClassification), source_};
+}
+
+TokenClassification InferenceEngine::token_classification() {
+  return {model_for<models::TokenClassifier>(Task::kTokenClassification), source_};
+}
+
+QuestionAnswering InferenceEngine::question_answering() {
+  return {model_for<models::QuestionAnswerer>(Task::kQuestionAnswering), source_};
+}
+
+FeatureExtraction InferenceEngine::feature_extraction() {
+  return {model_for<BareEncoder>(Task::kFeatureExtraction), source_};
+}
+
+std::unique_ptr<InferenceEngine> init_inference(const std::string& model, std::string_view config,
+                                                const Json& arguments, std::optional<Task> task) {
+  InferenceConfig parsed = parse_inference_config(config, arguments);
+  for (const auto& warning : parsed.warnings) base::log_warning("{}", warning);
+  ModelSource source = open_model(model, parsed);
+  const Task wanted = task.value_or(guess_task(source.config, source.spec.bidirectional));
+  return std::make_unique<InferenceEngine>(std::move(source), std::move(parsed), wanted);
+}
+
+}  // namespace deepspeed::inference

@@ -1,0 +1,85 @@
+// deepspeed::init_inference: from a model's name and a configuration to an engine that answers.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "deepspeed/inference/answer.h"
+#include "deepspeed/inference/config.h"
+#include "deepspeed/inference/model_source.h"
+#include "deepspeed/inference/task.h"
+#include "deepspeed/inference/tasks/feature_extraction.h"
+#include "deepspeed/inference/tasks/fill_mask.h"
+#include "deepspeed/inference/tasks/question_answering.h"
+#include "deepspeed/inference/tasks/text_classification.h"
+#include "deepspeed/inference/tasks/token_classification.h"
+#include "deepspeed/models/decoder.h"
+
+namespace deepspeed::inference {
+
+/// One model, ready for one task. Not for several threads at once.
+class InferenceEngine {
+ public:
+  InferenceEngine(ModelSource source, InferenceConfig config, Task task);
+
+  Task task() const { return task_; }
+  const InferenceConfig& config() const { return config_; }
+  const ModelSource& source() const { return source_; }
+  const models::ArchSpec& spec() const { return source_.spec; }
+  torch::nn::Module& module() { return *module_; }
+  /// Error where the model has none.
+  const text::Tokenizer& tokenizer() const;
+  /// Parameters, and the bytes they take.
+  int64_t parameters() const;
+  int64_t parameter_bytes() const;
+
+  /// The prompts' continuations under `options`, keys of generation_config.json over the model's own. Errors
+  /// as inference::generate, and for prompts that leave no room within config().max_out_tokens. The listener
+  /// hears of request i of prompts[i].
+  std::vector<Answer> generate(const std::vector<std::string>& prompts,
+                               const config::Json& options = config::Json::object(), Listener listener = {});
+  /// The same of token ids, which needs no tokenizer.
+  std::vector<Answer> generate_tokens(const std::vector<std::vector<int32_t>>& prompts,
+                                      const config::Json& options = config::Json::object(),
+                                      Listener listener = {});
+  /// What the model is shown of a conversation, a JSON array of {"role", "content"}: by its chat template.
+  std::string chat_prompt(const config::Json& messages) const;
+  /// The next message of the conversation.
+  Answer chat(const config::Json& messages, const config::Json& options = config::Json::object(),
+              Listener listener = {});
+
+  /// Errors where the engine was made for another task.
+  models::Decoder& decoder();
+  FillMask fill_mask();
+  TextClassification text_classification();
+  TokenClassification token_classification();
+  QuestionAnswering question_answering();
+  FeatureExtraction feature_extraction();
+
+ private:
+  template <class Model>
+  std::shared_ptr<Model> model_for(Task task) const;
+  std::vector<Answer> answer(const std::vector<std::vector<int32_t>>& prompts, const config::Json& options,
+                             Listener listener);
+
+  ModelSource source_;
+  InferenceConfig config_;
+  Task task_;
+  std::shared_ptr<torch::nn::Module> module_;
+};
+
+/// `model`: a folder, a file of weights (.gguf), or ORG/NAME in the Hugging Face cache. `config` and
+/// `arguments` as parse_inference_config takes them; `task`: nothing for what the model was made for.
+std::unique_ptr<InferenceEngine> init_inference(const std::string& model, std::string_view config = "",
+                                                const config::Json& arguments = config::Json::object(),
+                                                std::optional<Task> task = std::nullopt);
+
+}  // namespace deepspeed::inference
+
+namespace deepspeed {
+using inference::default_inference_config;
+using inference::init_inference;
+}  // namespace deepspeed

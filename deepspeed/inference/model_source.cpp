@@ -1,0 +1,120 @@
+#include "deepspeed/inference/model_source.h"
+
+#include <algorithm>
+
+#include "deepspeed/base/error.h"
+#include "deepspeed/base/file.h"
+#include "deepspeed/formats/hub_cache.h"
+#include "deepspeed/inference/generation_config.h"
+#include "deepspeed/inference/gguf_tokenizer.h"
+#include "deepspeed/models/gguf_model.h"
+
+namespace deepspeed::inference {
+namespace {
+
+namespace fs = std::filesystem;
+using config::Json;
+
+constexpr size_t kLongestConfig = size_t{64} << 20;
+
+Json read_json(const fs::path& path) {
+  const Json json = Json::parse(base::read_text_file(path, kLongestConfig), nullptr, false);
+  DS_CHECK(json.is_object(), "{}: must hold a JSON object", path.string());
+  return json;
+}
+
+Json read_json_if_there(const fs::path& path) { return fs::exists(path) ? read_json(path) : Json::object(); }
+
+void drop_nothing(models::ArchSpec& spec) {
+  spec.embedding_dropout = spec.attention_dropout = spec.residual_dropout = 0;
+  spec.classifier_dropout = spec.token_dropout = spec.answer_dropout = 0;
+}
+
+fs::path weights_path(const fs::path& model, const InferenceConfig& config) {
+  if (!config.checkpoint) return model;
+  return fs::path(config.base_dir) / formats::expand_home(*config.checkpoint);
+}
+
+// The type of the largest tensor.
+at::ScalarType type_of(const formats::ModelFiles& files) {
+  size_t most = 0;
+  at::ScalarType type = at::kFloat;
+  for (const std::string& name : files.names()) {
+    const auto& tensor = files.tensor(name);
+    if (tensor.elements() <= most) continue;
+    most = tensor.elements();
+    const auto dtype = tensor.dtype();
+    type = dtype == formats::Dtype::kBF16  ? at::kBFloat16
+           : dtype == formats::Dtype::kF16 ? at::kHalf
+                                           : at::kFloat;
+  }
+  return type;
+}
+
+void read_special_tokens(const fs::path& folder, const Json& tokenizer_config, Json& out) {
+  for (const Json& from : {read_json_if_there(folder / "special_tokens_map.json"), tokenizer_config})
+    for (const auto& [key, value] : from.items()) {
+      if (!key.ends_with("_token")) continue;
+      if (value.is_string()) out[key] = value;
+      if (value.is_object() && value.contains("content") && value["content"].is_string())
+        out[key] = value["content"];
+    }
+}
+
+void read_folder(const fs::path& folder, ModelSource& out) {
+  if (fs::exists(folder / "tokenizer.json"))
+    out.tokenizer = std::make_shared<text::Tokenizer>(text::Tokenizer::from_file(folder / "tokenizer.json"));
+  const Json tokenizer = read_json_if_there(folder / "tokenizer_config.json");
+  read_special_tokens(folder, tokenizer, out.special_tokens);
+  if (const auto longest = tokenizer.find("model_max_length");
+      longest != tokenizer.end() && longest->is_number())
+    if (const double value = longest->get<double>(); value >= 1 && value < static_cast<double>(out.longest))
+      out.longest = static_cast<size_t>(value);
+  if (auto chat = text::ChatTemplate::from_folder(folder)) out.chat = std::move(chat);
+  if (!fs::exists(folder / "config.json")) return;
+  out.config = read_json(folder / "config.json");
+  out.generation = generation_defaults(folder);
+}
+
+void read_metadata(const formats::GgufMetadata& metadata, const std::string& name, ModelSource& out) {
+  if (auto tokenizer = gguf_tokenizer(metadata, name))
+    out.tokenizer = std::make_shared<text::Tokenizer>(std::move(*tokenizer));
+  out.chat = gguf_chat_template(metadata, name);
+  out.special_tokens = gguf_special_tokens(metadata);
+  out.generation = gguf_generation_defaults(metadata);
+}
+
+}  // namespace
+
+std::optional<int32_t> ModelSource::special_token(const std::string& name) const {
+  if (!tokenizer) return std::nullopt;
+  if (special_tokens.contains(name)) return tokenizer->token_to_id(special_tokens[name].get<std::string>());
+  // Folders of a tokenizer.json alone: BERT's spelling and RoBERTa's.
+  std::string word = name.substr(0, name.find('_')), upper = word;
+  std::transform(upper.begin(), upper.end(), upper.begin(), [](unsigned char c) { return std::toupper(c); });
+  if (name == "cls_token") word = "s";
+  if (name == "sep_token") word = "/s";
+  for (const std::string& spelling : {"[" + upper + "]", "<" + word + ">"})
+    if (const auto id = tokenizer->token_to_id(spelling)) return id;
+  return std::nullopt;
+}
+
+ModelSource open_model(const std::string& name, const InferenceConfig& config) {
+  ModelSource out;
+  out.path = formats::find_model(name);
+  out.config = out.generation = out.special_tokens = Json::object();
+  formats::ModelFiles files = formats::ModelFiles::open(weights_path(out.path, config));
+  out.spec = models::arch_spec_of(out.path, files);
+  drop_nothing(out.spec);
+  out.stored_type = type_of(files);
+  out.longest = static_cast<size_t>(out.spec.max_positions);
+  if (const auto* metadata = files.gguf_metadata()) read_metadata(*metadata, files.source().string(), out);
+  // A single file of another format has its companions beside it.
+  const bool folder = fs::is_directory(out.path);
+  if (folder || files.gguf_metadata() == nullptr)
+    read_folder(folder ? out.path : out.path.parent_path(), out);
+  out.weights = std::make_shared<models::WeightSource>(std::move(files), out.spec);
+  return out;
+}
+
+}  // namespace deepspeed::inference

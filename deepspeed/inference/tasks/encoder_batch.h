@@ -1,0 +1,22 @@
+// Texts as encoders take them.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "deepspeed/models/encoder.h"
+#include "deepspeed/text/encoding.h"
+
+namespace deepspeed::inference {
+
+/// The rows as one batch, padded at their ends. Error for rows longer than the model's positions.
+models::EncoderInput encoder_batch(std::span<const text::Encoding* const> rows, const models::ArchSpec& spec);
+models::EncoderInput encoder_batch(const text::Encoding& row, const models::ArchSpec& spec);
+
+/// softmax(scores) in fp32, as numpy computes it for a pipeline's answers.
+std::vector<float> softmax(std::span<const float> scores);
+
+/// How a result names class `id`: by the model, else "LABEL_<id>".
+std::string label_name(const models::ArchSpec& spec, size_t id);
+
+}  // namespace deepspeed::inference

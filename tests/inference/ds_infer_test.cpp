@@ -1,0 +1,188 @@
+// The ds_infer command: every task as a table and as JSON, streaming, measuring, and what it refuses.
+#include <unistd.h>
+
+#include <fmt/format.h>
+#include <fstream>
+#include <sstream>
+
+#include "task_case.h"
+#include "tests/support/command.h"
+
+namespace deepspeed::inference {
+namespace {
+
+namespace fs = std::filesystem;
+using config::Json;
+using test_support::CommandResult;
+using ::testing::ContainsRegex;
+using ::testing::HasSubstr;
+
+const std::string kLlama = DS_SOURCE_DIR "/tests/models/goldens/gguf/llama.gguf";
+
+CommandResult ds_infer(const std::string& model, std::vector<std::string> arguments) {
+  std::vector<std::string> argv = {DS_BIN_DIR "/ds_infer", "--model", model};
+  argv.insert(argv.end(), arguments.begin(), arguments.end());
+  return test_support::run_command(argv, {"OMP_NUM_THREADS=1"});
+}
+
+std::vector<Json> lines_of(const CommandResult& result) {
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  std::vector<Json> lines;
+  std::istringstream text(result.out);
+  for (std::string line; std::getline(text, line);) lines.push_back(Json::parse(line));
+  return lines;
+}
+
+// The first golden of the task whose options are these, and the command's answer to it as JSON.
+Json golden(const std::string& file, const std::string& task, const Json& options) {
+  for (const Json& one : golden_cases(file))
+    if (one["task"] == task && one["options"] == options) return one;
+  ADD_FAILURE() << "no golden of " << task << " with " << options;
+  return {};
+}
+
+// As JSON it is the pipeline's answer; as a table it shows `shown` of each.
+void expect_answer(const Json& one, std::vector<std::string> arguments, const char* shown) {
+  const std::string model = model_of(one).string();
+  const CommandResult table = ds_infer(model, arguments);
+  EXPECT_EQ(table.exit_code, 0) << table.err;
+  EXPECT_THAT(table.out, HasSubstr("score"));
+  for (const Json& answer : one["output"]) {
+    EXPECT_THAT(table.out, HasSubstr(answer[shown].get<std::string>()));
+    EXPECT_THAT(table.out, HasSubstr(fmt::format("{:.4f}", answer["score"].get<double>())));
+  }
+  arguments.push_back("--json");
+  const auto lines = lines_of(ds_infer(model, arguments));
+  ASSERT_EQ(lines.size(), 1u);
+  expect_like(lines[0]["output"], one["output"], "output");
+}
+
+TEST(DsInfer, FillsMasks) {
+  const Json one = golden("tasks.json", "fill-mask", {{"top_k", 2}});
+  expect_answer(one, {one["input"], "--top-k", "2"}, "sequence");
+}
+
+TEST(DsInfer, ClassifiesTexts) {
+  const Json one = golden("tasks.json", "text-classification", {{"top_k", 3}});
+  expect_answer(one, {"--task", "text-classification", one["input"], "--top-k", "3"}, "label");
+}
+
+TEST(DsInfer, ClassifiesTokens) {
+  const Json one = golden("tasks.json", "token-classification", {{"aggregation_strategy", "first"}});
+  expect_answer(one, {one["input"], "--aggregation-strategy", "first"}, "entity_group");
+}
+
+TEST(DsInfer, AnswersQuestions) {
+  const Json one = golden("answers.json", "question-answering", {{"top_k", 3}});
+  expect_answer(
+      one, {"--question", one["input"]["question"], "--context", one["input"]["context"], "--top-k", "3"},
+      "answer");
+}
+
+TEST(DsInfer, MakesVectors) {
+  const Json one = golden("tasks.json", "feature-extraction", Json::object());
+  const std::string model = model_of(one).string();
+  const auto lines = lines_of(ds_infer(model, {one["input"], "another text", "--json"}));
+  ASSERT_EQ(lines.size(), 2u);
+  expect_like(lines[0]["output"], one["output"], "vector");
+  const CommandResult table = ds_infer(model, {one["input"], "another text"});
+  EXPECT_THAT(table.out, HasSubstr(fmt::format("{:.4f}", one["output"][0].get<double>())));
+  EXPECT_THAT(table.out, HasSubstr("... (32)"));
+  EXPECT_THAT(table.out, ContainsRegex("cosine to the first: 0[.][0-9]{4}"));
+  const auto tokens = lines_of(ds_infer(model, {"god", "--pooling", "none", "--json"}));
+  EXPECT_EQ(tokens[0]["output"].size(), 3u);  // with [CLS] and [SEP]
+}
+
+TEST(DsInfer, GeneratesFromGguf) {
+  const auto lines =
+      lines_of(ds_infer(kLlama, {"Once upon", "--max-new-tokens", "12", "--json", "--logprobs", "1"}));
+  ASSERT_EQ(lines.size(), 1u);
+  EXPECT_EQ(lines[0]["input"], "Once upon");
+  const Json sequence = lines[0]["output"][0];
+  EXPECT_EQ(sequence["generated_tokens"], 12);
+  EXPECT_EQ(sequence["finish_reason"], "length");
+  EXPECT_EQ(sequence["logprobs"].size(), 12u);
+  const std::string text = sequence["generated_text"];
+  // Streamed, whole, from standard input and from a file it is the same text.
+  EXPECT_EQ(ds_infer(kLlama, {"Once upon", "--max-new-tokens", "12"}).out, text + "\n");
+  EXPECT_EQ(ds_infer(kLlama, {"Once upon", "--max-new-tokens", "12", "--no-stream"}).out, text + "\n");
+  const auto piped = test_support::run_command(
+      {"sh", "-c",
+       "printf 'Once upon\\n' | " DS_BIN_DIR "/ds_infer --max-new-tokens 12 -q --model " + kLlama});
+  EXPECT_EQ(piped.out, text + "\n");
+  EXPECT_EQ(piped.err, "");
+  const fs::path file = fs::temp_directory_path() / fmt::format("ds_infer_{}.txt", ::getpid());
+  std::ofstream(file) << "Once upon\n\nTwice\n";
+  const auto two = lines_of(ds_infer(kLlama, {"--file", file.string(), "--max-new-tokens", "12", "--json"}));
+  ASSERT_EQ(two.size(), 2u);
+  EXPECT_EQ(two[0]["output"][0]["generated_text"], text);
+  fs::remove(file);
+  const auto drawn = [&](const char* seed) {
+    return ds_infer(kLlama, {"Once", "--max-new-tokens", "20", "--temperature", "1.5", "--seed", seed}).out;
+  };
+  EXPECT_EQ(drawn("1"), drawn("1"));
+  EXPECT_NE(drawn("1"), drawn("2"));
+}
+
+TEST(DsInfer, Chats) {
+  const auto one = lines_of(ds_infer(kLlama, {"--task", "chat", "hello", "--max-new-tokens", "6", "--json"}));
+  ASSERT_EQ(one.size(), 1u);
+  EXPECT_EQ(one[0]["input"], Json::parse(R"([{"role": "user", "content": "hello"}])"));
+  const std::string text = one[0]["output"][0]["generated_text"];
+  const auto talk = test_support::run_command({"sh", "-c",
+                                               "printf 'hello\\nand now\\n' | " DS_BIN_DIR
+                                               "/ds_infer --task chat --max-new-tokens 6 --json --model " +
+                                                   kLlama});
+  const auto lines = lines_of(talk);
+  ASSERT_EQ(lines.size(), 2u);
+  EXPECT_EQ(lines[1]["input"].size(), 3u);
+  EXPECT_EQ(lines[1]["input"][1]["content"], text);
+}
+
+TEST(DsInfer, Measures) {
+  const auto rows = lines_of(ds_infer(kLlama, {"--bench", "--bench-runs", "3", "--bench-prompt-tokens", "9",
+                                               "--max-new-tokens", "5", "--json"}));
+  ASSERT_EQ(rows.size(), 4u);
+  EXPECT_EQ(rows[0]["name"], "first token");
+  EXPECT_EQ(rows[0]["count"], 3);
+  EXPECT_EQ(rows[2]["name"], "between tokens");
+  EXPECT_EQ(rows[2]["count"], 12);
+  for (const Json& row : rows) EXPECT_LE(row["p50"].get<double>(), row["p99"].get<double>());
+  const std::string classes = (inference_goldens() / "models/roberta-classes").string();
+  EXPECT_THAT(ds_infer(classes, {"--bench", "--bench-runs", "2", "some text"}).out, HasSubstr("texts/s"));
+}
+
+TEST(DsInfer, ExplainsItself) {
+  const auto help = test_support::run_command({DS_BIN_DIR "/ds_infer", "--help"});
+  EXPECT_EQ(help.exit_code, 0);
+  EXPECT_THAT(help.out, HasSubstr("Examples:\n  ds_infer "));
+  EXPECT_EQ(test_support::count_lines(test_support::run_command({DS_BIN_DIR "/ds_infer", "--version"}).out),
+            1u);
+}
+
+TEST(DsInfer, RefusesInOneLine) {
+  const std::string masks = (inference_goldens() / "models/bert-masks").string();
+  const auto refused = [](const CommandResult& result, int code, const std::string& what) {
+    EXPECT_EQ(result.exit_code, code);
+    EXPECT_EQ(result.out, "");
+    EXPECT_EQ(test_support::count_lines(result.err), 1u) << result.err;
+    EXPECT_THAT(result.err, HasSubstr("ds_infer: "));
+    EXPECT_THAT(result.err, HasSubstr(what));
+  };
+  refused(ds_infer("/no/such", {"x"}), 1, "no model '/no/such'");
+  refused(ds_infer(masks, {"--task", "fill-maks", "x"}), 1, "did you mean 'fill-mask'?");
+  refused(ds_infer(masks, {"-q", "no mask"}), 1, "there is no [MASK] in the text");
+  refused(ds_infer(masks, {"--task", "question-answering", "x"}), 1, "its weights lack qa_outputs.weight");
+  refused(ds_infer(masks, {"--set", "max_token=3", "x"}), 1, "unknown key 'max_token'");
+  refused(ds_infer(masks, {"--dtype", "int3", "x"}), 1, "dtype");
+  refused(ds_infer(masks, {"-q", "--file", "/dev/null"}), 1, "'/dev/null'");
+  refused(ds_infer(kLlama, {"-q", "x", "--generation", R"({"max_new_token": 2})"}), 1,
+          "did you mean 'max_new_tokens'?");
+  refused(ds_infer(kLlama, {"-q", "x", "--generation", "[]"}), 2, "--generation takes a JSON object");
+  refused(ds_infer(kLlama, {"-q", "x", "--temperature", "-1"}), 1, "temperature");
+  refused(ds_infer(kLlama, {"-q", "x", "--max-new-tokens", "0"}), 2, "--max-new-tokens");
+  refused(test_support::run_command({DS_BIN_DIR "/ds_infer", "x"}), 2, "--model is required");
+}
+
+}  // namespace
+}  // namespace deepspeed::inference
