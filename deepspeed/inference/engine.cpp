@@ -2,10 +2,13 @@
 
 #include <fmt/ranges.h>
 
+#include "deepspeed/accel/threads.h"
 #include "deepspeed/base/error.h"
 #include "deepspeed/base/log.h"
+#include "deepspeed/comm/rendezvous.h"
 #include "deepspeed/inference/generate.h"
 #include "deepspeed/inference/prepare_model.h"
+#include "deepspeed/tensor_parallel/shard.h"
 
 namespace deepspeed::inference {
 namespace {
@@ -34,34 +37,24 @@ std::shared_ptr<torch::nn::Module> build(const models::ArchSpec& spec, Task task
 
 }  // namespace
 
-InferenceEngine::InferenceEngine(ModelSource source, InferenceConfig config, Task task)
+InferenceEngine::InferenceEngine(ModelSource source, InferenceConfig config, Task task, comm::GroupPtr group)
     : source_(std::move(source)),
       config_(std::move(config)),
       task_(task),
+      group_(std::move(group)),
       module_(build(source_.spec, task)) {
   const auto parameters = nn::list_parameters(*module_);
   source_.weights->check(parameters);
   const auto missing = source_.weights->initialised(parameters);
   DS_CHECK(missing.empty(), "{} cannot do {}: its weights lack {}", source_.path.string(), task_name(task),
            fmt::join(missing, ", "));
-  prepare_model(*module_, *source_.weights, config_);
+  for (const auto& parameter : parameters) parameters_ += parameter.numel();
+  bytes_ = prepare_model(*module_, source_.spec, *source_.weights, config_, group_);
 }
 
 const text::Tokenizer& InferenceEngine::tokenizer() const {
   DS_CHECK(source_.tokenizer != nullptr, "{} has no tokenizer (tokenizer.json)", source_.path.string());
   return *source_.tokenizer;
-}
-
-int64_t InferenceEngine::parameters() const {
-  int64_t sum = 0;
-  for (const auto& parameter : module_->parameters()) sum += parameter.numel();
-  return sum;
-}
-
-int64_t InferenceEngine::parameter_bytes() const {
-  int64_t sum = 0;
-  for (const auto& parameter : module_->parameters()) sum += static_cast<int64_t>(parameter.nbytes());
-  return sum;
 }
 
 std::vector<Answer> InferenceEngine::generate(const std::vector<std::string>& prompts, const Json& options,
@@ -78,7 +71,9 @@ std::vector<Answer> InferenceEngine::generate_tokens(const std::vector<std::vect
 
 std::vector<Answer> InferenceEngine::answer(const std::vector<std::vector<int32_t>>& prompts,
                                             const Json& options, Listener listener) {
-  const GenerationConfig wanted = parse_generation(options, source_.generation);
+  GenerationConfig wanted = parse_generation(options, source_.generation);
+  if (group_ && !wanted.seed)  // all ranks draw the same tokens
+    wanted.seed = static_cast<int64_t>(tensor_parallel::agreed_seed(*group_));
   std::vector<Request> requests;
   for (const auto& prompt : prompts) {
     const auto length = static_cast<int64_t>(prompt.size());
@@ -144,13 +139,25 @@ FeatureExtraction InferenceEngine::feature_extraction() {
   return {model_for<BareEncoder>(Task::kFeatureExtraction), source_};
 }
 
+comm::GroupPtr inference_group(const InferenceConfig& config) {
+  const int64_t ranks = config.tensor_parallel.enabled ? config.tensor_parallel.tp_size : 1;
+  const comm::Rendezvous rendezvous = comm::rendezvous_from_env();
+  DS_CHECK(rendezvous.world_size == ranks,
+           "tensor_parallel.tp_size is {}, but {} rank(s) were started (deepspeed --num_accelerators {} "
+           "PROGRAM ...)",
+           ranks, rendezvous.world_size, ranks);
+  accel::set_compute_threads(rendezvous.local_world_size);
+  return ranks == 1 ? nullptr : comm::init_world(rendezvous);
+}
+
 std::unique_ptr<InferenceEngine> init_inference(const std::string& model, std::string_view config,
                                                 const Json& arguments, std::optional<Task> task) {
   InferenceConfig parsed = parse_inference_config(config, arguments);
   for (const auto& warning : parsed.warnings) base::log_warning("{}", warning);
   ModelSource source = open_model(model, parsed);
   const Task wanted = task.value_or(guess_task(source.config, source.spec.bidirectional));
-  return std::make_unique<InferenceEngine>(std::move(source), std::move(parsed), wanted);
+  comm::GroupPtr group = inference_group(parsed);
+  return std::make_unique<InferenceEngine>(std::move(source), std::move(parsed), wanted, std::move(group));
 }
 
 }  // namespace deepspeed::inference

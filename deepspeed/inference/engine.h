@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "deepspeed/comm/group.h"
 #include "deepspeed/inference/answer.h"
 #include "deepspeed/inference/config.h"
 #include "deepspeed/inference/model_source.h"
@@ -23,18 +24,22 @@ namespace deepspeed::inference {
 /// One model, ready for one task. Not for several threads at once.
 class InferenceEngine {
  public:
-  InferenceEngine(ModelSource source, InferenceConfig config, Task task);
+  /// `group`: the ranks that share the model (tensor_parallel), each of which makes an engine of the same and
+  /// calls the same of it with the same; null: this one alone.
+  InferenceEngine(ModelSource source, InferenceConfig config, Task task, comm::GroupPtr group = nullptr);
 
   Task task() const { return task_; }
   const InferenceConfig& config() const { return config_; }
   const ModelSource& source() const { return source_; }
   const models::ArchSpec& spec() const { return source_.spec; }
   torch::nn::Module& module() { return *module_; }
+  /// Null for an engine of one rank.
+  const comm::GroupPtr& group() const { return group_; }
   /// Error where the model has none.
   const text::Tokenizer& tokenizer() const;
-  /// Parameters, and the bytes they take.
-  int64_t parameters() const;
-  int64_t parameter_bytes() const;
+  /// Of the whole model, and the bytes that this rank's share of it takes as it is held.
+  int64_t parameters() const { return parameters_; }
+  int64_t parameter_bytes() const { return bytes_; }
 
   /// The prompts' continuations under `options`, keys of generation_config.json over the model's own. Errors
   /// as inference::generate, and for prompts that leave no room within config().max_out_tokens. The listener
@@ -68,11 +73,18 @@ class InferenceEngine {
   ModelSource source_;
   InferenceConfig config_;
   Task task_;
+  comm::GroupPtr group_;
   std::shared_ptr<torch::nn::Module> module_;
+  int64_t parameters_ = 0, bytes_ = 0;
 };
 
+/// The ranks that tensor_parallel.tp_size asks for, by the launcher's environment; null for one. Error where
+/// another number was started. Collective over them.
+comm::GroupPtr inference_group(const InferenceConfig& config);
+
 /// `model`: a folder, a file of weights (.gguf), or ORG/NAME in the Hugging Face cache. `config` and
-/// `arguments` as parse_inference_config takes them; `task`: nothing for what the model was made for.
+/// `arguments` as parse_inference_config takes them; `task`: nothing for what the model was made for. With
+/// tensor_parallel.tp_size above 1 every rank that the launcher has started calls it.
 std::unique_ptr<InferenceEngine> init_inference(const std::string& model, std::string_view config = "",
                                                 const config::Json& arguments = config::Json::object(),
                                                 std::optional<Task> task = std::nullopt);

@@ -3,6 +3,9 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
 #include <iostream>
 
 #include "deepspeed/base/error.h"
@@ -103,8 +106,20 @@ void chat(InferenceEngine& engine, const InferOptions& options) {
 
 }  // namespace
 
-void infer(const InferOptions& options) {
-  const auto engine = open_engine(options);
+void infer(const InferOptions& given) {
+  const auto engine = open_engine(given);
+  InferOptions options = given;
+  if (engine->group()) {
+    const bool reads = given.inputs.empty() && given.questions.empty() && given.messages.empty() &&
+                       !given.bench && (given.file.empty() || given.file == "-");
+    DS_CHECK(!reads,
+             "standard input reaches one rank only: give texts or --file where several share a model");
+    if (engine->group()->rank() != 0) {  // they all answer alike, the first one is heard
+      options.quiet = true;
+      DS_CHECK(std::freopen("/dev/null", "w", stdout) != nullptr, "cannot open /dev/null: {}",
+               std::strerror(errno));
+    }
+  }
   if (options.bench) return bench(*engine, options);
   if (options.task == "chat") return chat(*engine, options);
   if (engine->task() == Task::kTextGeneration) return generate_texts(*engine, options);

@@ -56,10 +56,14 @@ std::unique_ptr<InferenceEngine> open_engine(const InferOptions& options) {
   const Task task = guessed                  ? guess_task(source.config, source.spec.bidirectional)
                     : options.task == "chat" ? Task::kTextGeneration
                                              : parse_task(options.task);
-  auto engine = std::make_unique<InferenceEngine>(std::move(source), std::move(config), task);
-  note(options, fmt::format("{}: {}, {:.1f}M parameters, {}, {}", options.model, engine->spec().model_type,
-                            static_cast<double>(engine->parameters()) / 1e6,
-                            weight_type_name(engine->config().dtype), task_name(task)));
+  comm::GroupPtr group = inference_group(config);
+  const bool first = !group || group->rank() == 0;
+  auto engine =
+      std::make_unique<InferenceEngine>(std::move(source), std::move(config), task, std::move(group));
+  if (first)
+    note(options, fmt::format("{}: {}, {:.1f}M parameters, {}, {}", options.model, engine->spec().model_type,
+                              static_cast<double>(engine->parameters()) / 1e6,
+                              weight_type_name(engine->config().dtype), task_name(task)));
   return engine;
 }
 

@@ -1,10 +1,19 @@
 #include "deepspeed/inference/prepare_model.h"
 
+#include <optional>
+#include <string>
+
+#include "deepspeed/base/cpu_features.h"
 #include "deepspeed/base/error.h"
+#include "deepspeed/models/packed_model.h"
 #include "deepspeed/nn/materializer.h"
+#include "deepspeed/tensor_parallel/shard.h"
 
 namespace deepspeed::inference {
 namespace {
+
+// What is not quantized then: norms, embeddings, and what goes from layer to layer.
+at::ScalarType beside_int8() { return base::cpu_features().fast_bf16 ? at::kBFloat16 : at::kFloat; }
 
 at::ScalarType scalar_type_of(WeightType type) {
   switch (type) {
@@ -13,25 +22,91 @@ at::ScalarType scalar_type_of(WeightType type) {
     case WeightType::kBf16:
       return at::kBFloat16;
     case WeightType::kInt8:
-      base::fail("not available yet: weights of dtype int8 (use fp32, bf16 or fp16)");
+      return beside_int8();
     case WeightType::kFp32:
       break;
   }
   return at::kFloat;
 }
 
+ops::PackedScheme quantized_scheme(const QuantConfig& quant) {
+  DS_CHECK(quant.enabled && quant.weight.enabled,
+           "dtype int8 quantizes weights, which quant.enabled and quant.weight.enabled must not forbid");
+  for (const auto* target : {&quant.weight, &quant.activation}) {
+    const char* name = target == &quant.weight ? "weight" : "activation";
+    DS_CHECK(target->q_type == QuantType::kSymmetric,
+             "not available yet: quant.{}.q_type asymmetric (use symmetric)", name);
+    DS_CHECK(target->q_groups == 1,
+             "not available yet: quant.{}.q_groups = {} (every row has a scale of its own, whatever it says; "
+             "use 1)",
+             name, target->q_groups);
+  }
+  switch (quant.weight.num_bits) {
+    case 8:
+      break;
+    case 6:
+      return ops::PackedScheme::kFp6;
+    case 4:
+      return ops::PackedScheme::kInt4;
+    default:
+      base::fail("not available yet: quant.weight.num_bits = {} (4, 6 and 8 are)", quant.weight.num_bits);
+  }
+  if (!quant.activation.enabled || quant.activation.num_bits == 16) return ops::PackedScheme::kInt8;
+  DS_CHECK(quant.activation.num_bits == 8, "not available yet: quant.activation.num_bits = {} (8 and 16 are)",
+           quant.activation.num_bits);
+  return ops::PackedScheme::kInt8Dynamic;
+}
+
+// How the model's matrices are packed; nothing: they stay dense.
+std::optional<models::PackModelOptions> packing(const InferenceConfig& config) {
+  models::PackModelOptions out;
+  if (config.dtype == WeightType::kInt8) {
+    out.linears.weights.scheme = quantized_scheme(config.quant);
+    if (!config.quant.qkv)
+      out.linears.keep = [](const std::string& name) {
+        return name.ends_with("attention.qkv") || name.ends_with("attention.query") ||
+               name.ends_with("attention.key") || name.ends_with("attention.value");
+      };
+    // The head decides between tokens that are close: 8 bits of weights, whatever the layers have.
+    out.head = ops::PackOptions{.scheme = ops::PackedScheme::kInt8};
+    return out;
+  }
+  if (!config.replace_with_kernel_inject) return std::nullopt;
+  // Nothing multiplies fp16 faster here than libtorch does.
+  if (config.dtype == WeightType::kFp16) return std::nullopt;
+  out.linears.weights.scheme =
+      config.dtype == WeightType::kFp32 ? ops::PackedScheme::kFp32 : ops::PackedScheme::kBf16;
+  out.head = out.linears.weights;
+  return out;
+}
+
 }  // namespace
 
-void prepare_model(torch::nn::Module& model, const models::WeightSource& weights,
-                   const InferenceConfig& config) {
-  const auto& parallel = config.tensor_parallel;
-  DS_CHECK(!parallel.enabled || parallel.tp_size == 1,
-           "not available yet: tensor parallelism (tensor_parallel.tp_size = {})", parallel.tp_size);
-  auto parameters = nn::list_parameters(model);
-  for (auto& parameter : parameters) parameter.dtype = scalar_type_of(config.dtype);
-  nn::DenseMaterializer().materialize(parameters, weights);
+int64_t prepare_model(torch::nn::Module& model, const models::ArchSpec& spec,
+                      const models::WeightSource& weights, const InferenceConfig& config,
+                      const comm::GroupPtr& group) {
+  const auto packed = packing(config);
+  DS_CHECK(!group || config.dtype != WeightType::kInt8,
+           "not available yet: dtype int8 with tensor_parallel.tp_size = {}", config.tensor_parallel.tp_size);
+  const auto materialize = [&](const nn::ParameterSource& source) {
+    auto parameters = nn::list_parameters(model);
+    for (auto& parameter : parameters) parameter.dtype = scalar_type_of(config.dtype);
+    nn::DenseMaterializer().materialize(parameters, source);
+  };
+  if (group) {
+    const auto sharding =
+        tensor_parallel::shard(model, spec, group, {.grain = config.tensor_parallel.tp_grain_size});
+    materialize(tensor_parallel::SliceSource(weights, sharding));
+  } else {
+    materialize(weights);
+  }
   for (auto& parameter : model.parameters()) parameter.set_requires_grad(false);
   model.eval();
+  // Slices of matrices stay dense: kernel injection has nothing to add to them yet.
+  const int64_t packed_bytes = packed && !group ? models::pack_model(model, *packed).packed_bytes : 0;
+  int64_t bytes = packed_bytes;
+  for (const auto& parameter : model.parameters()) bytes += static_cast<int64_t>(parameter.nbytes());
+  return bytes;
 }
 
 }  // namespace deepspeed::inference

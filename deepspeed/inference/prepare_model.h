@@ -4,14 +4,18 @@
 
 #include <torch/nn/module.h>
 
+#include "deepspeed/comm/group.h"
 #include "deepspeed/inference/config.h"
+#include "deepspeed/models/arch_spec.h"
 #include "deepspeed/models/weights.h"
 
 namespace deepspeed::inference {
 
-/// Reads the weights as config.dtype and ends training of the model. Errors: forms that are not available
-/// yet.
-void prepare_model(torch::nn::Module& model, const models::WeightSource& weights,
-                   const InferenceConfig& config);
+/// Reads the weights as config.dtype, this rank's slices of them where `group` is not null, packs them where
+/// the configuration says so (dtype int8, replace_with_kernel_inject), and ends training of the model.
+/// Errors: forms that are not available. Collective over the group.
+void prepare_model(torch::nn::Module& model, const models::ArchSpec& spec,
+                   const models::WeightSource& weights, const InferenceConfig& config,
+                   const comm::GroupPtr& group);
 
 }  // namespace deepspeed::inference

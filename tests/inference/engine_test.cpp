@@ -3,9 +3,14 @@
 
 #include <unistd.h>
 
+#include <ATen/ATen.h>
+#include <torch/csrc/autograd/grad_mode.h>
+
+#include <cstdio>
 #include <filesystem>
 
 #include "deepspeed/base/error.h"
+#include "deepspeed/comm/ranks.h"
 #include "deepspeed/inference/generate.h"
 #include "task_case.h"
 #include "tiny_models.h"
@@ -93,10 +98,85 @@ TEST_F(Engine, TypesOfWeightsAreThoseAskedFor) {
     }
     EXPECT_EQ(engine->generate({"Once"}, {{"max_new_tokens", 4}})[0].sequences[0].tokens.size(), 4u) << name;
   }
-  EXPECT_THAT(error_of([&] { init_inference(folder.string(), R"({"dtype": "int8"})"); }),
-              HasSubstr("not available yet: weights of dtype int8"));
   EXPECT_THAT(error_of([&] { init_inference(folder.string(), R"({"tp": {"tp_size": 2}})"); }),
-              HasSubstr("not available yet: tensor parallelism"));
+              HasSubstr("tensor_parallel.tp_size is 2, but 1 rank(s) were started"));
+}
+
+// The logits of the prompt, by an engine under this configuration.
+at::Tensor logits_under(const fs::path& folder, const std::string& config) {
+  const auto engine = init_inference(folder.string(), config);
+  const auto ids = engine->tokenizer().encode("Once upon a time there was").ids;
+  const at::NoGradGuard no_grad;
+  return engine->decoder()
+      .logits(at::tensor(std::vector<int64_t>(ids.begin(), ids.end())).unsqueeze(0))
+      .to(at::kFloat);
+}
+
+double relative_error(const at::Tensor& got, const at::Tensor& wanted) {
+  return ((got - wanted).norm() / wanted.norm()).item<double>();
+}
+
+TEST_F(Engine, PackedWeightsGiveWhatDenseOnesDo) {
+  const at::Tensor wanted = logits_under(folder, R"({"dtype": "fp32"})");
+  struct Case {
+    std::string config;
+    double most;
+  };
+  for (const Case& c :
+       {Case{R"({"dtype": "fp32", "kernel_inject": true})", 1e-5},
+        Case{R"({"dtype": "bf16", "kernel_inject": true})", 3e-2}, Case{R"({"dtype": "int8"})", 8e-2},
+        Case{R"({"dtype": "int8", "quant": {"activation": {"enabled": false}}})", 8e-2},
+        Case{R"({"dtype": "int8", "quant": {"qkv": {"enabled": false}}})", 8e-2},
+        Case{R"({"dtype": "int8", "quant": {"weight": {"num_bits": 6}}})", 0.25},
+        Case{R"({"dtype": "int8", "quant": {"weight": {"num_bits": 4}}})", 0.5}}) {
+    const double error = relative_error(logits_under(folder, c.config), wanted);
+    std::printf("[  FIGURE  ] %s: %.1e\n", c.config.c_str(), error);
+    EXPECT_LT(error, c.most) << c.config;
+    EXPECT_GT(error, 0) << c.config;
+  }
+  const auto bytes = [&](const std::string& config) {
+    return init_inference(folder.string(), config)->parameter_bytes();
+  };
+  EXPECT_LT(bytes(R"({"dtype": "int8"})"), bytes(R"({"dtype": "fp32"})"));
+  EXPECT_EQ(init_inference(folder.string(), R"({"dtype": "int8"})")->parameters(),
+            init_inference(folder.string(), R"({"dtype": "fp32"})")->parameters());
+  for (const auto& [config, part] : std::vector<std::pair<std::string, std::string>>{
+           {R"({"dtype": "int8", "quant": {"weight": {"num_bits": 3}}})", "num_bits = 3"},
+           {R"({"dtype": "int8", "quant": {"weight": {"q_groups": 4}}})", "q_groups = 4"},
+           {R"({"dtype": "int8", "quant": {"weight": {"q_type": "asymmetric"}}})", "asymmetric"},
+           {R"({"dtype": "int8", "quant": {"activation": {"num_bits": 4}}})", "activation.num_bits = 4"},
+           {R"({"dtype": "int8", "quant": {"enabled": false}})", "quant.enabled"}})
+    EXPECT_THAT(error_of([&] { init_inference(folder.string(), config); }), HasSubstr(part));
+}
+
+// One engine a rank, as threads.
+std::vector<std::vector<Answer>> on_ranks(int world, const fs::path& folder, const Json& options) {
+  std::vector<std::vector<Answer>> answers(static_cast<size_t>(world));
+  comm::run_ranks(world, [&](comm::GroupPtr group) {
+    const auto config = parse_inference_config(R"({"dtype": "fp32"})");
+    InferenceEngine engine(open_model(folder.string(), config), config, Task::kTextGeneration,
+                           world == 1 ? nullptr : group);
+    answers[static_cast<size_t>(group->rank())] = engine.generate({"Once upon", "x"}, options);
+  });
+  return answers;
+}
+
+TEST_F(Engine, RanksThatShareAModelAnswerAsOneDoes) {
+  const auto tokens = [](const std::vector<Answer>& answers) {
+    std::vector<std::vector<int32_t>> out;
+    for (const Answer& answer : answers)
+      for (const Sequence& sequence : answer.sequences) out.push_back(sequence.tokens);
+    return out;
+  };
+  for (const Json& options : {Json{{"max_new_tokens", 12}, {"do_sample", false}},
+                              Json{{"max_new_tokens", 12}, {"do_sample", true}, {"seed", 7}}}) {
+    const auto wanted = tokens(on_ranks(1, folder, options)[0]);
+    for (const auto& answers : on_ranks(2, folder, options)) EXPECT_EQ(tokens(answers), wanted) << options;
+  }
+  // Without a seed all of them draw by the first one's.
+  const auto drawn = on_ranks(2, folder, {{"max_new_tokens", 12}, {"do_sample", true}});
+  EXPECT_EQ(tokens(drawn[0]), tokens(drawn[1]));
+  EXPECT_EQ(drawn[0][0].seed, drawn[1][0].seed);
 }
 
 TEST_F(Engine, SequencesKeepWithinMaxOutTokens) {
