@@ -121,42 +121,32 @@ Plan::Plan(const models::ArchSpec& spec, int ranks, const Options& options)
   if (cut_vocabulary_) split_columns("a vocabulary", spec.vocab, options.grain, &Part::vocabulary, parts_);
 }
 
-std::vector<Range> Plan::ranges(const std::string& name, const Part& part, bool& columns) const {
+Plan::Cut Plan::cut_of(const std::string& name, const Part& part) const {
   const Place place = place_of(name);
-  const auto queries = [&](const Range& heads) {
-    return Range{heads.begin * head_dim_, heads.count * head_dim_};
+  const auto rows = [&](const Range& heads, int64_t heads_before = 0) {
+    return Range{(heads_before + heads.begin) * head_dim_, heads.count * head_dim_};
   };
-  const auto after = [&](int64_t heads, Range range) {
-    return Range{range.begin + heads * head_dim_, range.count};
-  };
-  columns = true;
-  if (is_token_table(name)) {
-    columns = false;
-    if (cut_vocabulary_) return {part.vocabulary};
-  } else if (place.owner == "attention") {
-    if (place.layer == "query") return {queries(part.heads)};
-    if (place.layer == "key" || place.layer == "value") return {queries(part.kv_heads)};
+  if (is_token_table(name)) return cut_vocabulary_ ? Cut{{part.vocabulary}} : Cut{};
+  if (place.owner == "attention") {
+    if (place.layer == "query") return {{rows(part.heads)}, true};
+    if (place.layer == "key" || place.layer == "value") return {{rows(part.kv_heads)}, true};
     if (place.layer == "qkv")
-      return {queries(part.heads), after(heads_, queries(part.kv_heads)),
-              after(heads_ + kv_heads_, queries(part.kv_heads))};
-    columns = false;
-    if (place.layer == "output" && place.leaf == "weight") return {queries(part.heads)};
+      return {{rows(part.heads), rows(part.kv_heads, heads_), rows(part.kv_heads, heads_ + kv_heads_)}, true};
+    if (place.layer == "output" && place.leaf == "weight") return {{rows(part.heads)}};
   } else if (const auto range = columns_of(place.owner)) {
-    if (place.layer == "gate" || place.layer == "up") return {part.*range};
-    columns = false;
-    if (place.layer == "down" && place.leaf == "weight") return {part.*range};
+    if (place.layer == "gate" || place.layer == "up") return {{part.*range}, true};
+    if (place.layer == "down" && place.leaf == "weight") return {{part.*range}};
   }
   return {};
 }
 
 Slice Plan::slice(const std::string& name, const std::vector<int64_t>& shape, int rank) const {
-  bool columns = false;  // cut by what the layer gives
   Slice slice{shape, std::nullopt, {}};
   if (ranks() == 1) return slice;
-  slice.ranges = ranges(name, part(rank), columns);
-  if (slice.ranges.empty()) return slice;
-  const bool table = is_token_table(name) || shape.size() == 1;
-  slice.dim = table || columns != in_out_ ? 0 : 1;
+  const Cut cut = cut_of(name, part(rank));
+  if (cut.ranges.empty()) return slice;
+  slice.ranges = cut.ranges;
+  slice.dim = is_token_table(name) || shape.size() == 1 || cut.outputs != in_out_ ? 0 : 1;
   return slice;
 }
 

@@ -56,7 +56,11 @@ class Plan {
   std::optional<size_t> first_copy(const std::string& name) const;
 
  private:
-  std::vector<Range> ranges(const std::string& name, const Part& part, bool& columns) const;
+  struct Cut {
+    std::vector<Range> ranges;  // none: the parameter is whole
+    bool outputs = false;       // of what a projection gives; else of what it takes, or of a table's rows
+  };
+  Cut cut_of(const std::string& name, const Part& part) const;
 
   int64_t heads_, kv_heads_, head_dim_;
   bool in_out_;  // matrices of attention and MLPs are [in, out]
