@@ -3,7 +3,9 @@
 #include <ATen/ops/linear.h>
 #include <ATen/ops/tanh.h>
 
+#include "deepspeed/base/error.h"
 #include "deepspeed/ops/linear_cross_entropy.h"
+#include "deepspeed/ops/packed_linear.h"
 
 namespace deepspeed::models {
 
@@ -20,15 +22,32 @@ VocabularyHead::VocabularyHead(const VocabularyHeadOptions& o) : softcap_(o.soft
   }
 }
 
+void VocabularyHead::pack(const ops::PackOptions& options) {
+  DS_CHECK(!packed_, "the vocabulary head is packed already");
+  DS_CHECK(weight_.storage().nbytes() > 0,
+           "the vocabulary head cannot be packed: its weight has no memory yet");
+  packed_ = ops::PackedWeight::pack(weight_.detach(), options, ops::WeightOrder::kOutIn,
+                                    bias_ ? std::optional(bias_->detach()) : std::nullopt);
+  for (const auto& parameter : named_parameters(/*recurse=*/false).keys()) {
+    forget_parameter(parameter);
+    parameters_.erase(parameter);
+  }
+  weight_ = at::Tensor();
+  bias_.reset();
+}
+
 at::Tensor VocabularyHead::compute(const at::Tensor& hidden, const std::optional<at::Tensor>& labels) {
+  DS_CHECK(!packed_ || !labels, "a packed vocabulary head computes no loss");
   if (labels)
     return ops::linear_cross_entropy(hidden.reshape({-1, hidden.size(-1)}), weight_, labels->reshape({-1}),
                                      kIgnoredLabel, bias_, softcap_);
-  const at::Tensor logits = at::linear(hidden, weight_, bias_);
+  const at::Tensor logits =
+      packed_ ? ops::packed_linear(hidden, *packed_) : at::linear(hidden, weight_, bias_);
   return softcap_ > 0 ? at::tanh(logits / softcap_) * softcap_ : logits;
 }
 
 std::vector<nn::TorchLayer> VocabularyHead::torch_layers() const {
+  if (packed_) return {{"Linear", {}}};
   std::vector<at::Tensor> parameters = {weight_};
   if (bias_) parameters.push_back(*bias_);
   return {{"Linear", std::move(parameters)}};
