@@ -175,6 +175,7 @@ int main(int argc, char** argv) {
   app.add_option("--pairs", o.pairs)->check(CLI::Range(1, 1000))->capture_default_str();
   app.add_option("names", names, "only rows whose names contain one of these");
   CLI11_PARSE(app, argc, argv);
+  deepspeed::accel::keep_freed_memory();
   const at::InferenceMode guard;
   o.bandwidth = read_bandwidth();
   if (!o.json)

@@ -4,7 +4,9 @@
 #include <ATen/ops/linear.h>
 #include <ATen/ops/tanh.h>
 
+#include "deepspeed/base/error.h"
 #include "deepspeed/ops/linear_cross_entropy.h"
+#include "deepspeed/ops/packed_linear.h"
 
 namespace deepspeed::models {
 
@@ -21,13 +23,31 @@ VocabularyHead::VocabularyHead(const VocabularyHeadOptions& o) : softcap_(o.soft
   }
 }
 
+void VocabularyHead::pack(const ops::PackOptions& options) {
+  DS_CHECK(!packed_, "the vocabulary head is packed already");
+  DS_CHECK(!together_.join, "the vocabulary head cannot be packed: several ranks share it");
+  DS_CHECK(weight_.storage().nbytes() > 0,
+           "the vocabulary head cannot be packed: its weight has no memory yet");
+  packed_ = ops::PackedWeight::pack(weight_.detach(), options, ops::WeightOrder::kOutIn,
+                                    bias_ ? std::optional(bias_->detach()) : std::nullopt);
+  for (const auto& parameter : named_parameters(/*recurse=*/false).keys()) {
+    forget_parameter(parameter);
+    parameters_.erase(parameter);
+  }
+  weight_ = at::Tensor();
+  bias_.reset();
+}
+
 at::Tensor VocabularyHead::logits_of(const at::Tensor& hidden) const {
-  at::Tensor logits = at::linear(together_.enter ? together_.enter(hidden) : hidden, weight_, bias_);
+  at::Tensor logits = packed_
+                          ? ops::packed_linear(hidden, *packed_)
+                          : at::linear(together_.enter ? together_.enter(hidden) : hidden, weight_, bias_);
   if (softcap_ > 0) logits = at::tanh(logits / softcap_) * softcap_;
   return together_.join ? together_.join(logits) : logits;
 }
 
 at::Tensor VocabularyHead::compute(const at::Tensor& hidden, const std::optional<at::Tensor>& labels) {
+  DS_CHECK(!packed_ || !labels, "a packed vocabulary head computes no loss");
   if (labels && together_.join) {
     const at::Tensor logits = logits_of(hidden);
     return at::cross_entropy_loss(logits.reshape({-1, logits.size(-1)}).to(at::kFloat), labels->reshape({-1}),
@@ -40,6 +60,7 @@ at::Tensor VocabularyHead::compute(const at::Tensor& hidden, const std::optional
 }
 
 std::vector<nn::TorchLayer> VocabularyHead::torch_layers() const {
+  if (packed_) return {{"Linear", {}}};
   std::vector<at::Tensor> parameters = {weight_};
   if (bias_) parameters.push_back(*bias_);
   return {{"Linear", std::move(parameters)}};

@@ -4,6 +4,7 @@
 #include "deepspeed/nn/block.h"
 #include "deepspeed/nn/linear.h"
 #include "deepspeed/nn/together.h"
+#include "deepspeed/ops/packed_weight.h"
 
 namespace deepspeed::models {
 
@@ -34,6 +35,12 @@ class VocabularyHead : public nn::BlockModule<VocabularyHead> {
 
   std::vector<nn::TorchLayer> torch_layers() const override;
 
+  /// Packs what it multiplies by; there is then no loss any more. A weight of its own gives its memory back,
+  /// a table of another Block stays.
+  void pack(const ops::PackOptions& options);
+  /// What pack() made; null before.
+  const ops::PackedWeight* packed() const { return packed_ ? &*packed_ : nullptr; }
+
  private:
   at::Tensor logits_of(const at::Tensor& hidden) const;
 
@@ -41,6 +48,7 @@ class VocabularyHead : public nn::BlockModule<VocabularyHead> {
   double softcap_;
   at::Tensor weight_;               // [V, C]
   std::optional<at::Tensor> bias_;  // [V]
+  std::optional<ops::PackedWeight> packed_;
 };
 
 }  // namespace deepspeed::models

@@ -3,9 +3,9 @@
 #include <ATen/ATen.h>
 #include <torch/nn/module.h>
 
-#include <algorithm>
 #include <initializer_list>
 #include <memory>
+#include <vector>
 
 #include "deepspeed/base/error.h"
 #include "deepspeed/nn/attention.h"
@@ -17,40 +17,55 @@ namespace {
 
 bool is_dense(Linear& linear) { return linear.projection().kind() == "dense"; }
 
-struct Dense {
+// What one Linear contributes to a product: its own tensors, or what is stored of it.
+struct Part {
   at::Tensor weight, bias;  // bias undefined: none
   ops::WeightOrder order;
+  std::optional<StoredLinear> stored;
+
+  int64_t outputs() const { return weight.size(order == ops::WeightOrder::kOutIn ? 0 : 1); }
+  int64_t inputs() const { return weight.size(order == ops::WeightOrder::kOutIn ? 1 : 0); }
 };
 
-Dense dense_of(const std::string& name, Linear& linear) {
+Part part_of(Linear& linear) {
   const auto parameters = linear.named_parameters(/*recurse=*/false);
-  const at::Tensor weight = parameters["weight"].detach();
-  DS_CHECK(weight.storage().nbytes() > 0,
-           "'{}' cannot be packed: its weight has no memory yet; materialize the "
-           "model first",
-           name);
   const at::Tensor* bias = parameters.find("bias");
-  return {
-      weight, bias ? bias->detach() : at::Tensor(),
-      linear.projection().torch_class() == "Conv1D" ? ops::WeightOrder::kInOut : ops::WeightOrder::kOutIn};
+  return {parameters["weight"].detach(),
+          bias ? bias->detach() : at::Tensor(),
+          linear.projection().torch_class() == "Conv1D" ? ops::WeightOrder::kInOut : ops::WeightOrder::kOutIn,
+          {}};
 }
 
 int64_t bytes_of(const at::Tensor& t) { return t.defined() ? static_cast<int64_t>(t.nbytes()) : 0; }
 
-/// Several weights of one input as one; a missing bias counts as zeros where another has one.
-Dense joined(const std::vector<Dense>& parts) {
-  if (parts.size() == 1) return parts[0];
-  const bool out_in = parts[0].order == ops::WeightOrder::kOutIn;
-  std::vector<at::Tensor> weights, biases;
-  const bool biased =
-      std::any_of(parts.begin(), parts.end(), [](const Dense& d) { return d.bias.defined(); });
-  for (const Dense& d : parts) {
-    weights.push_back(d.weight);
-    if (biased)
-      biases.push_back(d.bias.defined() ? d.bias
-                                        : at::zeros({d.weight.size(out_in ? 0 : 1)}, d.weight.options()));
+// The biases one after the other, zeros where a part has none; undefined where no part has one.
+at::Tensor joined_bias(const std::vector<Part>& parts) {
+  std::vector<at::Tensor> biases;
+  bool any = false;
+  for (const Part& p : parts) {
+    const at::Tensor& bias = p.stored ? p.stored->bias : p.bias;
+    any = any || bias.defined();
+    biases.push_back(bias.defined() ? bias.to(at::kFloat) : at::zeros({p.outputs()}, at::kFloat));
   }
-  return {at::cat(weights, out_in ? 0 : 1), biased ? at::cat(biases) : at::Tensor(), parts[0].order};
+  return any ? at::cat(biases) : at::Tensor();
+}
+
+ops::PackedWeight pack(const std::vector<Part>& parts, const ops::PackOptions& options) {
+  const at::Tensor bias = joined_bias(parts);
+  const auto given = bias.defined() ? std::optional(bias) : std::nullopt;
+  const auto all = [&](auto&& of, int64_t dimension) {
+    std::vector<at::Tensor> tensors;
+    for (const Part& p : parts) tensors.push_back(of(p));
+    return tensors.size() == 1 ? tensors[0] : at::cat(tensors, dimension);
+  };
+  if (parts[0].stored)
+    return ops::PackedWeight::from_codes({all([](const Part& p) { return p.stored->codes.codes; }, 0),
+                                          all([](const Part& p) { return p.stored->codes.scales; }, 0)},
+                                         options, given);
+  const ops::WeightOrder order = parts[0].order;
+  return ops::PackedWeight::pack(
+      all([](const Part& p) { return p.weight; }, order == ops::WeightOrder::kOutIn ? 0 : 1), options, order,
+      given);
 }
 
 class Packer {
@@ -67,9 +82,11 @@ class Packer {
                           : product(name, module, {"up"}, mlp->activation());
       if (packed) mlp->fuse_unit(std::move(packed));
     }
-    if (auto* linear = dynamic_cast<Linear*>(&module); linear != nullptr && wanted(name, *linear))
-      linear->set_projection(
-          packed({dense_of(name, *linear)}, options_.weights, ops::PackedActivation::kNone));
+    if (auto* linear = dynamic_cast<Linear*>(&module)) {
+      std::vector<Part> parts;
+      if (add_part(name, *linear, parts))
+        linear->set_projection(packed(std::move(parts), options_.weights, ops::PackedActivation::kNone));
+    }
     for (const auto& child : module.named_children())
       visit(name.empty() ? child.key() : name + "." + child.key(), *child.value());
   }
@@ -77,22 +94,32 @@ class Packer {
   PackedLinears done;
 
  private:
-  bool wanted(const std::string& name, Linear& linear) const {
-    return is_dense(linear) && !(options_.keep && options_.keep(name));
+  // False where the Linear is to stay as it is.
+  bool add_part(const std::string& name, Linear& linear, std::vector<Part>& parts) const {
+    if (!is_dense(linear) || (options_.keep && options_.keep(name))) return false;
+    Part part = part_of(linear);
+    if (options_.stored) {
+      part.stored = options_.stored(name, part.inputs(), part.bias.defined());
+      if (!part.stored) return false;
+    } else {
+      DS_CHECK(part.weight.storage().nbytes() > 0,
+               "'{}' cannot be packed: its weight has no memory yet; materialize the model first", name);
+    }
+    parts.push_back(std::move(part));
+    return true;
   }
 
   // The children of these names as one product; null unless all are there to be packed.
   std::unique_ptr<Projection> product(const std::string& name, torch::nn::Module& module,
                                       std::initializer_list<const char*> children,
                                       std::optional<Activation> activation = std::nullopt) {
-    std::vector<Dense> parts;
+    std::vector<Part> parts;
     const auto found = module.named_children();
     for (const char* child : children) {
       const auto* there = found.find(child);
       auto* linear = there ? dynamic_cast<Linear*>(there->get()) : nullptr;
       const std::string full = name.empty() ? child : name + "." + child;
-      if (linear == nullptr || !wanted(full, *linear)) return nullptr;
-      parts.push_back(dense_of(full, *linear));
+      if (linear == nullptr || !add_part(full, *linear, parts)) return nullptr;
     }
     ops::PackOptions weights = options_.weights;
     weights.gated = activation && is_gated(*activation);
@@ -115,12 +142,10 @@ class Packer {
     base::fail("unknown activation");
   }
 
-  std::unique_ptr<Projection> packed(std::vector<Dense> parts, const ops::PackOptions& weights,
+  std::unique_ptr<Projection> packed(std::vector<Part> parts, const ops::PackOptions& weights,
                                      ops::PackedActivation activation) {
-    for (const Dense& d : parts) done.dense_bytes += bytes_of(d.weight) + bytes_of(d.bias);
-    const Dense all = joined(parts);
-    ops::PackedWeight weight = ops::PackedWeight::pack(
-        all.weight, weights, all.order, all.bias.defined() ? std::optional(all.bias) : std::nullopt);
+    for (const Part& p : parts) done.dense_bytes += bytes_of(p.weight) + bytes_of(p.bias);
+    ops::PackedWeight weight = pack(parts, weights);
     done.packed_bytes += weight.bytes();
     ++done.products;
     return std::make_unique<PackedProjection>(std::move(weight), activation);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "deepspeed/nn/projection.h"
@@ -31,6 +32,12 @@ class PackedProjection : public Projection {
   ops::PackedActivation activation_;
 };
 
+/// A Linear's quantized numbers, in the order of its own outputs.
+struct StoredLinear {
+  ops::WeightCodes codes;
+  at::Tensor bias{};  // undefined: none
+};
+
 struct PackLinearsOptions {
   ops::PackOptions weights;
   /// Says which Linears stay as they are, by their dotted names in the model; empty: none.
@@ -38,6 +45,10 @@ struct PackLinearsOptions {
   /// Linears that read one input become one product: query, key and value of an Attention; gate and up of an
   /// Mlp, whose activation then follows in the same pass. Their own names are no longer modules.
   bool fuse = true;
+  /// Where numbers come from in place of the Linears' own parameters, which then need no memory: those of the
+  /// Linear of that name, with so many inputs and, where `biased`, its bias, in `weights`' scheme; nothing
+  /// for one that stays as it is.
+  std::function<std::optional<StoredLinear>(const std::string& name, int64_t in, bool biased)> stored = {};
 };
 
 struct PackedLinears {

@@ -95,22 +95,25 @@ Prepared code(const PackedPath& path, const Rows& x, PackedProduct& p) {
   return made;
 }
 
-// Bytes of a row of x in the form that the path reads.
-int64_t row_bytes(const PackedPath& path, const PackedFormat& f) {
-  if (path.kind == PackedPath::kInt8Tiles) return f.padded_in();
-  if (path.kind == PackedPath::kBf16Tiles) return 2 * f.padded_in();
-  return 4 * (f.quantized() ? path.kernels->words(f) : f.padded_in());
+// Rows that are multiplied by all panels before the next ones are looked at. x's stay in the second cache
+// with the result's, of which each panel writes a little; a weight that is decoded for every chunk wants
+// many.
+int64_t chunk_of(const PackedPath& path, const PackedFormat& f, int64_t step) {
+  constexpr int64_t kBytes = 448 << 10, kDecodedBytes = 768 << 10;
+  const bool decodes = path.kind == PackedPath::kBf16Tiles && cpu::packed_amx_scratch(f) > 0;
+  if (path.kind != PackedPath::kRows && !decodes) return 8 * kRowsAtOnce;
+  const int64_t rows = decodes ? kDecodedBytes / (2 * f.padded_in()) : kBytes / (4 * f.padded_in());
+  return std::max<int64_t>(96, rows / step * step);  // a multiple of either step
 }
 
-// Pairs of panels times chunks of rows that stay in the second cache; all pairs of a chunk come after each
-// other.
 void multiply(const PackedPath& path, const PackedProduct& p) {
-  constexpr int64_t kChunkBytes = 768 << 10, kItemsPerThread = 3;
+  constexpr int64_t kItemsPerThread = 3;
   constexpr int64_t kGrainBytes = 32768;  // starting a team takes as long as reading this much
   const PackedFormat& f = p.format;
   const int64_t pairs = f.panels() / 2;
   const int64_t step = path.kind == PackedPath::kRows ? cpu::kPackedRowStep : kRowsAtOnce;
-  int64_t chunk = std::max<int64_t>(step, kChunkBytes / row_bytes(path, f) / step * step);
+  int64_t chunk = chunk_of(path, f, step);
+  if (p.rows < 2 * chunk) chunk = filled_up(p.rows, step);  // threads share the panels alone
   const int64_t wanted = kItemsPerThread * at::get_num_threads();
   if (pairs < wanted) chunk = std::min(chunk, filled_up(p.rows * pairs / wanted + 1, step));
   const int64_t chunks = (p.rows + chunk - 1) / chunk;

@@ -40,7 +40,7 @@ struct PackedProduct {
   int64_t out_stride = 0;
 };
 
-constexpr int64_t kPackedRowStep = 96;  // a multiple of what every kernel takes at a time
+constexpr int64_t kPackedRowStep = 48;  // a multiple of what every kernel takes at a time
 
 /// One instruction set's kernels. They write the columns of pairs [begin, end) of panels.
 struct PackedKernels {

@@ -1,0 +1,103 @@
+#include "deepspeed/models/packed_model.h"
+
+#include <gtest/gtest.h>
+
+#include "deepspeed/base/error.h"
+#include "deepspeed/models/decoder.h"
+#include "deepspeed/models/encoder.h"
+#include "deepspeed/nn/materializer.h"
+
+namespace deepspeed::models {
+namespace {
+
+using ops::PackedScheme;
+
+ArchSpec llama(bool tied) {
+  return parse_arch_spec({{"model_type", "llama"},
+                          {"vocab_size", 70},
+                          {"max_position_embeddings", 16},
+                          {"hidden_size", 64},
+                          {"num_hidden_layers", 2},
+                          {"num_attention_heads", 4},
+                          {"num_key_value_heads", 2},
+                          {"intermediate_size", 96},
+                          {"tie_word_embeddings", tied},
+                          {"initializer_range", 0.2}},
+                         "config.json");
+}
+ArchSpec gpt2() {
+  return parse_arch_spec({{"model_type", "gpt2"},
+                          {"vocab_size", 70},
+                          {"n_positions", 16},
+                          {"n_embd", 64},
+                          {"n_layer", 2},
+                          {"n_head", 4},
+                          {"embd_pdrop", 0.0},
+                          {"attn_pdrop", 0.0},
+                          {"resid_pdrop", 0.0},
+                          {"initializer_range", 0.2}},
+                         "config.json");
+}
+
+std::shared_ptr<Decoder> made(const ArchSpec& spec) {
+  auto model = std::make_shared<Decoder>(spec, nullptr);
+  nn::DenseMaterializer().materialize(nn::list_parameters(*model), nn::InitSource(1));
+  model->eval();
+  return model;
+}
+
+PackModelOptions all_in(PackedScheme scheme, std::optional<int64_t> group = {}) {
+  return {{.weights = {scheme, group, false}}, ops::PackOptions{scheme, group, false}};
+}
+
+double off(const at::Tensor& a, const at::Tensor& b) { return ((a - b).norm() / b.norm()).item<double>(); }
+
+TEST(PackedModel, LogitsAreThoseOfTheDenseModelButForTheSchemesRounding) {
+  at::NoGradGuard no_grad;
+  const at::Tensor ids = at::arange(24).view({2, 12}) % 70;
+  const std::vector<std::tuple<PackedScheme, std::optional<int64_t>, double>> wanted = {
+      {PackedScheme::kFp32, {}, 1e-5},       {PackedScheme::kBf16, {}, 0.02}, {PackedScheme::kInt8, 0, 0.05},
+      {PackedScheme::kInt8Dynamic, 0, 0.08}, {PackedScheme::kFp6, 32, 0.3},   {PackedScheme::kInt4, 32, 0.5}};
+  for (const ArchSpec& spec : {llama(true), llama(false), gpt2()})
+    for (const auto& [scheme, group, most] : wanted) {
+      auto model = made(spec);
+      const at::Tensor dense = model->logits(ids);
+      pack_model(*model, all_in(scheme, group));
+      const double error = off(model->logits(ids), dense);
+      EXPECT_LT(error, most) << ops::scheme_name(scheme);
+      if (scheme != PackedScheme::kFp32) {
+        EXPECT_GT(error, most / 100) << ops::scheme_name(scheme) << ": was it packed?";
+      }
+    }
+}
+
+TEST(PackedModel, AnUntiedHeadGivesItsMemoryBackATiedOneLeavesTheTable) {
+  auto untied = made(llama(false)), tied = made(llama(true));
+  const nn::PackedLinears done = pack_model(*untied, all_in(PackedScheme::kInt8));
+  EXPECT_EQ(done.products, 2 * 4 + 1) << "qkv, output, gate-up and down of two layers, and the head";
+  pack_model(*tied, all_in(PackedScheme::kInt8));
+  const auto names = [](Decoder& model) { return model.named_parameters().keys(); };
+  EXPECT_EQ(names(*untied), names(*tied)) << "embedding and norms";
+  EXPECT_LT(done.packed_bytes, done.dense_bytes * 3 / 10);
+}
+
+TEST(PackedModel, StepsWithACacheAreThoseOfTheWhole) {
+  at::NoGradGuard no_grad;
+  auto model = made(llama(true));
+  pack_model(*model, all_in(PackedScheme::kFp32));
+  const at::Tensor ids = at::arange(9).view({1, 9}), whole = model->logits(ids);
+  nn::ContiguousKvCache cache(2, 9);
+  for (int64_t t = 0; t < 9; ++t)
+    EXPECT_LT(off(model->logits(ids.narrow(1, t, 1), &cache), whole.narrow(1, t, 1)), 1e-5);
+}
+
+TEST(PackedModel, ComputesNoLoss) {
+  auto model = made(llama(true));
+  pack_model(*model, all_in(PackedScheme::kBf16));
+  const at::Tensor ids = at::arange(8).view({1, 8});
+  at::NoGradGuard no_grad;
+  EXPECT_THROW(model->forward(ids, ids), base::Error);
+}
+
+}  // namespace
+}  // namespace deepspeed::models

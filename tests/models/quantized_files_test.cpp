@@ -1,0 +1,161 @@
+#include "deepspeed/models/quantized_files.h"
+
+#include <ATen/ATen.h>
+#include <gmock/gmock.h>
+#include <unistd.h>
+
+#include "deepspeed/base/error.h"
+#include "deepspeed/base/file.h"
+#include "deepspeed/models/code_bits.h"
+#include "deepspeed/models/decoder.h"
+#include "deepspeed/models/packed_model.h"
+#include "deepspeed/models/weights.h"
+
+namespace deepspeed::models {
+namespace {
+
+namespace fs = std::filesystem;
+using ops::PackedScheme;
+using testing::HasSubstr;
+
+constexpr const char* kLlama =
+    R"({"model_type": "llama", "vocab_size": 31, "max_position_embeddings": 12, "hidden_size": 48, "num_hidden_layers": 2,
+        "num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 72, "attention_bias": false})";
+constexpr const char* kGpt2 =
+    R"({"model_type": "gpt2", "vocab_size": 31, "n_positions": 12, "n_embd": 48, "n_layer": 2, "n_head": 4,
+        "embd_pdrop": 0.0, "attn_pdrop": 0.0, "resid_pdrop": 0.0})";
+// Fused by head, with biases; gate and up in one tensor.
+constexpr const char* kNeox =
+    R"({"model_type": "gpt_neox", "vocab_size": 31, "max_position_embeddings": 12, "hidden_size": 48, "num_hidden_layers": 2,
+        "num_attention_heads": 4, "intermediate_size": 72, "rotary_pct": 1.0})";
+constexpr const char* kPhi3 =
+    R"({"model_type": "phi3", "vocab_size": 31, "max_position_embeddings": 12, "original_max_position_embeddings": 12,
+        "hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
+        "intermediate_size": 72, "pad_token_id": 0})";
+
+class Quantized : public testing::Test {
+ protected:
+  void SetUp() override {
+    folder = fs::temp_directory_path() / ("ds_quantized_" + std::to_string(::getpid()));
+    fs::remove_all(folder);
+  }
+  void TearDown() override { fs::remove_all(folder); }
+
+  // A folder of a random model, as transformers has it.
+  void write(const char* config) {
+    fs::remove_all(folder);
+    fs::create_directories(folder / "given");
+    base::write_text_file(folder / "given/config.json", config);
+    base::write_text_file(folder / "given/tokenizer.json", "{}");
+    spec = read_arch_spec(folder / "given/config.json");
+    Decoder model(spec, nullptr);
+    nn::DenseMaterializer().materialize(nn::list_parameters(model), nn::InitSource(1));
+    at::NoGradGuard no_grad;
+    for (auto& p : model.parameters())
+      if (p.dim() == 1) p.add_(at::randn_like(p) * 0.1);
+    export_hugging_face(source(), spec, model, {.source = folder / "given"});
+  }
+  fs::path source() const { return folder / "source"; }
+  fs::path out() const { return folder / "out"; }
+
+  std::shared_ptr<Decoder> read(const fs::path& from,
+                                const std::function<void(Decoder&)>& before = {}) const {
+    auto model = std::make_shared<Decoder>(spec, nullptr);
+    if (before) before(*model);
+    const auto left = nn::list_parameters(*model);
+    const WeightSource weights(formats::SafetensorsModel::open(from), spec);
+    weights.check(left);
+    nn::DenseMaterializer().materialize(left, weights);
+    model->eval();
+    return model;
+  }
+
+  fs::path folder;
+  ArchSpec spec;
+};
+
+TEST_F(Quantized, FoldersLoadIntoThePackedWeightsOfTheModelBitByBit) {
+  at::NoGradGuard no_grad;
+  const at::Tensor ids = at::arange(10).view({1, 10});
+  for (const char* config : {kLlama, kGpt2, kNeox, kPhi3})
+    for (const auto& [scheme, group] :
+         std::vector<std::pair<PackedScheme, std::optional<int64_t>>>{{PackedScheme::kInt4, std::nullopt},
+                                                                      {PackedScheme::kInt8, 0},
+                                                                      {PackedScheme::kFp6, 32},
+                                                                      {PackedScheme::kInt8Dynamic, 0}})
+      for (bool fuse : {true, false}) {
+        SCOPED_TRACE(fmt::format("{} {} fuse {}", config, ops::scheme_name(scheme), fuse));
+        write(config);
+        const ops::PackOptions weights{scheme, group, false};
+        const QuantizedSize size = quantize_files(source(), out(), {.weights = weights});
+        EXPECT_GE(size.tensors, 8);
+        EXPECT_LT(size.after, size.before * 2 / 5);
+        ASSERT_TRUE(QuantizedFiles::present(out()));
+        EXPECT_TRUE(fs::exists(out() / "tokenizer.json"));
+
+        auto dense = read(source());
+        const auto want = nn::pack_linears(*dense, {.weights = weights, .fuse = fuse});
+        const QuantizedFiles files(out(), spec);
+        auto loaded = read(
+            out(), [&](Decoder& model) { EXPECT_EQ(files.install(model, fuse).products, want.products); });
+        EXPECT_TRUE(at::equal(loaded->logits(ids), dense->logits(ids)));
+      }
+}
+
+TEST_F(Quantized, TensorsMayBeKept) {
+  write(kLlama);
+  const auto keep = [](const std::string& name) { return name.find("layers.0.") != std::string::npos; };
+  EXPECT_EQ(
+      quantize_files(source(), out(), {.weights = {.scheme = PackedScheme::kInt8}, .keep = keep}).tensors, 7);
+  const QuantizedFiles files(out(), spec);
+  EXPECT_FALSE(files.linear("layers.0.mlp.up", 48, false));
+  EXPECT_TRUE(files.linear("layers.1.mlp.up", 48, false));
+  at::NoGradGuard no_grad;
+  auto loaded = read(out(), [&](Decoder& model) { files.install(model); });
+  EXPECT_TRUE(loaded->logits(at::arange(4).view({1, 4})).isfinite().all().item<bool>());
+}
+
+template <class Call>
+std::string refusal(Call&& call) {
+  try {
+    call();
+  } catch (const base::Error& e) {
+    return e.what();
+  }
+  return "accepted";
+}
+
+TEST_F(Quantized, RefusesWhatItCannotDo) {
+  write(kLlama);
+  const QuantizeOptions int4{.weights = {.scheme = PackedScheme::kInt4}};
+  EXPECT_THAT(refusal([&] { quantize_files(source(), out(), {.weights = {.scheme = PackedScheme::kBf16}}); }),
+              HasSubstr("bf16 is no scheme"));
+  EXPECT_THAT(refusal([&] { quantize_files(source(), source(), int4); }), HasSubstr("onto itself"));
+  quantize_files(source(), out(), int4);
+  EXPECT_THAT(refusal([&] { quantize_files(out(), folder / "again", int4); }),
+              HasSubstr("is quantized already"));
+  EXPECT_FALSE(QuantizedFiles::present(source()));
+  std::string config = base::read_text_file(out() / "config.json");
+  config.replace(config.find("int4"), 4, "int3");
+  base::write_text_file(out() / "config.json", config);
+  EXPECT_THAT(refusal([&] { QuantizedFiles(out(), spec); }), HasSubstr("scheme 'int3'"));
+}
+
+TEST(CodeBits, ComeBackForEveryWidth) {
+  for (int64_t bits : {4, 6, 8})
+    for (int64_t in : {1, 2, 3, 5, 64, 77}) {
+      const int64_t least = bits == 6   ? 0
+                            : bits == 4 ? -8
+                                        : -127,
+                    most = bits == 6   ? 64
+                           : bits == 4 ? 8
+                                       : 128;
+      const at::Tensor codes = at::randint(least, most, {5, in}, at::kChar), stored = to_bits(codes, bits);
+      EXPECT_EQ(stored.size(1), (in * bits + 7) / 8);
+      EXPECT_TRUE(at::equal(from_bits(stored, bits, in), codes));
+    }
+  EXPECT_THROW(from_bits(at::zeros({2, 3}, at::kByte), 4, 7), base::Error);
+}
+
+}  // namespace
+}  // namespace deepspeed::models
