@@ -114,6 +114,8 @@ ModelSource open_model(const std::string& name, const InferenceConfig& config) {
   if (folder || files.gguf_metadata() == nullptr)
     read_folder(folder ? out.path : out.path.parent_path(), out);
   out.weights = std::make_shared<models::WeightSource>(std::move(files), out.spec);
+  if (folder && models::QuantizedFiles::present(out.path))
+    out.quantized = std::make_shared<models::QuantizedFiles>(out.path, out.spec);
   return out;
 }
 

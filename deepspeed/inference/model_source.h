@@ -10,6 +10,7 @@
 
 #include "deepspeed/config/json.h"
 #include "deepspeed/inference/config.h"
+#include "deepspeed/models/quantized_files.h"
 #include "deepspeed/models/weights.h"
 #include "deepspeed/text/chat_template.h"
 #include "deepspeed/text/tokenizer.h"
@@ -20,6 +21,7 @@ struct ModelSource {
   std::filesystem::path path;  // a folder or a file
   models::ArchSpec spec;       // dropping nothing
   std::shared_ptr<const models::WeightSource> weights;
+  std::shared_ptr<const models::QuantizedFiles> quantized;  // of linear layers stored so; null: of none
   at::ScalarType stored_type =
       at::kFloat;           // that most of the weights were trained in; fp32 for quantized ones
   config::Json config;      // config.json, or what GGUF metadata says instead

@@ -12,6 +12,7 @@
 #include "deepspeed/base/error.h"
 #include "deepspeed/comm/ranks.h"
 #include "deepspeed/inference/generate.h"
+#include "deepspeed/models/quantized_files.h"
 #include "task_case.h"
 #include "tiny_models.h"
 
@@ -147,6 +148,17 @@ TEST_F(Engine, PackedWeightsGiveWhatDenseOnesDo) {
            {R"({"dtype": "int8", "quant": {"activation": {"num_bits": 4}}})", "activation.num_bits = 4"},
            {R"({"dtype": "int8", "quant": {"enabled": false}})", "quant.enabled"}})
     EXPECT_THAT(error_of([&] { init_inference(folder.string(), config); }), HasSubstr(part));
+}
+
+TEST_F(Engine, AQuantizedFolderIsAModel) {
+  models::quantize_files(folder, folder / "quantized", {.weights = {.scheme = ops::PackedScheme::kInt8}});
+  const at::Tensor wanted = logits_under(folder, R"({"dtype": "fp32"})");
+  EXPECT_LT(relative_error(logits_under(folder / "quantized", R"({"dtype": "fp32"})"), wanted), 8e-2);
+  const auto engine = init_inference((folder / "quantized").string(), R"({"dtype": "fp32"})");
+  const auto whole = init_inference(folder.string(), R"({"dtype": "fp32"})");
+  EXPECT_EQ(engine->parameters(), whole->parameters());
+  EXPECT_LT(engine->parameter_bytes(), whole->parameter_bytes());
+  EXPECT_EQ(engine->generate({"Once"}, {{"max_new_tokens", 4}})[0].sequences[0].tokens.size(), 4u);
 }
 
 // One engine a rank, as threads.
