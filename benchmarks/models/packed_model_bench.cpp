@@ -11,14 +11,13 @@
 #include <functional>
 #include <nlohmann/json.hpp>
 
+#include "benchmarks/ops/read_bandwidth.h"
 #include "deepspeed/accel/memory.h"
 #include "deepspeed/base/cpu_features.h"
 #include "deepspeed/models/decoder.h"
 #include "deepspeed/models/encoder.h"
 #include "deepspeed/models/packed_model.h"
 #include "deepspeed/nn/materializer.h"
-#include "deepspeed/ops/huge_pages.h"
-#include "deepspeed/ops/sum_squares.h"
 
 namespace {
 
@@ -49,15 +48,6 @@ double median_seconds(int runs, const std::function<void()>& call) {
   for (int i = 0; i < runs; ++i) all.push_back(seconds_of(call));
   std::sort(all.begin(), all.end());
   return all[all.size() / 2];
-}
-
-double read_bandwidth() {
-  const at::Tensor memory = ops::empty_huge({int64_t{1} << 28}, at::kFloat).zero_();
-  double best = 0;
-  for (int turn = 0; turn < 5; ++turn)
-    best =
-        std::max(best, static_cast<double>(memory.nbytes()) / seconds_of([&] { ops::sum_squares(memory); }));
-  return best;
 }
 
 models::ArchSpec minilm() {
@@ -160,7 +150,7 @@ int main(int argc, char** argv) {
   CLI11_PARSE(app, argc, argv);
   deepspeed::accel::keep_freed_memory();
   const at::NoGradGuard guard;
-  report.bandwidth = read_bandwidth();
+  report.bandwidth = deepspeed::benchmarks::read_bandwidth();
   if (!report.json)
     fmt::print("{} threads, medians of {}, memory is read at {:.1f} GB/s; {}\n", at::get_num_threads(),
                report.runs, report.bandwidth / 1e9, deepspeed::base::cpu_summary());

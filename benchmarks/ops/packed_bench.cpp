@@ -11,11 +11,10 @@
 #include <functional>
 #include <nlohmann/json.hpp>
 
+#include "benchmarks/ops/read_bandwidth.h"
 #include "deepspeed/accel/memory.h"
 #include "deepspeed/base/cpu_features.h"
-#include "deepspeed/ops/huge_pages.h"
 #include "deepspeed/ops/packed_linear.h"
-#include "deepspeed/ops/sum_squares.h"
 
 namespace {
 
@@ -54,17 +53,6 @@ double seconds_of(const Call& call, int calls) {
 double median(std::vector<double> values) {
   std::sort(values.begin(), values.end());
   return values[values.size() / 2];
-}
-
-// By the op that does least with what it reads.
-double read_bandwidth() {
-  const at::Tensor memory = ops::empty_huge({int64_t{1} << 28}, at::kFloat).zero_();
-  double best = 0;
-  for (int turn = 0; turn < 5; ++turn) {
-    const double took = seconds_of([&] { return at::full({}, ops::sum_squares(memory), at::kDouble); }, 1);
-    best = std::max(best, static_cast<double>(memory.nbytes()) / took);
-  }
-  return best;
 }
 
 struct Kind {
@@ -177,7 +165,7 @@ int main(int argc, char** argv) {
   CLI11_PARSE(app, argc, argv);
   deepspeed::accel::keep_freed_memory();
   const at::InferenceMode guard;
-  o.bandwidth = read_bandwidth();
+  o.bandwidth = deepspeed::benchmarks::read_bandwidth();
   if (!o.json)
     fmt::print(
         "{} threads, medians of {} pairs, memory is read at {:.1f} GB/s; {}\n{:<20} {:<8} {:>9} {:>9} "

@@ -25,6 +25,9 @@ struct QuadsAvx2 {
   static constexpr int kWords[2] = {2, 2};
 
   template <bool kWide>
+  static DS_INLINE int32_t code(const float* numbers, int64_t count, int32_t* words) {
+    return code_quads<QuadsAvx2, kWide>(numbers, count, words);
+  }
   static DS_INLINE void code_quad(const int32_t* quad, int32_t* words) {
     for (int i = 0; i < 2; ++i)
       words[i] = static_cast<int32_t>(static_cast<uint32_t>(quad[i] & 0xFFFF) |

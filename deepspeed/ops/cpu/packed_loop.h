@@ -5,7 +5,7 @@
 //   W                     16 columns times a quad of bytes without sign
 //   Sum                   16 int32 sums, in parts; both of X of 16 bits and of 8
 //   kWords[wide]          words of 32 bits that a quad of X takes
-//   code_quad             those words
+//   code<wide>            those words, of whole numbers, and their sum
 //   dot<wide>             sum += the products of a W and a quad of X
 //   total<wide>           16 int32
 //   lookup                the bytes of a table of 64
@@ -53,6 +53,18 @@ DS_INLINE float largest_of(const T* x, int64_t n) {
   return V::largest(most) + V::sum(finite);
 }
 
+/// I::code for those that have a code_quad. `count` is a multiple of 32.
+template <class I, bool kWide>
+DS_INLINE int32_t code_quads(const float* numbers, int64_t count, int32_t* words) {
+  int32_t sum = 0;
+  for (int64_t i = 0; i < count; i += 4, words += I::kWords[kWide]) {
+    int32_t quad[4];
+    for (int j = 0; j < 4; ++j) sum += quad[j] = static_cast<int32_t>(numbers[i + j]);
+    I::code_quad(quad, words);
+  }
+  return sum;
+}
+
 template <class I, class V, bool kWide, class T>
 void code_row(const PackedFormat& f, const T* x, int32_t* words, float* scales, int32_t* sums) {
   constexpr float kMost = kWide ? 32512 : 127;
@@ -75,11 +87,8 @@ void code_row(const PackedFormat& f, const T* x, int32_t* words, float* scales, 
           const auto v = inverse > 0 ? load<V>(x + k + i, part) * V::set1(inverse) : V::set1(0);
           store<V>(scaled + i, V::round(v), part);
         });
-      for (int64_t i = 0; i < block; i += 4, words += I::kWords[kWide]) {
-        int32_t quad[4];
-        for (int j = 0; j < 4; ++j) sum += quad[j] = static_cast<int32_t>(scaled[i + j]);
-        I::template code_quad<kWide>(quad, words);
-      }
+      sum += I::template code<kWide>(scaled, block, words);
+      words += block / 4 * I::kWords[kWide];
     }
     scales[g] = scale * unit;
     sums[g] = static_cast<int32_t>(static_cast<uint32_t>(sum) * static_cast<uint32_t>(f.offset()));

@@ -53,20 +53,24 @@ struct QuadsVnni : BytesAvx512 {
   static constexpr int kRows[3] = {8, 4, 2};
   static constexpr int kWords[2] = {1, 2};
 
-  static DS_INLINE int32_t four_bytes(const int32_t* from, int shift) {
-    uint32_t word = 0;
-    for (int j = 0; j < 4; ++j) word |= static_cast<uint32_t>(from[j] >> shift & 255) << (8 * j);
-    return static_cast<int32_t>(word);
-  }
   template <bool kWide>
-  static DS_INLINE void code_quad(const int32_t* quad, int32_t* words) {
-    if constexpr (!kWide) {
-      words[0] = four_bytes(quad, 0);
-    } else {
-      const int32_t raised[4] = {quad[0] + 128, quad[1] + 128, quad[2] + 128, quad[3] + 128};
-      words[0] = four_bytes(raised, 8);
-      words[1] = four_bytes(quad, 0);  // X - 256 upper, modulo 256
+  static DS_INLINE int32_t code(const float* numbers, int64_t count, int32_t* words) {
+    __m512i sum = _mm512_setzero_si512();
+    for (int64_t i = 0; i < count; i += 16, words += 4 * kWords[kWide]) {
+      const __m512i x = _mm512_cvtps_epi32(_mm512_loadu_ps(numbers + i));
+      sum = _mm512_add_epi32(sum, x);
+      const __m128i lower = _mm512_cvtepi32_epi8(x);  // X - 256 upper, modulo 256
+      auto* to = reinterpret_cast<__m128i*>(words);
+      if constexpr (!kWide) {
+        _mm_storeu_si128(to, lower);
+      } else {
+        const __m512i raised = _mm512_add_epi32(x, _mm512_set1_epi32(128));
+        const __m128i upper = _mm512_cvtepi32_epi8(_mm512_srai_epi32(raised, 8));
+        _mm_storeu_si128(to, _mm_unpacklo_epi32(upper, lower));
+        _mm_storeu_si128(to + 1, _mm_unpackhi_epi32(upper, lower));
+      }
     }
+    return _mm512_reduce_add_epi32(sum);
   }
   template <bool kWide>
   static DS_INLINE void dot(Sum& sum, W w, const int32_t* x) {
@@ -92,6 +96,9 @@ struct QuadsAvx512 : BytesAvx512 {
   static constexpr int kWords[2] = {2, 2};
 
   template <bool kWide>
+  static DS_INLINE int32_t code(const float* numbers, int64_t count, int32_t* words) {
+    return code_quads<QuadsAvx512, kWide>(numbers, count, words);
+  }
   static DS_INLINE void code_quad(const int32_t* quad, int32_t* words) {
     for (int i = 0; i < 2; ++i)
       words[i] = static_cast<int32_t>(static_cast<uint32_t>(quad[i] & 0xFFFF) |

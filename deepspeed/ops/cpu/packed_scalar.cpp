@@ -23,6 +23,9 @@ struct QuadsScalar {
   static constexpr int kWords[2] = {2, 2};
 
   template <bool kWide>
+  static DS_INLINE int32_t code(const float* numbers, int64_t count, int32_t* words) {
+    return code_quads<QuadsScalar, kWide>(numbers, count, words);
+  }
   static DS_INLINE void code_quad(const int32_t* quad, int32_t* words) {
     for (int i = 0; i < 2; ++i)
       words[i] = static_cast<int32_t>(static_cast<uint32_t>(quad[2 * i] & 0xFFFF) |
