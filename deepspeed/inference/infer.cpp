@@ -5,6 +5,7 @@
 
 #include <iostream>
 
+#include "deepspeed/accel/memory.h"
 #include "deepspeed/base/error.h"
 #include "deepspeed/base/file.h"
 #include "deepspeed/inference/bench.h"
@@ -104,6 +105,7 @@ void chat(InferenceEngine& engine, const InferOptions& options) {
 }  // namespace
 
 void infer(const InferOptions& options) {
+  accel::keep_freed_memory();
   const auto engine = open_engine(options);
   if (options.bench) return bench(*engine, options);
   if (options.task == "chat") return chat(*engine, options);
