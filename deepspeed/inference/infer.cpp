@@ -8,6 +8,7 @@
 #include <cstring>
 #include <iostream>
 
+#include "deepspeed/accel/memory.h"
 #include "deepspeed/base/error.h"
 #include "deepspeed/base/file.h"
 #include "deepspeed/inference/bench.h"
@@ -107,6 +108,7 @@ void chat(InferenceEngine& engine, const InferOptions& options) {
 }  // namespace
 
 void infer(const InferOptions& given) {
+  accel::keep_freed_memory();
   const auto engine = open_engine(given);
   InferOptions options = given;
   if (engine->group()) {
