@@ -18,6 +18,10 @@ struct Options {
   int64_t grain = 64;
   /// Whether the tables of tokens are cut, too: the embedding's and the head's.
   bool vocabulary = true;
+  /// Whether gradients are wanted. Without it what is column-parallel is multiplied by plain dense
+  /// projections, which may be packed and fused like those of one rank, and a forward that would record
+  /// gradients is refused.
+  bool training = false;
 };
 
 /// What one rank computes of the whole.

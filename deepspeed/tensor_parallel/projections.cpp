@@ -1,5 +1,6 @@
 #include "deepspeed/tensor_parallel/projections.h"
 
+#include "deepspeed/base/error.h"
 #include "deepspeed/tensor_parallel/joint.h"
 
 namespace deepspeed::tensor_parallel {
@@ -23,7 +24,10 @@ void RowParallelProjection::bind(std::vector<at::Tensor> tensors) {
 }
 
 at::Tensor RowParallelProjection::apply(const at::Tensor& x) const {
-  const at::Tensor whole = sum(inner_->apply(x), group_);
+  const at::Tensor part = inner_->apply(x);
+  DS_CHECK(training_ || !at::GradMode::is_enabled() || !part.requires_grad(),
+           "this model was sharded without Options::training: gradients are not recorded over its ranks");
+  const at::Tensor whole = sum(part, group_);
   return bias_.defined() ? whole + bias_ : whole;
 }
 
@@ -40,8 +44,8 @@ void replace_multiplication(nn::Linear& linear, std::unique_ptr<nn::Projection> 
     linear.set_projection(std::make_unique<ColumnParallelProjection>(std::move(with), columns->group()));
   } else if (const auto* rows = dynamic_cast<const RowParallelProjection*>(&all)) {
     const at::Tensor bias = rows->bias();
-    auto made =
-        std::make_unique<RowParallelProjection>(std::move(with), rows->bias_parameter(), rows->group());
+    auto made = std::make_unique<RowParallelProjection>(std::move(with), rows->bias_parameter(),
+                                                        rows->group(), rows->training());
     const RowParallelProjection& now = *made;
     linear.set_projection(std::move(made));
     if (bias.defined()) at::Tensor(now.bias()).set_data(bias.detach());

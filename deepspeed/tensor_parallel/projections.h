@@ -36,10 +36,13 @@ class ColumnParallelProjection : public nn::Projection {
 /// bits. The bias, which every rank holds, is added once, to the sum.
 class RowParallelProjection : public nn::Projection {
  public:
-  /// `inner` has no bias.
+  /// `inner` has no bias. Without `training` a forward that would record gradients is an Error.
   RowParallelProjection(std::unique_ptr<nn::Projection> inner, std::optional<nn::ProjectionParameter> bias,
-                        comm::GroupPtr group)
-      : inner_(std::move(inner)), bias_parameter_(std::move(bias)), group_(std::move(group)) {}
+                        comm::GroupPtr group, bool training)
+      : inner_(std::move(inner)),
+        bias_parameter_(std::move(bias)),
+        group_(std::move(group)),
+        training_(training) {}
   std::string kind() const override { return "row-parallel " + inner_->kind(); }
   std::string torch_class() const override { return inner_->torch_class(); }
   std::vector<nn::ProjectionParameter> parameters() const override;
@@ -48,6 +51,7 @@ class RowParallelProjection : public nn::Projection {
   const nn::Projection& inner() const { return *inner_; }
   const std::optional<nn::ProjectionParameter>& bias_parameter() const { return bias_parameter_; }
   const at::Tensor& bias() const { return bias_; }
+  bool training() const { return training_; }
   const comm::GroupPtr& group() const { return group_; }
 
  private:
@@ -55,6 +59,7 @@ class RowParallelProjection : public nn::Projection {
   std::optional<nn::ProjectionParameter> bias_parameter_;
   at::Tensor bias_;
   comm::GroupPtr group_;
+  bool training_;
 };
 
 /// What multiplies in `linear`, sharded or not.

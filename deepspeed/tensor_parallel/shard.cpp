@@ -18,8 +18,8 @@ namespace {
 // Gives every part of a model that has to know its ranks.
 class Sharder {
  public:
-  Sharder(const models::ArchSpec& spec, const comm::GroupPtr& group, const Plan& plan)
-      : spec_(spec), group_(group), plan_(plan), mine_(plan.part(group->rank())) {}
+  Sharder(const models::ArchSpec& spec, const comm::GroupPtr& group, const Plan& plan, bool training)
+      : spec_(spec), group_(group), plan_(plan), mine_(plan.part(group->rank())), training_(training) {}
 
   void operator()(const std::string& name, nn::Block& block) {
     if (auto* linear = dynamic_cast<nn::Linear*>(&block)) shard_linear(name, *linear);
@@ -54,13 +54,13 @@ class Sharder {
                          .order = spec_.order,
                          .weight_init = wanted[0].init,
                          .bias_init = bias ? wanted[1].init : nn::Init::zeros()});
-    if (!rows) {
-      linear.set_projection(std::make_unique<ColumnParallelProjection>(std::move(inner), group_));
-    } else if (name.find(".moe.") != std::string::npos) {
-      linear.set_projection(std::move(inner));  // the mixture sums what its experts give, all at once
-    } else {
+    if (rows && name.find(".moe.") == std::string::npos) {
       linear.set_projection(std::make_unique<RowParallelProjection>(
-          std::move(inner), bias ? std::optional(wanted[1]) : std::nullopt, group_));
+          std::move(inner), bias ? std::optional(wanted[1]) : std::nullopt, group_, training_));
+    } else if (!rows && training_) {
+      linear.set_projection(std::make_unique<ColumnParallelProjection>(std::move(inner), group_));
+    } else {
+      linear.set_projection(std::move(inner));  // a mixture sums what its experts give, all at once
     }
   }
 
@@ -95,6 +95,7 @@ class Sharder {
   const comm::GroupPtr& group_;
   const Plan& plan_;
   const Part& mine_;
+  bool training_;
 };
 
 // The same parameter, of another shape.
@@ -146,13 +147,13 @@ Sharding shard(torch::nn::Module& model, const models::ArchSpec& spec, const com
     slices[parameter.name] = plan.slice(parameter.name, parameter.shape, group->rank());
   }
   if (group->size() > 1) {
-    Sharder sharder(spec, group, plan);
+    Sharder sharder(spec, group, plan, options.training);
     for (const auto& [name, block] : nn::blocks_of(model)) sharder(name, *block);
     // Tables are held by the modules that declared them, under the same identity where they are tied.
     for (const nn::ParameterSpec& parameter : nn::list_parameters(model)) {
       const Slice& slice = slices.at(parameter.name);
       if (parameter.shape != slice.shape()) reshape(parameter.tensor, slice.shape());
-      complete_gradient(parameter, plan, slice, group);
+      if (options.training) complete_gradient(parameter, plan, slice, group);
     }
   }
   return {std::move(plan), group->rank(), std::move(slices)};

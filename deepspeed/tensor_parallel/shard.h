@@ -41,8 +41,8 @@ class Sharding {
 /// allocated, no rank ever holds the whole model; materialize it with SliceSource. Every rank of the group
 /// calls it, and from then on every forward. Key-value caches hold this rank's heads alone.
 ///
-/// Errors as Plan's; a model with parameters already materialized. Mixtures of experts compute, but their
-/// training over several ranks is refused in the forward that would record it.
+/// Errors as Plan's; a model with parameters already materialized. A forward that would record gradients is
+/// refused without options.training, and that of a mixture of experts always.
 Sharding shard(torch::nn::Module& model, const models::ArchSpec& spec, const comm::GroupPtr& group,
                const Options& options = {});
 

@@ -293,7 +293,7 @@ TEST(Training, LossAndGradientsAreThoseOfOneRank) {
     comm::run_ranks(2, [&](comm::GroupPtr group) {
       const auto spec = spec_of(family);
       models::Decoder model(spec, std::make_shared<accel::Rng>(1));
-      const Sharding sharding = load(model, spec, weights_of(family, spec), group);
+      const Sharding sharding = load(model, spec, weights_of(family, spec), group, {.training = true});
       model.eval();
       const at::Tensor part_loss = model.forward(ids, ids);
       EXPECT_NEAR(part_loss.item<double>(), loss.item<double>(), 1e-5);
@@ -344,8 +344,22 @@ TEST(Projections, MultiplyOtherwiseAndSumAsBefore) {
 TEST(Training, OfMixturesIsRefused) {
   const at::Tensor ids = tensor_of(golden("mixtral"), "input_ids");
   comm::run_ranks(2, [&](comm::GroupPtr group) {
-    const auto model = sharded_model("mixtral", group);
+    const auto model = sharded_model("mixtral", group, {.training = true});
     EXPECT_THROW(model->forward(ids, ids), base::Error);
+  });
+}
+
+TEST(Training, IsRefusedOfModelsThatWereNotShardedForIt) {
+  const at::Tensor ids = tensor_of(golden("llama"), "input_ids");
+  comm::run_ranks(2, [&](comm::GroupPtr group) {
+    const auto model = sharded_model("llama", group);
+    EXPECT_THROW(model->forward(ids, ids), base::Error);
+    const at::NoGradGuard no_grad;
+    EXPECT_NO_THROW(model->forward(ids, ids));
+    for (const auto& [name, block] : nn::blocks_of(*model))
+      if (name.ends_with("attention.query"))
+        EXPECT_EQ(dynamic_cast<nn::Linear&>(*block).projection().kind(), "dense")
+            << "it can be packed and fused";
   });
 }
 
