@@ -5,6 +5,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "deepspeed/base/env.h"
 #include "task_case.h"
 #include "tests/support/command.h"
 
@@ -150,6 +151,25 @@ TEST(DsInfer, Measures) {
   for (const Json& row : rows) EXPECT_LE(row["p50"].get<double>(), row["p99"].get<double>());
   const std::string classes = (inference_goldens() / "models/roberta-classes").string();
   EXPECT_THAT(ds_infer(classes, {"--bench", "--bench-runs", "2", "some text"}).out, HasSubstr("texts/s"));
+}
+
+// What transformers 5.23 generates from the same file in fp32 (gguf_file=...), token by token.
+TEST(DsInfer, ARealQuantizedModelContinuesAsInTransformers) {
+  const std::string folder = base::env("DEEPSPEED_MODELS")
+                                 .value_or(base::env("HOME").value_or("") + "/.cache/deepspeed-models"),
+                    file = folder + "/gemma-3-270m-q4_k_m.gguf";
+  if (!fs::exists(file))
+    GTEST_SKIP() << "SKIPPED, not tested: " << file << " is missing (./dev models fetches it)";
+  const auto lines = lines_of(ds_infer(file, {"The capital of France is", "--max-new-tokens", "24", "--json",
+                                              "--logprobs", "1", "--dtype", "fp32", "--echo"}));
+  ASSERT_EQ(lines.size(), 1u);
+  std::vector<int32_t> prompt, tokens;
+  for (const Json& one : lines[0]["prompt_logprobs"]) prompt.push_back(one["token"]);
+  for (const Json& one : lines[0]["output"][0]["logprobs"]) tokens.push_back(one["token"]);
+  EXPECT_EQ(prompt, (std::vector<int32_t>{818, 5279, 529, 7001, 563}));
+  EXPECT_EQ(tokens, (std::vector<int32_t>{506,  5279, 529,  506,  2891, 529,  7001,   236761,
+                                          1030, 563,  506,  7488, 3207, 528,  7001,   532,
+                                          506,  1855, 7488, 3207, 528,  3879, 236761, 1030}));
 }
 
 TEST(DsInfer, ExplainsItself) {
