@@ -35,7 +35,7 @@ int64_t code_bits(PackedScheme scheme) {
 // Whether a parameter of ours is the weight of one of the layers that are quantized.
 bool is_quantizable(std::string_view ours) {
   constexpr std::string_view kWeight = ".weight";
-  if (!ours.ends_with(kWeight) || !ours.starts_with("layers.")) return false;
+  if (!ours.ends_with(kWeight) || ours.find("layers.") == std::string_view::npos) return false;
   ours.remove_suffix(kWeight.size());
   const std::string_view last = ours.substr(ours.rfind('.') + 1);
   constexpr std::string_view kLayers[] = {"qkv", "query", "key", "value", "output", "gate", "up", "down"};

@@ -6,6 +6,7 @@
 
 #include "deepspeed/base/error.h"
 #include "deepspeed/base/file.h"
+#include "deepspeed/formats/model_files.h"
 #include "deepspeed/models/code_bits.h"
 #include "deepspeed/models/decoder.h"
 #include "deepspeed/models/packed_model.h"
@@ -113,6 +114,27 @@ TEST_F(Quantized, TensorsMayBeKept) {
   at::NoGradGuard no_grad;
   auto loaded = read(out(), [&](Decoder& model) { files.install(model); });
   EXPECT_TRUE(loaded->logits(at::arange(4).view({1, 4})).isfinite().all().item<bool>());
+}
+
+TEST_F(Quantized, EncodersAreQuantizedWithTheirBiases) {
+  const fs::path bert = fs::path(DS_SOURCE_DIR) / "tests/parity/goldens/models/bert";
+  quantize_files(bert, out(), {.weights = {.scheme = PackedScheme::kInt8}});
+  const auto query = QuantizedFiles(out(), read_arch_spec(bert / "config.json"))
+                         .linear("encoder.layers.0.attention.query", 48, /*biased=*/true);
+  ASSERT_TRUE(query);
+  const formats::ModelFiles files = formats::ModelFiles::open(bert);
+  const auto floats = [&](const std::string& end, at::IntArrayRef shape) {
+    const at::Tensor values = at::empty(shape, at::kFloat);
+    for (const std::string& name : files.names())
+      if (name.ends_with("encoder.layer.0.attention.self.query." + end))
+        formats::read_floats(files.tensor(name), 0, static_cast<size_t>(values.numel()),
+                             values.data_ptr<float>());
+    return values;
+  };
+  EXPECT_TRUE(at::equal(query->bias, floats("bias", {48})));
+  const at::Tensor weight = floats("weight", {48, 48});
+  const at::Tensor off = query->codes.codes.to(at::kFloat) * query->codes.scales.to(at::kFloat) - weight;
+  EXPECT_TRUE((off.abs() <= weight.abs().amax(1, true) / 254 * 1.01).all().item<bool>());
 }
 
 template <class Call>
