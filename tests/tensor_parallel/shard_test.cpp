@@ -357,9 +357,10 @@ TEST(Training, IsRefusedOfModelsThatWereNotShardedForIt) {
     const at::NoGradGuard no_grad;
     EXPECT_NO_THROW(model->forward(ids, ids));
     for (const auto& [name, block] : nn::blocks_of(*model))
-      if (name.ends_with("attention.query"))
-        EXPECT_EQ(dynamic_cast<nn::Linear&>(*block).projection().kind(), "dense")
-            << "it can be packed and fused";
+      if (name.ends_with("attention.query")) {
+        const auto kind = dynamic_cast<nn::Linear&>(*block).projection().kind();
+        EXPECT_EQ(kind, "dense") << "it can be packed and fused";
+      }
   });
 }
 
