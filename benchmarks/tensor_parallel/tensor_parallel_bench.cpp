@@ -56,7 +56,7 @@ struct Times {
 Times time_rank(const fs::path& folder, const comm::GroupPtr& group) {
   const at::NoGradGuard no_grad;
   const auto spec = models::read_arch_spec(folder / "config.json");
-  const models::WeightSource weights(formats::SafetensorsModel::open(folder), spec);
+  const models::WeightSource weights(formats::ModelFiles::open(folder), spec);
   Times times;
   auto start = std::chrono::steady_clock::now();
   models::Decoder model(spec, nullptr);

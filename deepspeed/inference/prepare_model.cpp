@@ -1,12 +1,15 @@
 #include "deepspeed/inference/prepare_model.h"
 
+#include <memory>
 #include <optional>
 #include <string>
 
 #include "deepspeed/base/cpu_features.h"
 #include "deepspeed/base/error.h"
 #include "deepspeed/models/packed_model.h"
+#include "deepspeed/nn/linear.h"
 #include "deepspeed/nn/materializer.h"
+#include "deepspeed/tensor_parallel/projections.h"
 #include "deepspeed/tensor_parallel/shard.h"
 
 namespace deepspeed::inference {
@@ -80,14 +83,29 @@ std::optional<models::PackModelOptions> packing(const InferenceConfig& config) {
   return out;
 }
 
+// Those whose products ranks sum: models::pack_model leaves them. Returns the packed bytes.
+int64_t pack_row_parallel(torch::nn::Module& model, const nn::PackLinearsOptions& options) {
+  int64_t bytes = 0;
+  for (const auto& [name, block] : nn::blocks_of(model)) {
+    auto* linear = dynamic_cast<nn::Linear*>(block);
+    if (linear == nullptr || linear->projection().kind() != "row-parallel dense") continue;
+    if (options.keep && options.keep(name)) continue;
+    const auto& dense = dynamic_cast<const nn::DenseProjection&>(tensor_parallel::multiplication_of(*linear));
+    const auto order = dense.torch_class() == "Conv1D" ? ops::WeightOrder::kInOut : ops::WeightOrder::kOutIn;
+    auto packed = ops::PackedWeight::pack(dense.weight(), options.weights, order);
+    bytes += packed.bytes();
+    tensor_parallel::replace_multiplication(*linear,
+                                            std::make_unique<nn::PackedProjection>(std::move(packed)));
+  }
+  return bytes;
+}
+
 }  // namespace
 
 int64_t prepare_model(torch::nn::Module& model, const models::ArchSpec& spec,
                       const models::WeightSource& weights, const InferenceConfig& config,
                       const comm::GroupPtr& group) {
-  const auto packed = packing(config);
-  DS_CHECK(!group || config.dtype != WeightType::kInt8,
-           "not available yet: dtype int8 with tensor_parallel.tp_size = {}", config.tensor_parallel.tp_size);
+  auto packed = packing(config);
   const auto materialize = [&](const nn::ParameterSource& source) {
     auto parameters = nn::list_parameters(model);
     for (auto& parameter : parameters) parameter.dtype = scalar_type_of(config.dtype);
@@ -102,9 +120,14 @@ int64_t prepare_model(torch::nn::Module& model, const models::ArchSpec& spec,
   }
   for (auto& parameter : model.parameters()) parameter.set_requires_grad(false);
   model.eval();
-  // Slices of matrices stay dense: kernel injection has nothing to add to them yet.
-  const int64_t packed_bytes = packed && !group ? models::pack_model(model, *packed).packed_bytes : 0;
-  int64_t bytes = packed_bytes;
+  int64_t bytes = 0;
+  if (packed) {
+    if (group) {
+      packed->head.reset();  // its rows are joined over the ranks
+      bytes += pack_row_parallel(model, packed->linears);
+    }
+    bytes += models::pack_model(model, *packed).packed_bytes;
+  }
   for (const auto& parameter : model.parameters()) bytes += static_cast<int64_t>(parameter.nbytes());
   return bytes;
 }

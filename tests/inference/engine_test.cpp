@@ -173,6 +173,29 @@ std::vector<std::vector<Answer>> on_ranks(int world, const fs::path& folder, con
   return answers;
 }
 
+TEST_F(Engine, RanksThatShareAModelPackTheirSlices) {
+  const at::Tensor wanted = logits_under(folder, R"({"dtype": "fp32"})");
+  for (const auto& [text, most] : std::vector<std::pair<std::string, double>>{
+           {R"({"dtype": "fp32", "kernel_inject": true})", 1e-5}, {R"({"dtype": "int8"})", 8e-2}}) {
+    std::vector<at::Tensor> logits(2);
+    std::vector<int64_t> bytes(2);
+    comm::run_ranks(2, [&, &text = text](comm::GroupPtr group) {
+      const auto config = parse_inference_config(text);
+      InferenceEngine engine(open_model(folder.string(), config), config, Task::kTextGeneration, group);
+      const auto rank = static_cast<size_t>(group->rank());
+      const auto ids = engine.tokenizer().encode("Once upon a time there was").ids;
+      const at::NoGradGuard no_grad;
+      logits[rank] = engine.decoder()
+                         .logits(at::tensor(std::vector<int64_t>(ids.begin(), ids.end())).unsqueeze(0))
+                         .to(at::kFloat);
+      bytes[rank] = engine.parameter_bytes();
+    });
+    EXPECT_LT(relative_error(logits[0], wanted), most) << text;
+    EXPECT_TRUE(at::equal(logits[0], logits[1])) << text;
+    EXPECT_LT(bytes[0], init_inference(folder.string(), text)->parameter_bytes()) << text;
+  }
+}
+
 TEST_F(Engine, RanksThatShareAModelAnswerAsOneDoes) {
   const auto tokens = [](const std::vector<Answer>& answers) {
     std::vector<std::vector<int32_t>> out;

@@ -64,7 +64,7 @@ class Quantized : public testing::Test {
     auto model = std::make_shared<Decoder>(spec, nullptr);
     if (before) before(*model);
     const auto left = nn::list_parameters(*model);
-    const WeightSource weights(formats::SafetensorsModel::open(from), spec);
+    const WeightSource weights(formats::ModelFiles::open(from), spec);
     weights.check(left);
     nn::DenseMaterializer().materialize(left, weights);
     model->eval();

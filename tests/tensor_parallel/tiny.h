@@ -29,7 +29,7 @@ inline formats::SafetensorsFile golden(const std::string& name) {
 }
 
 inline models::WeightSource weights_of(const std::string& family, const models::ArchSpec& spec) {
-  return {formats::SafetensorsModel::open(folder_of(family)), spec};
+  return {formats::ModelFiles::open(folder_of(family)), spec};
 }
 
 /// On one rank.
