@@ -110,9 +110,9 @@ SweepSpace parse_sweep(const std::string& text, const std::string& source) {
   for (const auto& [key, values] : json.items()) {
     const std::string what = fmt::format("{}: {}", source, key);
     DS_CHECK(values.is_array() && !values.empty(), "{} must be a list of values", what);
-    const auto read_into = [&](auto& list, auto read) {
+    const auto read_into = [&all = values](auto& list, auto read) {
       list.clear();
-      for (const Json& value : values) list.push_back(read(value));
+      for (const Json& value : all) list.push_back(read(value));
     };
     if (key == "block_size")
       read_into(space.block_size, [&](const Json& v) { return size_of(v, what); });

@@ -94,12 +94,13 @@ TEST_F(Offload, OfParametersToADiskGoesTogetherWithZeroPlusPlus) {
     const std::string before = "\"sub_group_size\"";
     return config.insert(config.find(before), keys);
   };
-  for (const std::string keys :
-       {R"("zero_quantized_weights": true, "zero_hpz_partition_size": 2, "zero_quantized_gradients": true, )",
-        R"("zero_quantized_gradients": true, "zeropp_loco_param": {"err_beta": 0.6, "reset_T": 3}, )",
-        R"("mics_shard_size": 2, )"})
-    for (const char* optimizer : {"nvme", "cpu"})
-      EXPECT_EQ(curve(4, with(config({3, optimizer, 1, "nvme"}), keys)),
+  const std::vector<std::string> all = {
+      R"("zero_quantized_weights": true, "zero_hpz_partition_size": 2, "zero_quantized_gradients": true, )",
+      R"("zero_quantized_gradients": true, "zeropp_loco_param": {"err_beta": 0.6, "reset_T": 3}, )",
+      R"("mics_shard_size": 2, )"};
+  for (const std::string& keys : some_of(all, 3))
+    for (const std::string& optimizer : some_of(std::vector<std::string>{"nvme", "cpu"}, 2))
+      EXPECT_EQ(curve(4, with(config({3, optimizer.c_str(), 1, "nvme"}), keys)),
                 curve(4, with(config({3, "cpu"}), keys)))
           << keys << optimizer;
 }
@@ -130,19 +131,22 @@ TEST_F(Offload, ResumesBitForBitOnTheSamePlacementAndOnOthers) {
     Placing saved, resumed;
     std::string precision;
   };
-  const std::vector<Case> all = {Case{{3, "nvme"}, {3, "nvme"}, ""}, Case{{2, "nvme"}, {2, "nvme"}, bf16},
-                        Case{{3, "nvme", 0.3}, {3, "nvme", 0.3}, bf16}, Case{{0, "nvme"}, {0, "nvme"}, ""},
-                        Case{{3, "nvme", 1, "nvme"}, {3, "nvme", 1, "nvme"}, ""},
-                        Case{{3, "nvme", 1, "nvme"}, {3, "nvme", 1, "nvme"}, bf16},
-                        Case{{3, "nvme", 1, "nvme"}, {2, "none"}, bf16},
-                        Case{{3, "cpu", 1, "nvme"}, {3, "cpu", 1, "nvme"}, ""},
-                        Case{{3, "cpu", 0.3, "nvme"}, {3, "cpu", 0.3, "nvme"}, bf16},
-                        Case{{3, "none", 1, "nvme"}, {3, "none", 1, "nvme"}, ""},
-                        Case{{3, "none", 1, "nvme"}, {3, "nvme", 1, "nvme"}, bf16},
-                        Case{{3, "nvme", 0.3, "nvme"}, {3, "cpu", 1, "nvme"}, ""},
-                        Case{{2, "none"}, {3, "cpu", 1, "nvme"}, ""},
-                        Case{{3, "cpu", 0.3, "cpu"}, {3, "cpu", 0.3, "cpu"}, bf16},
-                        Case{{2, "nvme"}, {2, "cpu"}, bf16}, Case{{2, "none"}, {2, "nvme"}, bf16}};
+  const std::vector<Case> all = {Case{{3, "nvme"}, {3, "nvme"}, ""},
+                                 Case{{2, "nvme"}, {2, "nvme"}, bf16},
+                                 Case{{3, "nvme", 0.3}, {3, "nvme", 0.3}, bf16},
+                                 Case{{0, "nvme"}, {0, "nvme"}, ""},
+                                 Case{{3, "nvme", 1, "nvme"}, {3, "nvme", 1, "nvme"}, ""},
+                                 Case{{3, "nvme", 1, "nvme"}, {3, "nvme", 1, "nvme"}, bf16},
+                                 Case{{3, "nvme", 1, "nvme"}, {2, "none"}, bf16},
+                                 Case{{3, "cpu", 1, "nvme"}, {3, "cpu", 1, "nvme"}, ""},
+                                 Case{{3, "cpu", 0.3, "nvme"}, {3, "cpu", 0.3, "nvme"}, bf16},
+                                 Case{{3, "none", 1, "nvme"}, {3, "none", 1, "nvme"}, ""},
+                                 Case{{3, "none", 1, "nvme"}, {3, "nvme", 1, "nvme"}, bf16},
+                                 Case{{3, "nvme", 0.3, "nvme"}, {3, "cpu", 1, "nvme"}, ""},
+                                 Case{{2, "none"}, {3, "cpu", 1, "nvme"}, ""},
+                                 Case{{3, "cpu", 0.3, "cpu"}, {3, "cpu", 0.3, "cpu"}, bf16},
+                                 Case{{2, "nvme"}, {2, "cpu"}, bf16},
+                                 Case{{2, "none"}, {2, "nvme"}, bf16}};
   for (const Case& c : some_of(all, 3))
     comm::run_ranks(2, [&](comm::GroupPtr group) {
       SCOPED_TRACE(name_of(c.saved) + " -> " + name_of(c.resumed) + c.precision);

@@ -116,7 +116,15 @@ TEST_P(GoldenRun, GivesDeepSpeedsLossesLearningRatesAndGradientNorms) {
 
 std::vector<Json> all_runs() { return manifest()["runs"].get<std::vector<Json>>(); }
 
-INSTANTIATE_TEST_SUITE_P(Parity, GoldenRun, testing::ValuesIn(all_runs()), [](const auto& info) {
+// More than two ranks wait for each other on two cores: in a full run only.
+std::vector<Json> chosen_runs() {
+  std::vector<Json> chosen;
+  for (const Json& run : all_runs())
+    if (testing_support::full_run() || run["factors"]["ranks"] <= 2) chosen.push_back(run);
+  return chosen;
+}
+
+INSTANTIATE_TEST_SUITE_P(Parity, GoldenRun, testing::ValuesIn(chosen_runs()), [](const auto& info) {
   std::string name = info.param["name"];
   for (char& c : name)
     if (!std::isalnum(static_cast<unsigned char>(c))) c = '_';
@@ -147,8 +155,10 @@ double mean_norm_error(const std::vector<Row>& ours, const std::vector<Json>& th
 }
 
 TEST(GoldenRuns, OfAutocastAreNotThoseOfFp32) {
+  const int wanted = testing_support::full_run() ? 2 : 1;
   int seen = 0;
   for (const Json& run : manifest()["runs"]) {
+    if (seen == wanted) break;
     const auto theirs = rows_of(run);
     if (run["factors"]["precision"] != "bf16-autocast" || theirs[0]["grad_norm"].is_null()) continue;
     ++seen;
@@ -160,7 +170,7 @@ TEST(GoldenRuns, OfAutocastAreNotThoseOfFp32) {
     std::printf("[  FIGURE  ] gradient norm off by %.2e under autocast, by %.2e in fp32\n", cast, plain);
     EXPECT_GT(plain, 2 * cast) << run["name"];
   }
-  EXPECT_EQ(seen, 2);
+  EXPECT_EQ(seen, wanted);
 }
 
 TEST(GoldenRuns, FailWithALearningRateTwoPercentOff) {
