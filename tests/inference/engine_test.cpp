@@ -123,9 +123,13 @@ TEST_F(Engine, PackedWeightsGiveWhatDenseOnesDo) {
     std::string config;
     double most;
   };
+  // This model's weights are drawn wide, and it makes ten times of what its products are off: half a percent
+  // with 8 bits, 4 in FP6 (a step is an eighth of a number), 5 with 4 bits. bf16 is held to what it costs
+  // without packing.
+  const double bf16 = relative_error(logits_under(folder, R"({"dtype": "bf16"})"), wanted);
   for (const Case& c :
        {Case{R"({"dtype": "fp32", "kernel_inject": true})", 1e-5},
-        Case{R"({"dtype": "bf16", "kernel_inject": true})", 3e-2}, Case{R"({"dtype": "int8"})", 8e-2},
+        Case{R"({"dtype": "bf16", "kernel_inject": true})", 1.25 * bf16}, Case{R"({"dtype": "int8"})", 8e-2},
         Case{R"({"dtype": "int8", "quant": {"activation": {"enabled": false}}})", 8e-2},
         Case{R"({"dtype": "int8", "quant": {"qkv": {"enabled": false}}})", 8e-2},
         Case{R"({"dtype": "int8", "quant": {"weight": {"num_bits": 6}}})", 0.5},
