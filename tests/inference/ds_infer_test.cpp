@@ -58,6 +58,38 @@ void expect_answer(const Json& one, std::vector<std::string> arguments, const ch
   expect_like(lines[0]["output"], one["output"], "output");
 }
 
+TEST(DsInfer, RanksThatTheLauncherStartsAnswerAsOne) {
+  const auto launched = [](std::vector<std::string> arguments) {
+    std::vector<std::string> argv = {DS_BIN_DIR "/deepspeed",
+                                     "-q",
+                                     "--num_accelerators",
+                                     "2",
+                                     "--master_port",
+                                     "0",
+                                     DS_BIN_DIR "/ds_infer",
+                                     "--model",
+                                     kLlama,
+                                     "--dtype",
+                                     "fp32"};
+    argv.insert(argv.end(), arguments.begin(), arguments.end());
+    return test_support::run_command(argv, {"OMP_NUM_THREADS=1"});
+  };
+  const std::vector<std::string> text = {"Once upon", "--max-new-tokens", "12", "--greedy"};
+  auto shared = text;
+  shared.insert(shared.end(), {"--set", "tensor_parallel.tp_size=2"});
+  const CommandResult two = launched(shared);
+  EXPECT_EQ(two.exit_code, 0) << two.err;
+  auto alone = text;
+  alone.insert(alone.end(), {"--dtype", "fp32"});
+  EXPECT_EQ(two.out, ds_infer(kLlama, alone).out);
+  const CommandResult unasked = launched(text);
+  EXPECT_EQ(unasked.exit_code, 1);
+  EXPECT_THAT(unasked.err, HasSubstr("tensor_parallel.tp_size is 1, but 2 rank(s) were started"));
+  const CommandResult unread = launched({"--set", "tensor_parallel.tp_size=2"});
+  EXPECT_EQ(unread.exit_code, 1);
+  EXPECT_THAT(unread.err, HasSubstr("standard input reaches one rank only"));
+}
+
 TEST(DsInfer, FillsMasks) {
   const Json one = golden("tasks.json", "fill-mask", {{"top_k", 2}});
   expect_answer(one, {one["input"], "--top-k", "2"}, "sequence");

@@ -1,5 +1,5 @@
-// ds_train with encoders: masked language models, classifiers of sequences and tokens, question answerers, from
-// files to what is printed and saved.
+// ds_train with encoders: masked language models, classifiers of sequences and tokens, question answerers,
+// from files to what is printed and saved.
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
@@ -128,24 +128,25 @@ TEST_F(EncoderTraining, TokenClassifierAndQuestionAnswererLearnAndAreExported) {
                        {"labels", {earth ? "upper" : "lower", "lower", "upper"}}})
                      .dump() +
                  "\n";
-    questions += Json({{"question", earth ? "what?" : "where?"},
-                       {"context", "light in water"},
-                       {"answers",
-                        {{"text", {earth ? "light" : "water"}}, {"answer_start", {earth ? 0 : 9}}}}})
-                     .dump() +
-                 "\n";
+    questions +=
+        Json({{"question", earth ? "what?" : "where?"},
+              {"context", "light in water"},
+              {"answers", {{"text", {earth ? "light" : "water"}}, {"answer_start", {earth ? 0 : 9}}}}})
+            .dump() +
+        "\n";
   }
   write("sentences.jsonl", sentences);
   write("questions.jsonl", questions);
   struct Case {
     std::string objective, data, printed, architecture;
   };
-  for (const Case& c :
-       {Case{"token-classification", "sentences.jsonl", "accuracy 100.00 % of 48 words", "BertForTokenClassification"},
-        Case{"question-answering", "questions.jsonl", "100.00 % of 16 answers found exactly", "BertForQuestionAnswering"}}) {
-    const Finished finished = run(
-        launched(2, encoder(c.objective, c.data,
-                            {"--steps", "60", "--eval-data", path(c.data), "--export", path("out_" + c.objective)})));
+  for (const Case& c : {Case{"token-classification", "sentences.jsonl", "accuracy 100.00 % of 48 words",
+                             "BertForTokenClassification"},
+                        Case{"question-answering", "questions.jsonl", "100.00 % of 16 answers found exactly",
+                             "BertForQuestionAnswering"}}) {
+    const Finished finished = run(launched(
+        2, encoder(c.objective, c.data,
+                   {"--steps", "60", "--eval-data", path(c.data), "--export", path("out_" + c.objective)})));
     ASSERT_EQ(finished.code, 0) << finished.output;
     EXPECT_NE(finished.output.find(c.printed), std::string::npos) << finished.output;
     const Json config = Json::parse(base::read_text_file(folder / ("out_" + c.objective) / "config.json"));

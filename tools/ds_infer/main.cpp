@@ -192,6 +192,8 @@ int main(int argc, char** argv) {
   add_generation_options(app, options);
   add_encoder_options(app, options);
   add_bench_options(app, options);
+  int local_rank = 0;  // the launcher passes it to every program; the environment says the same
+  app.add_option("--local_rank", local_rank)->group("");
   return deepspeed::tools::run_tool(app, argc, argv, [&] {
     options.top_k = top_k;
     if (top_k) options.generation["top_k"] = *top_k;
