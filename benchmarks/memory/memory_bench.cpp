@@ -118,7 +118,8 @@ int main(int argc, char** argv) {
     // What the libraries and the group take once and keep, however deep the model: MKL's packing buffers and
     // oneDNN's kernels and scratch belong to the sizes of the products, hence one layer of the same width.
     const int64_t before = own_bytes();
-    train({.layers = 1, .hidden = number(3), .vocabulary = number(4), .length = number(5)}, argv[1], group, 2);
+    train({.layers = 1, .hidden = number(3), .vocabulary = number(4), .length = number(5)}, argv[1], group,
+          2);
     const int64_t once = own_bytes() - before;
     const Measured m =
         train({number(2), number(3), number(4), number(5)}, argv[1], group, static_cast<int>(number(6)));

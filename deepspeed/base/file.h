@@ -30,8 +30,8 @@ class MappedFile {
 };
 
 /// Copies bytes out of a mapping of `file`, where they begin at `offset`. What reading them would answer with
-/// SIGBUS, a file that became shorter or a disk that fails, is an Error naming both (from Linux 5.14 on). What
-/// was copied no longer counts as this process's resident memory.
+/// SIGBUS, a file that became shorter or a disk that fails, is an Error naming both (from Linux 5.14 on).
+/// What was copied no longer counts as this process's resident memory.
 void copy_mapped(std::span<const std::byte> from, std::byte* to, const std::filesystem::path& file,
                  size_t offset);
 

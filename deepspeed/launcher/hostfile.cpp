@@ -57,7 +57,7 @@ HostPool parse_hostfile(std::string_view text, std::string_view source) {
     auto [name, count] = *parsed;
     DS_CHECK(count >= 1 && count <= kMaxSlots, "hostfile {}, line {}: host '{}' needs between 1 and {} slots",
              source, number, shown(name), kMaxSlots);
-    DS_CHECK(std::ranges::none_of(pool, [&](const Host& h) { return h.name == name; }),
+    DS_CHECK(std::ranges::none_of(pool, [&seen = name](const Host& h) { return h.name == seen; }),
              "hostfile {}, line {}: host '{}' is listed twice; give it one line with all its slots", source,
              number, shown(name));
     Host& host = pool.emplace_back(Host{std::string(name), std::vector<int>(count)});

@@ -4,8 +4,8 @@
 
 #include "deepspeed/base/error.h"
 #include "deepspeed/base/file.h"
-#include "deepspeed/text/template_parser.h"
 #include "deepspeed/text/python_text.h"
+#include "deepspeed/text/template_parser.h"
 #include "deepspeed/text/template_renderer.h"
 #include "deepspeed/text/utf8.h"
 

@@ -1,4 +1,5 @@
-// Tests that go through every combination of settings take minutes; the fast suite takes some of the combinations,
+// Tests that go through every combination of settings take minutes; the fast suite takes some of the
+// combinations,
 // ./dev test --full (and CI) all of them.
 #pragma once
 

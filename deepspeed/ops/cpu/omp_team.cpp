@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-// What compilers make of "#pragma omp parallel" for GNU's OpenMP library, which libtorch brings: said by hand, every compiler
-// calls that library, where clang would bring a second one with threads of its own.
+// What compilers make of "#pragma omp parallel" for GNU's OpenMP library, which libtorch brings: said by
+// hand, every compiler calls that library, where clang would bring a second one with threads of its own.
 extern "C" {
 void GOMP_parallel(void (*body)(void*), void* data, unsigned threads, unsigned flags);
 int omp_get_num_threads();
