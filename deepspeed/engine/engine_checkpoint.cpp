@@ -135,8 +135,8 @@ void Engine::save_checkpoint(const std::filesystem::path& folder, const SaveOpti
 checkpoint::PieceStates Engine::saved_piece(size_t states, size_t piece) const {
   const auto& owner = *states_->all()[states];
   const auto& owned = owner.owned()[piece];
-  const auto [group, first_piece] = states_->place(states);
-  const size_t number = first_piece + piece;
+  const auto& place = states_->place(states);
+  const size_t group = place.group, number = place.first_piece + piece;
   checkpoint::PieceStates saved{owner.parameters()[owned.param].name, owned.begin, {}};
   const at::Tensor& param = optimizer_->groups()[group].pieces[number].param;
   const auto store = [&](const std::string& name, at::ScalarType dtype, const std::string& state) {

@@ -184,8 +184,8 @@ TEST(Mics, CheckpointsContinueOnPlainStageThreeAndBack) {
     if (group->rank() == 0) straight = losses;
   });
   for (const auto& [world, text] : {std::pair{4, with}, {4, without}})
-    comm::run_ranks(world, [&](comm::GroupPtr group) {
-      TinyRun run(group, text);
+    comm::run_ranks(world, [&, &config = text](comm::GroupPtr group) {
+      TinyRun run(group, config);
       run.steps(3);  // the loader's position; the weights are replaced
       ASSERT_TRUE(run.engine().load_checkpoint(folder));
       const auto losses = run.steps(3);

@@ -155,7 +155,8 @@ TEST_F(Engine, PackedWeightsGiveWhatDenseOnesDo) {
            {R"({"dtype": "int8", "quant": {"weight": {"q_type": "asymmetric"}}})", "asymmetric"},
            {R"({"dtype": "int8", "quant": {"activation": {"num_bits": 4}}})", "activation.num_bits = 4"},
            {R"({"dtype": "int8", "quant": {"enabled": false}})", "quant.enabled"}})
-    EXPECT_THAT(error_of([&] { init_inference(folder.string(), config); }), HasSubstr(part));
+    EXPECT_THAT(error_of([&, &refused = config] { init_inference(folder.string(), refused); }),
+                HasSubstr(part));
 }
 
 TEST_F(Engine, AQuantizedFolderIsAModel) {

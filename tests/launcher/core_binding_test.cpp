@@ -65,7 +65,7 @@ TEST(CoreList, MistakesQuoteTheBadPart) {
       {"3-1", "'3-1' ends before"}, {"5,4", "'4' follows core 5"}, {"1-3,3", "'3' follows core 3"},
       {"0-99999999999", "neither"}, {"65536", "not below 65536"},  {"+1", "'+1' is neither"}};
   for (const auto& [text, expected] : cases)
-    EXPECT_THAT(error_of([&] { parse_core_list(text); }), HasSubstr(expected)) << text;
+    EXPECT_THAT(error_of([&given = text] { parse_core_list(given); }), HasSubstr(expected)) << text;
 }
 
 TEST(CoreList, IsWrittenAsShortAsItCanBe) {
