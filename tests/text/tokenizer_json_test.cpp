@@ -101,7 +101,7 @@ TEST(TokenizerJson, IdsTokensAndSizes) {
 
 TEST(TokenizerJson, AnAddedTokenHasTheIdThatTokenizersGivesIt) {
   json document = small();
-  document["added_tokens"] = {added("<x>", 42)};
+  document["added_tokens"] = json::array({added("<x>", 42)});  // a bare {json} is a copy to clang
   EXPECT_EQ(load(document).token_to_id("<x>"), 7);
   document["model"]["vocab"]["c"] = 7;
   EXPECT_THAT(error_of(document), HasSubstr("added token '<x>' would get id 7, which 'c' has"));
