@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "deepspeed/base/error.h"
-#include "deepspeed/base/file.h"
+#include "deepspeed/data/sequence_files.h"
 #include "deepspeed/text/questions.h"
 
 namespace deepspeed::data {
@@ -15,12 +15,10 @@ struct Part {
   size_t begin = 0, end = 0;
 };
 
-// The context's tokens: behind the question's, and no special ones.
-Part context_of(const text::Encoding& tokens, size_t question) {
+Part context_of(const text::Encoding& tokens) {
   Part part;
-  size_t seen = 0;
   for (size_t t = 0; t < tokens.size(); ++t) {
-    if (tokens.special_tokens_mask[t] != 0 || seen++ < question) continue;
+    if (tokens.sequences[t] != 1) continue;
     if (part.end == 0) part.begin = t;
     part.end = t + 1;
   }
@@ -48,26 +46,21 @@ class Reader {
     // Spaces in front of a question would take its room from the context.
     example.question.erase(0,
                            std::min(example.question.find_first_not_of(" \t\r\n"), example.question.size()));
-    const auto [tokens, question] = encode(where, example);
-    add_part(where, tokens, question, example);
-    for (const text::Encoding& part : tokens.overflowing) add_part(where, part, question, example);
+    const text::Encoding tokens = encode(where, example);
+    add_part(where, tokens, example);
+    for (const text::Encoding& part : tokens.overflowing) add_part(where, part, example);
   }
 
   Sequences finish() && {
-    DS_CHECK(!sequences_.empty(), "'{}' holds no question", name_);
     std::string note;
     if (sequences_.size() > questions_)
       note = fmt::format("{}: {} questions are read in {} sequences of --seq-length", name_, questions_,
                          sequences_.size());
-    return {std::make_shared<SequenceDataset>(std::move(sequences_), LabelKind::kSpan, options_.length,
-                                              options_.padding),
-            std::move(note)};
+    return finished(std::move(sequences_), LabelKind::kSpan, options_, name_, "question", std::move(note));
   }
 
  private:
-  // Both as tokens, and how many of those are the question's.
-  std::pair<text::Encoding, size_t> encode(const std::string& where,
-                                           const text::QuestionExample& example) const {
+  text::Encoding encode(const std::string& where, const text::QuestionExample& example) const {
     const text::Tokenizer& tokenizer = options_.tokenizer();
     try {
       const size_t question = tokenizer.encode(example.question, false).size();
@@ -81,27 +74,17 @@ class Reader {
       cut.truncation = text::Truncation{.max_length = most,
                                         .stride = std::min(most / 3, (most - question - specials) / 2),
                                         .strategy = text::Truncation::Strategy::kOnlySecond};
-      return {tokenizer.encode_pair(example.question, example.context, cut), question};
+      return tokenizer.encode_pair(example.question, example.context, cut);
     } catch (const base::Error& error) {
       base::fail("{}: {}", where, error.what());
     }
   }
 
-  void add_part(const std::string& where, const text::Encoding& tokens, size_t question,
+  void add_part(const std::string& where, const text::Encoding& tokens,
                 const text::QuestionExample& example) {
-    Sequence out;
-    for (size_t t = 0; t < tokens.size(); ++t) {
-      DS_CHECK(tokens.ids[t] < options_.vocab, "{}: token {} is outside the model's vocabulary of {}", where,
-               tokens.ids[t], options_.vocab);
-      DS_CHECK(tokens.type_ids[t] < options_.token_types,
-               "{}: the tokenizer marks the context with token type {}, the model has {}", where,
-               tokens.type_ids[t], options_.token_types);
-      out.ids.push_back(tokens.ids[t]);
-      out.token_types.push_back(tokens.type_ids[t]);
-    }
-    out.labels = example.answers.empty()
-                     ? std::vector<int64_t>{0, 0}
-                     : span_of(tokens, context_of(tokens, question), example.answers.front());
+    Sequence out = sequence_of(tokens, options_, where);
+    out.labels = {0, 0};
+    if (!example.answers.empty()) out.labels = span_of(tokens, context_of(tokens), example.answers.front());
     sequences_.push_back(std::move(out));
   }
 
@@ -118,15 +101,14 @@ Sequences open_questions(const std::filesystem::path& path, const SequenceOption
   DS_CHECK(suffix == ".json" || suffix == ".jsonl", "'{}': its name must end in .json (SQuAD) or .jsonl",
            path.string());
   const base::MappedFile file(path);
-  const std::string_view content(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
   Reader reader(path.string(), options);
   const auto add = [&](const std::string& where, text::QuestionExample example) {
     reader.add(where, std::move(example));
   };
   if (suffix == ".json")
-    text::read_squad(content, path.string(), add);
+    text::read_squad(text_of(file), path.string(), add);
   else
-    text::read_question_json_lines(content, path.string(), add);
+    text::read_question_json_lines(text_of(file), path.string(), add);
   return std::move(reader).finish();
 }
 

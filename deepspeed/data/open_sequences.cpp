@@ -6,8 +6,8 @@
 #include <optional>
 
 #include "deepspeed/base/error.h"
-#include "deepspeed/base/file.h"
 #include "deepspeed/data/class_label.h"
+#include "deepspeed/data/sequence_files.h"
 #include "deepspeed/text/labelled_lines.h"
 #include "deepspeed/text/utf8.h"
 
@@ -17,10 +17,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int64_t kIgnored = -100;
-
-std::string_view text_of(const base::MappedFile& file) {
-  return {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()};
-}
 
 // Makes sequences of lines.
 class Reader {
@@ -36,13 +32,10 @@ class Reader {
   }
 
   Sequences finish() && {
-    DS_CHECK(!sequences_.empty(), "'{}' holds no sequence", name_);
     std::string note;
     if (shortened_ > 0)
       note = fmt::format("{}: {} of {} sequences cut to --seq-length", name_, shortened_, sequences_.size());
-    return {std::make_shared<SequenceDataset>(std::move(sequences_), options_.kind, options_.length,
-                                              options_.padding),
-            std::move(note)};
+    return finished(std::move(sequences_), options_.kind, options_, name_, "sequence", std::move(note));
   }
 
  private:

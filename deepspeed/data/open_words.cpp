@@ -4,8 +4,8 @@
 #include <utility>
 
 #include "deepspeed/base/error.h"
-#include "deepspeed/base/file.h"
 #include "deepspeed/data/class_label.h"
+#include "deepspeed/data/sequence_files.h"
 #include "deepspeed/text/labelled_words.h"
 #include "deepspeed/text/utf8.h"
 
@@ -13,12 +13,6 @@ namespace deepspeed::data {
 namespace {
 
 constexpr int64_t kIgnored = -100;
-
-size_t code_points(std::string_view utf8) {
-  size_t count = 0;
-  for (size_t at = 0; at < utf8.size(); at += text::utf8_length(utf8[at])) ++count;
-  return count;
-}
 
 // A sentence's words in a row, and where each ends, in code points.
 struct Joined {
@@ -32,7 +26,7 @@ Joined join(const std::vector<std::string>& words) {
   for (const std::string& word : words) {
     if (!out.text.empty()) out.text += ' ', ++end;
     out.text += word;
-    out.ends.push_back(end += code_points(word));
+    out.ends.push_back(end += text::count_code_points(word));
   }
   return out;
 }
@@ -55,22 +49,18 @@ class Reader {
     }();
     shortened_ += !tokens.overflowing.empty();
 
-    Sequence out;
+    Sequence out = sequence_of(tokens, options_, where);
+    out.labels.assign(tokens.size(), kIgnored);
     size_t word = 0;
     std::optional<size_t> labelled;  // the last word that has its token
     for (size_t t = 0; t < tokens.size(); ++t) {
-      DS_CHECK(tokens.ids[t] < options_.vocab, "{}: token {} is outside the model's vocabulary of {}", where,
-               tokens.ids[t], options_.vocab);
-      out.ids.push_back(tokens.ids[t]);
-      out.token_types.push_back(tokens.type_ids[t]);
       const auto [begin, end] = tokens.offsets[t];
-      out.labels.push_back(kIgnored);
       if (tokens.special_tokens_mask[t] != 0 || begin == end) continue;
       // By its last character: a token of a byte-level tokenizer may begin with the space before its word.
       while (word + 1 < joined.ends.size() && joined.ends[word] < end) ++word;
       if (labelled == word) continue;
       labelled = word;
-      out.labels.back() = class_of(sentence.labels[word], options_.classes, options_.class_names, where);
+      out.labels[t] = class_of(sentence.labels[word], options_.classes, options_.class_names, where);
     }
     for (size_t w = word + 1; w < sentence.labels.size(); ++w)  // those cut off must be classes, too
       class_of(sentence.labels[w], options_.classes, options_.class_names, where);
@@ -78,13 +68,10 @@ class Reader {
   }
 
   Sequences finish() && {
-    DS_CHECK(!sequences_.empty(), "'{}' holds no sentence", name_);
     std::string note;
     if (shortened_ > 0)
       note = fmt::format("{}: {} of {} sentences cut to --seq-length", name_, shortened_, sequences_.size());
-    return {std::make_shared<SequenceDataset>(std::move(sequences_), LabelKind::kTokens, options_.length,
-                                              options_.padding),
-            std::move(note)};
+    return finished(std::move(sequences_), LabelKind::kTokens, options_, name_, "sentence", std::move(note));
   }
 
  private:
@@ -106,13 +93,12 @@ Sequences open_words(const std::filesystem::path& path, const SequenceOptions& o
     return open_sequences(path, of_tokens);
   }
   const base::MappedFile file(path);
-  const std::string_view content(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
   Reader reader(path.string(), options);
   const auto add = [&](size_t line, const text::LabelledWords& sentence) { reader.add(line, sentence); };
   if (suffix == ".conll")
-    text::read_word_columns(content, path.string(), add);
+    text::read_word_columns(text_of(file), path.string(), add);
   else
-    text::read_word_json_lines(content, path.string(), add);
+    text::read_word_json_lines(text_of(file), path.string(), add);
   return std::move(reader).finish();
 }
 

@@ -1,12 +1,10 @@
 // Predicting masked tokens and classifying sequences: encoders.
-#include <algorithm>
 #include <cmath>
 
 #include "deepspeed/base/error.h"
 #include "deepspeed/data/masked_dataset.h"
 #include "deepspeed/data/open_sequences.h"
-#include "deepspeed/engine/encoder_batch.h"
-#include "deepspeed/engine/objective.h"
+#include "deepspeed/engine/encoder_objective.h"
 #include "deepspeed/models/encoder_heads.h"
 
 namespace deepspeed::engine {
@@ -14,36 +12,17 @@ namespace {
 
 using models::ArchSpec;
 
-class MaskedObjective : public Objective {
+class MaskedObjective : public EncoderObjective<models::MaskedLanguageModel, LabelsAre::kOfTokens> {
  public:
   MaskedObjective(ArchSpec spec, const ObjectiveContext& context)
-      : context_(context),
-        model_(std::make_shared<models::MaskedLanguageModel>(std::move(spec), context.rng)) {}
-
-  std::shared_ptr<torch::nn::Module> model() const override { return model_; }
-  const ArchSpec& spec() const override { return model_->spec(); }
+      : EncoderObjective(std::move(spec), context, "MaskedLM") {}
 
   data::Samples open(const std::filesystem::path& file) override {
+    if (data::brings_tokens(file))
+      return samples_of(data::open_sequences(file, sequences(data::LabelKind::kTokens, spec().vocab)));
     data::Samples samples;
-    if (data::brings_tokens(file)) {
-      auto made = data::open_sequences(file, {.length = context_.options.seq_length,
-                                              .vocab = spec().vocab,
-                                              .token_types = std::max<int64_t>(1, spec().token_types),
-                                              .padding = spec().padding_token.value_or(0),
-                                              .kind = data::LabelKind::kTokens,
-                                              .classes = spec().vocab,
-                                              .tokenizer = context_.tokenizer});
-      samples.dataset = std::move(made.dataset);
-      samples.note = std::move(made.note);
-      return samples;
-    }
     samples.dataset = std::make_shared<data::MaskedDataset>(open_store(file, context_), masking());
     return samples;
-  }
-
-  at::Tensor loss(const Batch& batch) override {
-    const EncoderBatch b = trim(batch, LabelsAre::kOfTokens);
-    return model_->forward(b.input.ids, b.labels, b.input.token_types, b.input.ends);
   }
 
   Score score(const Batch& batch) override {
@@ -77,49 +56,23 @@ class MaskedObjective : public Objective {
                 .seed = o.seed};
     return out;
   }
-
-  ObjectiveContext context_;
-  std::shared_ptr<models::MaskedLanguageModel> model_;
 };
 
-class ClassificationObjective : public Objective {
+class ClassificationObjective : public EncoderObjective<models::SequenceClassifier, LabelsAre::kOfSequences> {
  public:
   ClassificationObjective(ArchSpec spec, const ObjectiveContext& context)
-      : context_(context),
-        model_(std::make_shared<models::SequenceClassifier>(std::move(spec), context.rng)) {}
-
-  std::shared_ptr<torch::nn::Module> model() const override { return model_; }
-  const ArchSpec& spec() const override { return model_->spec(); }
+      : EncoderObjective(std::move(spec), context, "SequenceClassification") {}
 
   data::Samples open(const std::filesystem::path& file) override {
-    auto made =
-        data::open_sequences(file, {.length = context_.options.seq_length,
-                                    .vocab = spec().vocab,
-                                    .token_types = std::max<int64_t>(1, spec().token_types),
-                                    .padding = spec().padding_token.value_or(0),
-                                    .kind = regression() ? data::LabelKind::kValue : data::LabelKind::kClass,
-                                    .classes = spec().labels,
-                                    .class_names = spec().label_names,
-                                    .text_field = context_.options.text_field,
-                                    .tokenizer = context_.tokenizer});
-    data::Samples samples;
-    samples.dataset = std::move(made.dataset);
-    samples.note = std::move(made.note);
-    return samples;
-  }
-
-  at::Tensor loss(const Batch& batch) override {
-    const EncoderBatch b = trim(batch, LabelsAre::kOfSequences);
-    return model_->forward(b.input.ids, b.labels, b.input.token_types, b.input.ends);
+    const auto kind = regression() ? data::LabelKind::kValue : data::LabelKind::kClass;
+    return samples_of(data::open_sequences(file, sequences(kind, spec().labels)));
   }
 
   Score score(const Batch& batch) override {
     const EncoderBatch b = trim(batch, LabelsAre::kOfSequences);
-    const at::Tensor logits = model_->logits(b.input);
-    const auto count = static_cast<double>(b.labels.size(0));
-    Score out{.loss = model_->loss(logits, b.labels).item<double>() * count, .predictions = count};
-    if (!regression()) out.correct = logits.argmax(1).eq(b.labels).sum().item<double>();
-    return out;
+    std::function<at::Tensor(const at::Tensor&)> right;
+    if (!regression()) right = [&](const at::Tensor& logits) { return logits.argmax(1).eq(b.labels); };
+    return count(b, static_cast<double>(b.labels.size(0)), right);
   }
 
   std::string describe(const Score& score) const override {
@@ -130,26 +83,18 @@ class ClassificationObjective : public Objective {
   }
 
   bool counts_correct() const override { return !regression(); }
-  double predicted() const override { return 0; }
 
  private:
   bool regression() const { return spec().labels == 1; }
-
-  ObjectiveContext context_;
-  std::shared_ptr<models::SequenceClassifier> model_;
 };
 
 }  // namespace
 
 std::unique_ptr<Objective> masked_objective(ArchSpec spec, const ObjectiveContext& context) {
-  check_encoder_flags(context.options);
-  spec.architecture = fmt::format(fmt::runtime(spec.head_architecture), "MaskedLM");
   return std::make_unique<MaskedObjective>(std::move(spec), context);
 }
 
 std::unique_ptr<Objective> classification_objective(ArchSpec spec, const ObjectiveContext& context) {
-  check_encoder_flags(context.options);
-  spec.architecture = fmt::format(fmt::runtime(spec.head_architecture), "SequenceClassification");
   return std::make_unique<ClassificationObjective>(std::move(spec), context);
 }
 

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "deepspeed/inference/tasks/text_span.h"
+#include "deepspeed/text/utf8.h"
 
 namespace deepspeed::inference {
 namespace {
@@ -96,12 +96,12 @@ Json to_json(const Answer& answer) {
 std::string TextTable::text() const {
   std::vector<size_t> widths(rows_[0].size());
   for (const auto& row : rows_)
-    for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], code_points(row[i]));
+    for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], text::count_code_points(row[i]));
   std::string out;
   for (const auto& row : rows_) {
     std::string line;
     for (size_t i = 0; i < row.size(); ++i) {
-      const std::string text = cell(row[i]), space(widths[i] - code_points(text), ' ');
+      const std::string text = cell(row[i]), space(widths[i] - text::count_code_points(text), ' ');
       const bool right = rows_.size() > 1 && is_number(rows_[1][i]);
       line += (i > 0 ? "  " : "") + (right ? space + text : text + space);
     }

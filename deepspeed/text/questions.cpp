@@ -1,7 +1,5 @@
 #include "deepspeed/text/questions.h"
 
-#include <optional>
-
 #include <nlohmann/json.hpp>
 
 #include "deepspeed/base/error.h"
@@ -31,27 +29,15 @@ std::string text_of(const json& object, const char* name, const std::string& whe
   return value.get<std::string>();
 }
 
-// Bytes before the code point `index`; nothing if the text has fewer.
-std::optional<size_t> byte_of(std::string_view utf8, size_t index) {
-  size_t at = 0;
-  for (; index > 0 && at < utf8.size(); --index) at += utf8_length(utf8[at]);
-  return index == 0 ? std::optional(at) : std::nullopt;
-}
-
-size_t code_points(std::string_view utf8) {
-  size_t count = 0;
-  for (size_t at = 0; at < utf8.size(); at += utf8_length(utf8[at])) ++count;
-  return count;
-}
-
 void add_answer(QuestionExample& example, const std::string& text, const json& start,
                 const std::string& where) {
   DS_CHECK(start.is_number_unsigned(), "{}: \"answer_start\" is not a number of characters", where);
   const size_t begin = start.get<size_t>();
-  const auto byte = byte_of(example.context, begin);
-  DS_CHECK(byte && example.context.compare(*byte, text.size(), text) == 0,
-           "{}: the answer {} does not stand at character {} of the context", where, quote(text), begin);
-  example.answers.push_back({text, begin, begin + code_points(text)});
+  const size_t byte = byte_of_code_point(example.context, begin);
+  DS_CHECK(
+      begin <= count_code_points(example.context) && example.context.compare(byte, text.size(), text) == 0,
+      "{}: the answer {} does not stand at character {} of the context", where, quote(text), begin);
+  example.answers.push_back({text, begin, begin + count_code_points(text)});
 }
 
 void add_answers(QuestionExample& example, const json& answers, const std::string& where) {

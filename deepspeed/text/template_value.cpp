@@ -211,15 +211,4 @@ bool less(const TemplateValue& a, const TemplateValue& b) {
   base::fail("'{}' and '{}' have no order", a.type_name(), b.type_name());
 }
 
-size_t count_code_points(std::string_view utf8) {
-  return static_cast<size_t>(std::count_if(
-      utf8.begin(), utf8.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
-}
-
-size_t byte_of_code_point(std::string_view utf8, size_t index) {
-  size_t at = 0;
-  for (; index > 0 && at < utf8.size(); --index) at += utf8_length(utf8[at]);
-  return at;
-}
-
 }  // namespace deepspeed::text

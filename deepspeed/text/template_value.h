@@ -119,8 +119,4 @@ struct JsonStyle {
 /// Python's json.dumps.
 std::string to_json(const TemplateValue& value, const JsonStyle& style);
 
-/// Number of characters, and the byte at which character `index` begins.
-size_t count_code_points(std::string_view utf8);
-size_t byte_of_code_point(std::string_view utf8, size_t index);
-
 }  // namespace deepspeed::text

@@ -1,5 +1,7 @@
 #include "deepspeed/text/utf8.h"
 
+#include <algorithm>
+
 #include <cstring>
 
 #include "deepspeed/base/error.h"
@@ -58,6 +60,17 @@ void check_utf8(std::string_view bytes, std::string_view what) {
   DS_CHECK(bad == std::string_view::npos,
            "{}: byte {} (0x{:02x}) is not UTF-8; convert the text to UTF-8 first", what, bad,
            static_cast<unsigned char>(bytes[bad]));
+}
+
+size_t count_code_points(std::string_view utf8) {
+  return static_cast<size_t>(std::count_if(
+      utf8.begin(), utf8.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
+}
+
+size_t byte_of_code_point(std::string_view utf8, size_t index) {
+  size_t at = 0;
+  for (; index > 0 && at < utf8.size(); --index) at += utf8_length(utf8[at]);
+  return std::min(at, utf8.size());
 }
 
 uint32_t next_code_point(std::string_view utf8, size_t& position) {

@@ -18,6 +18,10 @@ inline size_t utf8_length(char lead) {
   const auto byte = static_cast<unsigned char>(lead);
   return byte < 0x80 ? 1 : byte < 0xE0 ? 2 : byte < 0xF0 ? 3 : 4;
 }
+/// Number of code points of valid UTF-8.
+size_t count_code_points(std::string_view utf8);
+/// The byte at which code point `index` of valid UTF-8 begins; its size where there are no more than `index`.
+size_t byte_of_code_point(std::string_view utf8, size_t index);
 /// The code point at `position` of valid UTF-8; moves `position` past it.
 uint32_t next_code_point(std::string_view utf8, size_t& position);
 /// The code point that ends at `end` (> 0) of valid UTF-8; moves `end` to its first byte.

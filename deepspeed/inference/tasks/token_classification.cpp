@@ -7,6 +7,7 @@
 #include "deepspeed/base/error.h"
 #include "deepspeed/inference/tasks/encoder_batch.h"
 #include "deepspeed/inference/tasks/text_span.h"
+#include "deepspeed/text/utf8.h"
 
 namespace deepspeed::inference {
 namespace {
@@ -56,7 +57,7 @@ TokenClassification::TokenClassification(std::shared_ptr<models::TokenClassifier
 // WordPiece says so by a prefix, which the text does not have. Of others it is a guess: no space before it.
 bool TokenClassification::continues_word(const std::string& token, size_t start, size_t end,
                                          const std::string& text) const {
-  if (source_.tokenizer->marks_continuations()) return code_points(token) != end - start;
+  if (source_.tokenizer->marks_continuations()) return text::count_code_points(token) != end - start;
   return start > 0 && text_span(text, start - 1, start + 1).find(' ') == std::string::npos;
 }
 

@@ -1,4 +1,4 @@
-#include "deepspeed/engine/encoder_batch.h"
+#include "deepspeed/engine/encoder_objective.h"
 
 #include "deepspeed/base/error.h"
 
@@ -21,6 +21,13 @@ void check_encoder_flags(const TrainOptions& options) {
            options.objective);
   DS_CHECK(!options.eval_baselines,
            "--eval-baselines predicts next tokens; it goes with --objective clm only");
+}
+
+data::Samples samples_of(data::Sequences made) {
+  data::Samples samples;
+  samples.dataset = std::move(made.dataset);
+  samples.note = std::move(made.note);
+  return samples;
 }
 
 }  // namespace deepspeed::engine
