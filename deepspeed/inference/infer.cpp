@@ -14,6 +14,7 @@
 #include "deepspeed/inference/bench.h"
 #include "deepspeed/inference/infer_encoders.h"
 #include "deepspeed/inference/infer_inputs.h"
+#include "deepspeed/inference/perplexity.h"
 #include "deepspeed/inference/results.h"
 
 namespace deepspeed::inference {
@@ -113,7 +114,7 @@ void infer(const InferOptions& given) {
   InferOptions options = given;
   if (engine->group()) {
     const bool reads = given.inputs.empty() && given.questions.empty() && given.messages.empty() &&
-                       !given.bench && (given.file.empty() || given.file == "-");
+                       !given.bench && given.perplexity.empty() && (given.file.empty() || given.file == "-");
     DS_CHECK(!reads,
              "standard input reaches one rank only: give texts or --file where several share a model");
     if (engine->group()->rank() != 0) {  // they all answer alike, the first one is heard
@@ -123,6 +124,7 @@ void infer(const InferOptions& given) {
     }
   }
   if (options.bench) return bench(*engine, options);
+  if (!options.perplexity.empty()) return measure_perplexity(*engine, options);
   if (options.task == "chat") return chat(*engine, options);
   if (engine->task() == Task::kTextGeneration) return generate_texts(*engine, options);
   infer_with_encoder(*engine, options);

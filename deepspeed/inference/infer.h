@@ -43,6 +43,8 @@ struct InferOptions {
   bool json = false, quiet = false;
   bool bench = false;
   size_t bench_runs = 10, bench_prompt_tokens = 128;
+  std::filesystem::path perplexity;  // a text, or .bin of token ids
+  size_t perplexity_window = 512, perplexity_windows = 0;
 };
 
 /// Prints results on standard output, notes on standard error.

@@ -105,29 +105,28 @@ int64_t pack_row_parallel(torch::nn::Module& model, const nn::PackLinearsOptions
 int64_t prepare_model(torch::nn::Module& model, const models::ArchSpec& spec,
                       const models::WeightSource& weights, const InferenceConfig& config,
                       const comm::GroupPtr& group) {
+  std::optional<tensor_parallel::Sharding> sharding;
+  if (group)
+    sharding = tensor_parallel::shard(model, spec, group, {.grain = config.tensor_parallel.tp_grain_size});
+  std::optional<tensor_parallel::SliceSource> slices;
+  if (sharding) slices.emplace(weights, *sharding);
+  const nn::ParameterSource& source = slices ? static_cast<const nn::ParameterSource&>(*slices) : weights;
+
+  // What is packed is read as it is packed; the rest then gets its memory.
   auto packed = packing(config);
-  const auto materialize = [&](const nn::ParameterSource& source) {
-    auto parameters = nn::list_parameters(model);
-    for (auto& parameter : parameters) parameter.dtype = scalar_type_of(config.dtype);
-    nn::DenseMaterializer().materialize(parameters, source);
-  };
-  if (group) {
-    const auto sharding =
-        tensor_parallel::shard(model, spec, group, {.grain = config.tensor_parallel.tp_grain_size});
-    materialize(tensor_parallel::SliceSource(weights, sharding));
-  } else {
-    materialize(weights);
-  }
-  for (auto& parameter : model.parameters()) parameter.set_requires_grad(false);
-  model.eval();
   int64_t bytes = 0;
   if (packed) {
-    if (group) {
-      packed->head.reset();  // its rows are joined over the ranks
-      bytes += pack_row_parallel(model, packed->linears);
-    }
+    packed->linears.source = &source;
+    packed->embedding_type = scalar_type_of(config.dtype);
+    if (group) packed->head.reset();  // its rows are joined over the ranks
     bytes += models::pack_model(model, *packed).packed_bytes;
   }
+  auto parameters = nn::list_parameters(model);
+  for (auto& parameter : parameters) parameter.dtype = scalar_type_of(config.dtype);
+  nn::DenseMaterializer().materialize(parameters, source);
+  for (auto& parameter : model.parameters()) parameter.set_requires_grad(false);
+  model.eval();
+  if (packed && group) bytes += pack_row_parallel(model, packed->linears);
   for (const auto& parameter : model.parameters()) bytes += static_cast<int64_t>(parameter.nbytes());
   return bytes;
 }

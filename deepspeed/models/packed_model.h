@@ -7,9 +7,10 @@ namespace deepspeed::models {
 
 struct PackModelOptions {
   nn::PackLinearsOptions linears;
-  /// How the vocabulary heads are packed; nothing: they stay as they are. A head that is tied to the
-  /// embedding is a copy of its own then.
+  /// How the vocabulary heads are packed; nothing: they stay as they are. An embedding that is tied to one
+  /// then looks its rows up in the packed table, in `embedding_type`; the dense one is gone.
   std::optional<ops::PackOptions> head{};
+  at::ScalarType embedding_type = at::kFloat;
 };
 
 /// nn::pack_linears and every VocabularyHead of the model (keep is asked for its name, too).

@@ -25,15 +25,21 @@ VocabularyHead::VocabularyHead(const VocabularyHeadOptions& o) : softcap_(o.soft
 
 void VocabularyHead::pack(const ops::PackOptions& options) {
   DS_CHECK(!packed_, "the vocabulary head is packed already");
-  DS_CHECK(!together_.join, "the vocabulary head cannot be packed: several ranks share it");
   DS_CHECK(weight_.storage().nbytes() > 0,
            "the vocabulary head cannot be packed: its weight has no memory yet");
-  packed_ = ops::PackedWeight::pack(weight_.detach(), options, ops::WeightOrder::kOutIn,
-                                    bias_ ? std::optional(bias_->detach()) : std::nullopt);
+  pack(ops::PackedWeight::pack(weight_.detach(), options, ops::WeightOrder::kOutIn,
+                               bias_ ? std::optional(bias_->detach()) : std::nullopt));
+}
+
+void VocabularyHead::pack(ops::PackedWeight packed) {
+  DS_CHECK(!packed_, "the vocabulary head is packed already");
+  DS_CHECK(!together_.join, "the vocabulary head cannot be packed: several ranks share it");
+  packed_ = std::move(packed);
   for (const auto& parameter : named_parameters(/*recurse=*/false).keys()) {
     forget_parameter(parameter);
     parameters_.erase(parameter);
   }
+  forget_used_parameters();
   weight_ = at::Tensor();
   bias_.reset();
 }

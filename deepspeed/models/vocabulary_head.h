@@ -35,9 +35,14 @@ class VocabularyHead : public nn::BlockModule<VocabularyHead> {
 
   std::vector<nn::TorchLayer> torch_layers() const override;
 
+  /// What it multiplies by, [V, C], and adds; undefined once it is packed.
+  const at::Tensor& weight() const { return weight_; }
+  const std::optional<at::Tensor>& bias() const { return bias_; }
   /// Packs what it multiplies by; there is then no loss any more. A weight of its own gives its memory back,
   /// a table of another Block stays.
   void pack(const ops::PackOptions& options);
+  /// The same by what was packed elsewhere, bias included.
+  void pack(ops::PackedWeight packed);
   /// What pack() made; null before.
   const ops::PackedWeight* packed() const { return packed_ ? &*packed_ : nullptr; }
 

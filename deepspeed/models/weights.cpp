@@ -10,6 +10,7 @@
 
 #include "deepspeed/base/error.h"
 #include "deepspeed/base/file.h"
+#include "deepspeed/ops/parallel.h"
 
 namespace deepspeed::models {
 namespace fs = std::filesystem;
@@ -160,11 +161,44 @@ void WeightSource::check(const std::vector<nn::ParameterSpec>& specs) const {
 
 namespace {
 
-// Elements of the tensor; read as floats where they are quantized.
-void read_range(const formats::MappedTensor& tensor, int64_t begin, at::Tensor out) {
-  const auto first = static_cast<size_t>(begin), count = static_cast<size_t>(out.numel());
-  if (!tensor.dtype()) return formats::read_floats(tensor, first, count, out.mutable_data_ptr<float>());
-  formats::read_elements(tensor, first, count, {static_cast<std::byte*>(out.data_ptr()), out.nbytes()});
+// Elements of a tensor that are read, and converted, at once: few enough to stay in a processor's cache.
+constexpr int64_t kChunk = int64_t{1} << 20;
+
+// What the compute threads take at a time.
+std::vector<Run> in_pieces(const std::vector<Run>& runs) {
+  constexpr int64_t kPiece = int64_t{1} << 16;
+  std::vector<Run> pieces;
+  for (const Run& run : runs)
+    for (int64_t done = 0; done < run.count; done += kPiece)
+      pieces.push_back({run.ours + done, run.file + done, std::min(kPiece, run.count - done)});
+  return pieces;
+}
+
+// Runs of a tensor to `out`, which holds our elements from `begin` on. On the compute threads.
+void read_runs(const formats::MappedTensor& tensor, const std::vector<Run>& runs, int64_t begin,
+               const at::Tensor& out) {
+  const size_t width = c10::elementSize(out.scalar_type());
+  auto* to = static_cast<std::byte*>(out.data_ptr());
+  const std::vector<Run> pieces = in_pieces(runs);
+  ops::parallel_ranges(static_cast<int64_t>(pieces.size()), 1, [&](int64_t first, int64_t last) {
+    for (int64_t i = first; i < last; ++i) {
+      const Run& piece = pieces[static_cast<size_t>(i)];
+      std::byte* at = to + static_cast<size_t>(piece.ours - begin) * width;
+      const auto from = static_cast<size_t>(piece.file), count = static_cast<size_t>(piece.count);
+      if (tensor.dtype())
+        formats::read_elements(tensor, from, count, {at, count * width});
+      else
+        formats::read_floats(tensor, from, count, reinterpret_cast<float*>(at));
+    }
+  });
+}
+
+// All of a tensor whose elements lie apart: every read of it copies all of its bytes.
+at::Tensor read_apart(const formats::MappedTensor& tensor, at::ScalarType type) {
+  at::Tensor whole = at::empty({static_cast<int64_t>(tensor.elements())}, type);
+  formats::read_elements(tensor, 0, tensor.elements(),
+                         {static_cast<std::byte*>(whole.data_ptr()), whole.nbytes()});
+  return whole;
 }
 
 }  // namespace
@@ -172,21 +206,24 @@ void read_range(const formats::MappedTensor& tensor, int64_t begin, at::Tensor o
 void WeightSource::fill(const nn::ParameterSpec& spec, int64_t begin, at::Tensor slice) const {
   if (is_missing_head(spec)) return nn::InitSource(seed_).fill(spec, begin, std::move(slice));
   const auto& tensor = files_.tensor(file_name(spec));
-  if (slice.numel() == 0) return;
-  const auto dtype = tensor.dtype() ? tensor_dtype(*tensor.dtype(), tensor.name) : at::kFloat;
-  // The mapping is aligned to bytes only.
-  at::Tensor stored = at::empty({slice.numel()}, dtype);
-  const std::vector<Run> runs = runs_of(spec_, spec, begin, slice.numel());
-  if (tensor.contiguous() || runs.size() == 1) {
-    for (const Run& run : runs) read_range(tensor, run.file, stored.narrow(0, run.ours - begin, run.count));
-  } else {  // every read of such a tensor copies all of its bytes
-    const at::Tensor whole = at::empty({static_cast<int64_t>(tensor.elements())}, dtype);
-    read_range(tensor, 0, whole);
-    for (const Run& run : runs)
-      stored.narrow(0, run.ours - begin, run.count).copy_(whole.narrow(0, run.file, run.count));
-  }
+  const auto type = tensor.dtype() ? tensor_dtype(*tensor.dtype(), tensor.name) : at::kFloat;
   const double added = spec_.added(spec.name);
-  slice.copy_(added == 0 ? stored : stored.to(at::kFloat) - added);
+  const at::Tensor apart = tensor.contiguous() ? at::Tensor() : read_apart(tensor, type);
+  const bool as_stored = type == slice.scalar_type() && added == 0;
+  for (int64_t done = 0; done < slice.numel(); done += kChunk) {
+    at::Tensor out = slice.narrow(0, done, std::min(kChunk, slice.numel() - done));
+    const int64_t first = begin + done;
+    const std::vector<Run> runs = runs_of(spec_, spec, first, out.numel());
+    // The mapping is aligned to bytes only.
+    at::Tensor stored = as_stored ? out : at::empty({out.numel()}, type);
+    if (apart.defined()) {
+      for (const Run& run : runs)
+        stored.narrow(0, run.ours - first, run.count).copy_(apart.narrow(0, run.file, run.count));
+    } else {
+      read_runs(tensor, runs, first, stored);
+    }
+    if (!as_stored) out.copy_(added == 0 ? stored : stored.to(at::kFloat) - added);
+  }
 }
 
 namespace {

@@ -94,6 +94,7 @@ class Block {
   /// Says that this Block's computation reads `parameter`, which another Block holds: it is then there when
   /// this one runs, wherever parameters live.
   void use_parameter(const at::Tensor& parameter) { used_.push_back(parameter); }
+  void forget_used_parameters() { used_.clear(); }
 
   /// Runs `compute(args...)` between the observers, by the runner. Without any this is a plain call.
   template <class Compute, class... Args>

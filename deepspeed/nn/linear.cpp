@@ -22,6 +22,13 @@ Embedding::Embedding(int64_t count, int64_t width, Init init, int64_t padding, o
   weight_ = declare_parameter("weight", {count, width}, init);
 }
 
+void Embedding::replace_table(Lookup lookup) {
+  lookup_ = std::move(lookup);
+  forget_parameter("weight");
+  parameters_.erase("weight");
+  weight_ = at::Tensor();
+}
+
 at::Tensor Embedding::compute(const at::Tensor& ids) {
   if (lookup_) return lookup_(weight_, ids);
   return ops::embedding(weight_, ids, padding_, gradient_);

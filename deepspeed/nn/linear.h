@@ -44,6 +44,9 @@ class Embedding : public BlockModule<Embedding> {
   /// (table, ids) -> [..., width]: how rows are found where the table does not hold all of them.
   using Lookup = std::function<at::Tensor(const at::Tensor& table, const at::Tensor& ids)>;
   void set_lookup(Lookup lookup) { lookup_ = std::move(lookup); }
+  /// The same where rows come from elsewhere altogether: the table is no parameter any more, and `table` is
+  /// undefined.
+  void replace_table(Lookup lookup);
 
  private:
   Lookup lookup_;

@@ -1,6 +1,5 @@
 #include "deepspeed/nn/materializer.h"
 
-#include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>
 #include <torch/csrc/autograd/grad_mode.h>
 
@@ -9,6 +8,7 @@
 
 #include "deepspeed/base/error.h"
 #include "deepspeed/nn/block.h"
+#include "deepspeed/ops/huge_pages.h"
 
 namespace deepspeed::nn {
 
@@ -60,7 +60,7 @@ void InitSource::fill(const ParameterSpec& spec, int64_t begin, at::Tensor slice
 void DenseMaterializer::materialize(const std::vector<ParameterSpec>& specs, const ParameterSource& source) {
   at::NoGradGuard no_grad;
   for (const auto& spec : specs) {
-    at::Tensor whole = at::empty({spec.numel()}, spec.dtype);
+    at::Tensor whole = ops::empty_huge({spec.numel()}, spec.dtype);
     source.fill(spec, 0, whole);
     at::Tensor parameter = spec.tensor;
     parameter.set_data(whole.view(spec.shape));

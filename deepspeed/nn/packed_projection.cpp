@@ -3,7 +3,9 @@
 #include <ATen/ATen.h>
 #include <torch/nn/module.h>
 
+#include <algorithm>
 #include <initializer_list>
+#include <map>
 #include <memory>
 #include <vector>
 
@@ -11,17 +13,19 @@
 #include "deepspeed/nn/attention.h"
 #include "deepspeed/nn/linear.h"
 #include "deepspeed/nn/mlp.h"
+#include "deepspeed/ops/huge_pages.h"
 
 namespace deepspeed::nn {
 namespace {
 
 bool is_dense(Linear& linear) { return linear.projection().kind() == "dense"; }
 
-// What one Linear contributes to a product: its own tensors, or what is stored of it.
+// What one Linear contributes to a product: its own tensors, what is stored of it, or where it is read from.
 struct Part {
   at::Tensor weight, bias;  // bias undefined: none
   ops::WeightOrder order;
-  std::optional<StoredLinear> stored;
+  std::optional<StoredLinear> stored{};
+  ops::RowReader rows{};  // of a weight without memory
 
   int64_t outputs() const { return weight.size(order == ops::WeightOrder::kOutIn ? 0 : 1); }
   int64_t inputs() const { return weight.size(order == ops::WeightOrder::kOutIn ? 1 : 0); }
@@ -30,10 +34,10 @@ struct Part {
 Part part_of(Linear& linear) {
   const auto parameters = linear.named_parameters(/*recurse=*/false);
   const at::Tensor* bias = parameters.find("bias");
-  return {parameters["weight"].detach(),
-          bias ? bias->detach() : at::Tensor(),
-          linear.projection().torch_class() == "Conv1D" ? ops::WeightOrder::kInOut : ops::WeightOrder::kOutIn,
-          {}};
+  return {.weight = parameters["weight"].detach(),
+          .bias = bias ? bias->detach() : at::Tensor(),
+          .order = linear.projection().torch_class() == "Conv1D" ? ops::WeightOrder::kInOut
+                                                                 : ops::WeightOrder::kOutIn};
 }
 
 int64_t bytes_of(const at::Tensor& t) { return t.defined() ? static_cast<int64_t>(t.nbytes()) : 0; }
@@ -50,6 +54,23 @@ at::Tensor joined_bias(const std::vector<Part>& parts) {
   return any ? at::cat(biases) : at::Tensor();
 }
 
+// The parts' rows one after the other.
+ops::RowReader joined_rows(const std::vector<Part>& parts) {
+  if (parts.size() == 1) return parts[0].rows;
+  return [&parts](int64_t begin, int64_t count, float* to) {
+    for (const Part& p : parts) {
+      const int64_t now = std::min(count, p.outputs() - begin);
+      if (now > 0) {
+        p.rows(begin, now, to);
+        to += now * p.inputs();
+        begin += now;
+        count -= now;
+      }
+      begin -= p.outputs();
+    }
+  };
+}
+
 ops::PackedWeight pack(const std::vector<Part>& parts, const ops::PackOptions& options) {
   const at::Tensor bias = joined_bias(parts);
   const auto given = bias.defined() ? std::optional(bias) : std::nullopt;
@@ -62,6 +83,11 @@ ops::PackedWeight pack(const std::vector<Part>& parts, const ops::PackOptions& o
     return ops::PackedWeight::from_codes({all([](const Part& p) { return p.stored->codes.codes; }, 0),
                                           all([](const Part& p) { return p.stored->codes.scales; }, 0)},
                                          options, given);
+  if (parts[0].rows) {
+    int64_t outputs = 0;
+    for (const Part& p : parts) outputs += p.outputs();
+    return ops::PackedWeight::pack(outputs, parts[0].inputs(), joined_rows(parts), options, given);
+  }
   const ops::WeightOrder order = parts[0].order;
   return ops::PackedWeight::pack(
       all([](const Part& p) { return p.weight; }, order == ops::WeightOrder::kOutIn ? 0 : 1), options, order,
@@ -70,7 +96,13 @@ ops::PackedWeight pack(const std::vector<Part>& parts, const ops::PackOptions& o
 
 class Packer {
  public:
-  explicit Packer(const PackLinearsOptions& options) : options_(options) {}
+  Packer(torch::nn::Module& model, const PackLinearsOptions& options) : options_(options) {
+    if (options.source == nullptr) return;
+    for (ParameterSpec& spec : list_parameters(model)) {
+      const void* key = spec.tensor.unsafeGetTensorImpl();
+      specs_.emplace(key, std::move(spec));
+    }
+  }
 
   void visit(const std::string& name, torch::nn::Module& module) {
     if (auto* attention = dynamic_cast<Attention*>(&module); attention != nullptr && options_.fuse)
@@ -101,12 +133,25 @@ class Packer {
     if (options_.stored) {
       part.stored = options_.stored(name, part.inputs(), part.bias.defined());
       if (!part.stored) return false;
-    } else {
-      DS_CHECK(part.weight.storage().nbytes() > 0,
+    } else if (!is_materialized(part.weight)) {
+      DS_CHECK(options_.source != nullptr,
                "'{}' cannot be packed: its weight has no memory yet; materialize the model first", name);
+      read_from_source(linear, part);
     }
     parts.push_back(std::move(part));
     return true;
+  }
+
+  void read_from_source(Linear& linear, Part& part) const {
+    const auto parameters = linear.named_parameters(/*recurse=*/false);
+    const auto spec_of = [&](const char* name) -> const ParameterSpec& {
+      return specs_.at(parameters[name].unsafeGetTensorImpl());
+    };
+    if (part.order == ops::WeightOrder::kOutIn)
+      part.rows = rows_from(*options_.source, spec_of("weight"));
+    else
+      part.weight = whole_from(*options_.source, spec_of("weight"));
+    if (part.bias.defined()) part.bias = whole_from(*options_.source, spec_of("bias"));
   }
 
   // The children of these names as one product; null unless all are there to be packed.
@@ -152,6 +197,7 @@ class Packer {
   }
 
   const PackLinearsOptions& options_;
+  std::map<const void*, ParameterSpec> specs_;  // by the parameter's identity
 };
 
 }  // namespace
@@ -160,8 +206,20 @@ at::Tensor PackedProjection::apply(const at::Tensor& x) const {
   return ops::packed_linear(x, weight_, {activation_, {}});
 }
 
+ops::RowReader rows_from(const ParameterSource& source, const ParameterSpec& spec) {
+  return [&source, &spec, width = spec.shape.at(1)](int64_t begin, int64_t count, float* to) {
+    source.fill(spec, begin * width, at::from_blob(to, {count * width}, at::kFloat));
+  };
+}
+
+at::Tensor whole_from(const ParameterSource& source, const ParameterSpec& spec) {
+  at::Tensor whole = ops::empty_huge({spec.numel()}, at::kFloat);
+  source.fill(spec, 0, whole);
+  return whole.view(spec.shape);
+}
+
 PackedLinears pack_linears(torch::nn::Module& model, const PackLinearsOptions& options) {
-  Packer packer(options);
+  Packer packer(model, options);
   packer.visit("", model);
   return packer.done;
 }

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "deepspeed/nn/materializer.h"
 #include "deepspeed/nn/projection.h"
 #include "deepspeed/ops/packed_linear.h"
 
@@ -49,6 +50,9 @@ struct PackLinearsOptions {
   /// Linear of that name, with so many inputs and, where `biased`, its bias, in `weights`' scheme; nothing
   /// for one that stays as it is.
   std::function<std::optional<StoredLinear>(const std::string& name, int64_t in, bool biased)> stored = {};
+  /// Where parameters that have no memory yet are read from, in fp32, panel by panel as they are packed: the
+  /// dense weight then never exists. Null: all of them have memory.
+  const ParameterSource* source = nullptr;
 };
 
 struct PackedLinears {
@@ -56,10 +60,14 @@ struct PackedLinears {
   int64_t dense_bytes = 0, packed_bytes = 0;
 };
 
-/// Replaces the dense projections of a materialized model's Linears, each of which gives its memory back
-/// before the next one is packed: beside the model there is at most one layer's worth more. Other kinds of
-/// projections stay. What another module still holds (tied weights) stays in memory.
-/// The model can then no longer be trained.
+/// Rows of a parameter [out, in] as `source` has them; both must outlive it.
+ops::RowReader rows_from(const ParameterSource& source, const ParameterSpec& spec);
+/// All of it, in fp32.
+at::Tensor whole_from(const ParameterSource& source, const ParameterSpec& spec);
+
+/// Replaces the dense projections of a model's Linears, each of which gives its memory back before the next
+/// one is packed: beside the model there is at most one layer's worth more. Other kinds of projections stay.
+/// What another module still holds (tied weights) stays in memory. The model can then no longer be trained.
 PackedLinears pack_linears(torch::nn::Module& model, const PackLinearsOptions& options);
 
 }  // namespace deepspeed::nn

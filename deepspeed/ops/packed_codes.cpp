@@ -1,8 +1,10 @@
 #include "deepspeed/ops/packed_codes.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <vector>
 
@@ -19,8 +21,13 @@ uint16_t bf16_away_from_zero(float x) {
   return static_cast<uint16_t>((bits + 0xFFFF) >> 16);
 }
 
-int8_t nearest_integer(float x, float least, float most) {
-  return static_cast<int8_t>(std::clamp(std::nearbyint(x), least, most));
+// Ties to even. Adding and taking away 1.5 * 2^23 rounds |x| < 2^22, four numbers at a time where the
+// compiler sees a loop; the scale keeps x below that.
+float nearest_whole(float x) { return (x + 0x1.8p23f) - 0x1.8p23f; }
+
+float clamped(float x, float least, float most) {
+  x = x < least ? least : x;
+  return x > most ? most : x;
 }
 
 // Ties to the even mantissa.
@@ -39,34 +46,86 @@ int8_t nearest_fp6(float x) {
   return static_cast<int8_t>(std::signbit(x) && code != 0 ? code | 32 : code);
 }
 
-// Codes by this scale; returns the sum of squared errors.
-double round_group(PackedScheme scheme, const float* w, int64_t count, float scale, int8_t* codes) {
-  double squares = 0;
-  for (int64_t i = 0; i < count; ++i) {
-    codes[i] = nearest_code(scheme, w[i] / scale);
-    const double error = static_cast<double>(w[i]) - double{scale} * code_value(scheme, codes[i]);
-    squares += error * error;
+// Numbers that are rounded at once, a constant: such loops are compiled to vectors.
+constexpr int64_t kLanes = 32;
+
+struct Integers {
+  float least, most;
+};
+Integers integers_of(PackedScheme scheme) {
+  return scheme == PackedScheme::kInt4 ? Integers{-8, 7} : Integers{-127, 127};
+}
+
+// Codes of kLanes numbers; `squares` gets their errors, in units of the scale.
+void round_lanes(const float* __restrict w, float scale, Integers to, int8_t* __restrict codes,
+                 float* __restrict squares) {
+  for (int64_t i = 0; i < kLanes; ++i) {
+    const float exact = w[i] / scale, whole = clamped(nearest_whole(exact), to.least, to.most);
+    codes[i] = static_cast<int8_t>(static_cast<int32_t>(whole));
+    squares[i] += (exact - whole) * (exact - whole);
   }
-  return squares;
+}
+
+// Codes by this scale; returns the sum of squared errors.
+double round_group(Integers to, const float* w, int64_t count, float scale, int8_t* codes) {
+  std::array<float, kLanes> squares{}, rest{};
+  std::array<int8_t, kLanes> rest_codes;
+  const int64_t whole = count / kLanes * kLanes;
+  for (int64_t i = 0; i < whole; i += kLanes) round_lanes(w + i, scale, to, codes + i, squares.data());
+  if (whole < count) {
+    std::copy(w + whole, w + count, rest.begin());
+    round_lanes(rest.data(), scale, to, rest_codes.data(), squares.data());
+    std::copy_n(rest_codes.begin(), count - whole, codes + whole);
+  }
+  for (size_t half = kLanes / 2; half > 0; half /= 2)
+    for (size_t i = 0; i < half; ++i) squares[i] += squares[i + half];
+  return double{squares[0]} * scale * scale;
 }
 
 uint16_t quantize_int4(const float* w, int64_t count, float largest, int8_t* codes) {
-  std::vector<int8_t> other(static_cast<size_t>(count));
+  const Integers range = integers_of(PackedScheme::kInt4);
+  std::array<int8_t, 128> other;  // no group is longer, but for a whole row
+  std::vector<int8_t> longer(count > 128 ? static_cast<size_t>(count) : 0);
+  int8_t* second = longer.empty() ? other.data() : longer.data();
   const uint16_t even = bf16_away_from_zero(std::fabs(largest) / 7), full = bf16_away_from_zero(largest / -8);
-  const double squares = round_group(PackedScheme::kInt4, w, count, bf16_value(even), codes);
-  if (round_group(PackedScheme::kInt4, w, count, bf16_value(full), other.data()) >= squares) return even;
-  std::copy_n(other.data(), count, codes);
+  const double squares = round_group(range, w, count, bf16_value(even), codes);
+  if (round_group(range, w, count, bf16_value(full), second) >= squares) return even;
+  std::copy_n(second, count, codes);
   return full;
+}
+
+// Of its numbers, the first one of the largest size; NaN where one is no number.
+float largest_of(const float* w, int64_t count) {
+  constexpr size_t kFew = 8;
+  std::array<float, kFew> most{}, least{}, wrong{};  // wrong: 0, or NaN
+  const auto look_at = [&](size_t lane, float x) {
+    most[lane] = x > most[lane] ? x : most[lane];
+    least[lane] = x < least[lane] ? x : least[lane];
+    wrong[lane] += x * 0;
+  };
+  const int64_t whole = count / int64_t{kFew} * int64_t{kFew};
+  for (int64_t i = 0; i < whole; i += kFew)
+    for (size_t lane = 0; lane < kFew; ++lane) look_at(lane, w[i + static_cast<int64_t>(lane)]);
+  for (int64_t i = whole; i < count; ++i) look_at(0, w[i]);
+  for (size_t half = kFew / 2; half > 0; half /= 2)
+    for (size_t i = 0; i < half; ++i) {
+      most[i] = std::max(most[i], most[i + half]);
+      least[i] = std::min(least[i], least[i + half]);
+      wrong[i] += wrong[i + half];
+    }
+  const float top = most[0], bottom = least[0];
+  if (wrong[0] != 0) return wrong[0];
+  if (top != -bottom) return top > -bottom ? top : bottom;
+  return *std::find_if(w, w + count, [&](float x) { return x == top || x == bottom; });
 }
 
 }  // namespace
 
-float bf16_value(uint16_t bits) { return std::bit_cast<float>(uint32_t{bits} << 16); }
-
-uint16_t nearest_bf16(float x) {
-  const auto bits = std::bit_cast<uint32_t>(x);
-  if (x != x) return static_cast<uint16_t>((bits >> 16) | 0x40);
-  return static_cast<uint16_t>((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16);
+void round_to_bf16(const float* __restrict from, int64_t count, uint16_t* __restrict to) {
+  const int64_t whole = count / kLanes * kLanes;
+  for (int64_t i = 0; i < whole; i += kLanes)
+    for (int64_t lane = 0; lane < kLanes; ++lane) to[i + lane] = nearest_bf16(from[i + lane]);
+  for (int64_t i = whole; i < count; ++i) to[i] = nearest_bf16(from[i]);
 }
 
 float code_value(PackedScheme scheme, int8_t code) {
@@ -76,40 +135,77 @@ float code_value(PackedScheme scheme, int8_t code) {
 
 int8_t nearest_code(PackedScheme scheme, float x) {
   if (scheme == PackedScheme::kFp6) return nearest_fp6(x);
-  return scheme == PackedScheme::kInt4 ? nearest_integer(x, -8, 7) : nearest_integer(x, -127, 127);
+  const auto [least, most] = integers_of(scheme);
+  return static_cast<int8_t>(clamped(nearest_whole(x), least, most));
 }
 
 uint16_t quantize_group(PackedScheme scheme, const float* w, int64_t count, int8_t* codes) {
-  float largest = 0, finite = 0;
-  for (int64_t i = 0; i < count; ++i) {
-    if (std::fabs(w[i]) > std::fabs(largest)) largest = w[i];
-    finite += w[i] * 0;
+  const float largest = largest_of(w, count);
+  const bool nan = largest != largest;
+  if (nan || std::fabs(largest) < kLeastLargest) {
+    std::fill_n(codes, count, int8_t{0});
+    return nan ? nearest_bf16(std::numeric_limits<float>::quiet_NaN()) : 0;
   }
-  std::fill_n(codes, count, int8_t{0});
-  if (finite != 0) return nearest_bf16(std::numeric_limits<float>::quiet_NaN());  // it is NaN
-  if (std::fabs(largest) < kLeastLargest) return 0;
   if (scheme == PackedScheme::kInt4) return quantize_int4(w, count, largest, codes);
-  const uint16_t scale =
-      bf16_away_from_zero(std::fabs(largest) / (scheme == PackedScheme::kFp6 ? 28.0f : 127.0f));
-  round_group(scheme, w, count, bf16_value(scale), codes);
+  if (scheme == PackedScheme::kFp6) {
+    const uint16_t scale = bf16_away_from_zero(std::fabs(largest) / 28.0f);
+    for (int64_t i = 0; i < count; ++i) codes[i] = nearest_fp6(w[i] / bf16_value(scale));
+    return scale;
+  }
+  const uint16_t scale = bf16_away_from_zero(std::fabs(largest) / 127.0f);
+  round_group(integers_of(scheme), w, count, bf16_value(scale), codes);
   return scale;
 }
 
-void put_code(PackedScheme scheme, uint8_t* panel, int64_t k, int64_t column, int8_t code) {
-  const auto put = [&](cpu::Nibble at, int bits) {
-    panel[at.byte] = static_cast<uint8_t>(panel[at.byte] | bits << at.shift);
-  };
+int64_t column_words(const cpu::PackedFormat& format) {
+  return format.panel_bytes() / (cpu::kPanel * static_cast<int64_t>(sizeof(uint32_t)));
+}
+
+namespace {
+
+uint32_t four_codes(const int8_t* codes) {
+  uint32_t word;
+  std::memcpy(&word, codes, sizeof word);
+  return word;
+}
+
+// The low halves of eight codes, each changed by the bits of `sign`.
+uint32_t nibbles(const int8_t* codes, uint32_t sign) {
+  constexpr uint32_t kLow = 0x0F0F0F0F;
+  return ((four_codes(codes) & kLow) ^ sign) | ((four_codes(codes + 4) & kLow) ^ sign) << 4;
+}
+
+// Two bits of each of sixteen codes.
+uint32_t high_bits(const int8_t* codes) {
+  uint32_t word = 0;
+  for (int quad = 0; quad < 4; ++quad) word |= (four_codes(codes + 4 * quad) >> 4 & 0x03030303) << (2 * quad);
+  return word;
+}
+
+}  // namespace
+
+void write_column(PackedScheme scheme, const int8_t* codes, int64_t padded_in, uint32_t* words) {
+  static_assert(std::endian::native == std::endian::little);
   switch (scheme) {
-    case PackedScheme::kInt4:
-      return put(cpu::int4_place(k, column), code + 8);
-    case PackedScheme::kFp6: {
-      const cpu::Fp6Place at = cpu::fp6_place(k, column);
-      put(at.low, code & 15);
-      return put(at.high, code >> 4 & 3);
-    }
+    case PackedScheme::kInt4:  // q + 8 in four bits is q with the upper one turned over
+      for (int64_t k = 0; k < padded_in; k += 8) *words++ = nibbles(codes + k, 0x08080808);
+      return;
+    case PackedScheme::kFp6:
+      for (int64_t k = 0; k < padded_in; k += 32) {
+        for (int64_t j = 0; j < 32; j += 8) *words++ = nibbles(codes + k + j, 0);
+        for (int64_t half = 0; half < 32; half += 16) *words++ = high_bits(codes + k + half);
+      }
+      return;
     default:
-      panel[cpu::int8_place(k, column)] = static_cast<uint8_t>(code + 128);
+      for (int64_t k = 0; k < padded_in; k += 4) *words++ = four_codes(codes + k) ^ 0x80808080;
   }
+}
+
+void interleave_columns(const uint32_t* __restrict columns, int64_t words, uint8_t* panel) {
+  auto* __restrict to = reinterpret_cast<uint32_t*>(panel);
+  for (int64_t word = 0; word < words; ++word)
+    for (int64_t column = 0; column < cpu::kPanel; ++column)
+      to[word * cpu::kPanel + column] = columns[column * words + word];
 }
 
 int8_t get_code(PackedScheme scheme, const uint8_t* panel, int64_t k, int64_t column) {

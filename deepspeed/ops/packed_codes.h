@@ -2,6 +2,7 @@
 // Torch-free.
 #pragma once
 
+#include <bit>
 #include <cstdint>
 
 #include "deepspeed/ops/cpu/packed_format.h"
@@ -17,11 +18,23 @@ float code_value(cpu::PackedScheme scheme, int8_t code);
 /// The code nearest to x, which lies within the scheme's range.
 int8_t nearest_code(cpu::PackedScheme scheme, float x);
 
-/// Number k of a column of a panel, whose bytes were all zero before the first was written.
-void put_code(cpu::PackedScheme scheme, uint8_t* panel, int64_t k, int64_t column, int8_t code);
+/// A column of a panel is this many 32-bit words, of which a panel holds those of its 16 columns in turn.
+int64_t column_words(const cpu::PackedFormat& format);
+/// The words of a column whose padded_in() codes these are, of a quantized scheme.
+void write_column(cpu::PackedScheme scheme, const int8_t* codes, int64_t padded_in, uint32_t* words);
+/// A panel of 16 columns, [16][words].
+void interleave_columns(const uint32_t* columns, int64_t words, uint8_t* panel);
+/// Number k of a column of a panel.
 int8_t get_code(cpu::PackedScheme scheme, const uint8_t* panel, int64_t k, int64_t column);
 
-float bf16_value(uint16_t bits);
-uint16_t nearest_bf16(float x);
+inline float bf16_value(uint16_t bits) { return std::bit_cast<float>(uint32_t{bits} << 16); }
+
+inline uint16_t nearest_bf16(float x) {
+  const auto bits = std::bit_cast<uint32_t>(x);
+  const uint32_t rounded = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16, nan = bits >> 16 | 0x40;
+  return static_cast<uint16_t>((bits & 0x7FFFFFFF) > 0x7F800000 ? nan : rounded);
+}
+
+void round_to_bf16(const float* from, int64_t count, uint16_t* to);
 
 }  // namespace deepspeed::ops

@@ -12,6 +12,7 @@
 #include "deepspeed/ops/huge_pages.h"
 #include "deepspeed/ops/kernels.h"
 #include "deepspeed/ops/packed_codes.h"
+#include "deepspeed/ops/packed_panels.h"
 #include "deepspeed/ops/parallel.h"
 
 namespace deepspeed::ops {
@@ -57,61 +58,29 @@ int64_t output_at(const PackedFormat& f, int64_t panel, int64_t column) {
   return unit < half ? unit + panel % 2 * half : -1;
 }
 
-// Elements of [out, in] of any strides, as fp32.
-struct Source {
-  cpu::Element element;
-  const char* data;
-  int64_t out_stride, in_stride;
-
-  void read(int64_t output, int64_t count, float* to) const {
-    const auto all = [&]<class T>(const T* from, auto&& widen) {
-      from += output * out_stride;
-      for (int64_t k = 0; k < count; ++k) to[k] = widen(from[k * in_stride]);
+// Rows of [out, in] of any strides, as fp32.
+RowReader rows_of(const at::Tensor& weight, cpu::Element element) {
+  const auto reader = [&]<class T>(const T* data, auto widen) -> RowReader {
+    return [data, widen, in = weight.size(1), row = weight.stride(0), step = weight.stride(1)](
+               int64_t begin, int64_t count, float* to) {
+      for (const T* from = data + begin * row; count > 0; --count, from += row, to += in) {
+        if (step == 1)
+          for (int64_t k = 0; k < in; ++k) to[k] = widen(from[k]);
+        else
+          for (int64_t k = 0; k < in; ++k) to[k] = widen(from[k * step]);
+      }
     };
-    switch (element) {
-      case cpu::Element::kFp32:
-        return all(reinterpret_cast<const float*>(data), [](float x) { return x; });
-      case cpu::Element::kBf16:
-        return all(reinterpret_cast<const uint16_t*>(data), bf16_value);
-      case cpu::Element::kFp16:
-        return all(reinterpret_cast<const c10::Half*>(data),
-                   [](c10::Half x) { return static_cast<float>(x); });
-    }
+  };
+  const void* data = weight.const_data_ptr();
+  switch (element) {
+    case cpu::Element::kBf16:
+      return reader(static_cast<const uint16_t*>(data), bf16_value);
+    case cpu::Element::kFp16:
+      return reader(static_cast<const c10::Half*>(data), [](c10::Half x) { return static_cast<float>(x); });
+    case cpu::Element::kFp32:
+      break;
   }
-};
-
-void pack_column(const PackedFormat& f, const float* w, int64_t column, uint8_t* panel, uint16_t* scales,
-                 std::vector<int8_t>& codes) {
-  if (f.scheme == PackedScheme::kFp32) {
-    for (int64_t k = 0; k < f.in; ++k) reinterpret_cast<float*>(panel)[k * kPanel + column] = w[k];
-    return;
-  }
-  if (f.scheme == PackedScheme::kBf16) {
-    for (int64_t k = 0; k < f.in; ++k)
-      reinterpret_cast<uint16_t*>(panel)[cpu::bf16_place(k, column)] = nearest_bf16(w[k]);
-    return;
-  }
-  const int64_t group = f.group > 0 ? f.group : f.in;
-  for (int64_t g = 0; g < f.groups(); ++g)
-    scales[g * kPanel + column] =
-        quantize_group(f.scheme, w + g * group, std::min(group, f.in - g * group), codes.data() + g * group);
-  for (int64_t k = 0; k < f.padded_in(); ++k)
-    put_code(f.scheme, panel, k, column, codes[static_cast<size_t>(k)]);
-}
-
-// Columns that fill a panel up are zeros as well.
-void pack_panel(const PackedFormat& f, const Source& source, int64_t panel, uint8_t* to, uint16_t* scales) {
-  std::vector<float> w(static_cast<size_t>(f.in));
-  std::vector<int8_t> codes(static_cast<size_t>(f.padded_in()));
-  std::memset(to, 0, static_cast<size_t>(f.panel_bytes()));
-  for (int64_t column = 0; column < kPanel; ++column) {
-    const int64_t output = output_at(f, panel, column);
-    if (output >= 0)
-      source.read(output, f.in, w.data());
-    else
-      std::fill(w.begin(), w.end(), 0.0f);
-    pack_column(f, w.data(), column, to, scales, codes);
-  }
+  return reader(static_cast<const float*>(data), [](float x) { return x; });
 }
 
 struct Pointers {
@@ -155,15 +124,40 @@ PackedWeight PackedWeight::pack(const at::Tensor& weight, const PackOptions& opt
   DS_CHECK(weight.dim() == 2, "packed weight: the weight must have two dimensions, it has [{}]",
            fmt::join(weight.sizes(), ", "));
   const at::Tensor out_in = order == WeightOrder::kOutIn ? weight : weight.t();
-  PackedWeight result(checked_format(options, out_in.size(1), out_in.size(0)), bias);
+  return pack(out_in.size(0), out_in.size(1), rows_of(out_in, element), options, bias);
+}
+
+PackedWeight PackedWeight::pack(int64_t out, int64_t in, const RowReader& rows, const PackOptions& options,
+                                const std::optional<at::Tensor>& bias) {
+  PackedWeight result(checked_format(options, in, out), bias);
   const PackedFormat& f = result.format_;
-  const Source source{element, static_cast<const char*>(out_in.const_data_ptr()), out_in.stride(0),
-                      out_in.stride(1)};
   const Pointers to = pointers(result.packed_, result.scales_);
-  parallel_ranges(f.panels(), 1, [&](int64_t begin, int64_t end) {
-    for (int64_t p = begin; p < end; ++p)
-      pack_panel(f, source, p, to.codes + p * f.panel_bytes(),
-                 to.scales ? to.scales + p * f.groups() * kPanel : nullptr);
+  // A run of columns that lie one after the other is read at once: those of several panels, or of gates and
+  // of ups. Few enough to stay in a processor's cache.
+  constexpr int64_t kAtOnce = 8;
+  const int64_t halves = f.gated ? 2 : 1, half_panels = f.panels() / halves, half_out = f.out / halves;
+  parallel_ranges((half_panels + kAtOnce - 1) / kAtOnce, 1, [&](int64_t begin, int64_t end) {
+    PanelWriter writer(f);
+    std::vector<float> w(static_cast<size_t>(kAtOnce * kPanel * in));
+    for (int64_t first = begin * kAtOnce, last = std::min(end * kAtOnce, half_panels); first < last;
+         first += kAtOnce) {
+      for (int64_t half = 0; half < halves; ++half) {
+        const int64_t row = first * kPanel, most = std::min(last - first, kAtOnce);
+        const int64_t count = std::clamp<int64_t>(half_out - row, 0, most * kPanel);
+        if (count > 0) rows(half * half_out + row, count, w.data());
+        for (int64_t i = 0; i < most; ++i) {
+          const int64_t panel = (first + i) * halves + half;
+          uint16_t* scales = to.scales ? to.scales + panel * f.groups() * kPanel : nullptr;
+          for (int64_t column = 0; column < kPanel; ++column) {
+            if (const int64_t at = i * kPanel + column; at < count)
+              writer.column(column, w.data() + at * in, scales);
+            else
+              writer.no_column(column, scales);
+          }
+          writer.finish(to.codes + panel * f.panel_bytes());
+        }
+      }
+    }
   });
   return result;
 }
@@ -188,17 +182,19 @@ PackedWeight PackedWeight::from_codes(const WeightCodes& from, const PackOptions
              scheme_name(f.scheme));
   const Pointers to = pointers(result.packed_, result.scales_);
   parallel_ranges(f.panels(), 1, [&](int64_t begin, int64_t end) {
+    PanelWriter writer(f);
     for (int64_t p = begin; p < end; ++p) {
-      uint8_t* panel = to.codes + p * f.panel_bytes();
-      std::memset(panel, 0, static_cast<size_t>(f.panel_bytes()));
+      uint16_t* scales_of = to.scales + p * f.groups() * kPanel;
       for (int64_t column = 0; column < kPanel; ++column) {
         const int64_t n = output_at(f, p, column);
-        for (int64_t k = 0; k < f.padded_in(); ++k)
-          put_code(f.scheme, panel, k, column, n >= 0 && k < f.in ? codes[n * f.in + k] : int8_t{0});
-        for (int64_t g = 0; g < f.groups(); ++g)
-          to.scales[(p * f.groups() + g) * kPanel + column] =
-              n >= 0 ? scales[n * f.groups() + g] : uint16_t{0};
+        if (n < 0) {
+          writer.no_column(column, scales_of);
+          continue;
+        }
+        writer.column(column, codes + n * f.in);
+        for (int64_t g = 0; g < f.groups(); ++g) scales_of[g * kPanel + column] = scales[n * f.groups() + g];
       }
+      writer.finish(to.codes + p * f.panel_bytes());
     }
   });
   return result;
@@ -223,30 +219,53 @@ WeightCodes PackedWeight::codes() const {
   return result;
 }
 
+namespace {
+
+void read_row(const PackedFormat& f, const Pointers& from, int64_t output, float* to) {
+  const Place at = place(f, output);
+  const uint8_t* panel = from.codes + at.panel * f.panel_bytes();
+  for (int64_t k = 0; k < f.in; ++k) {
+    if (f.scheme == PackedScheme::kFp32) {
+      to[k] = reinterpret_cast<const float*>(panel)[k * kPanel + at.column];
+    } else if (f.scheme == PackedScheme::kBf16) {
+      to[k] = bf16_value(reinterpret_cast<const uint16_t*>(panel)[cpu::bf16_place(k, at.column)]);
+    } else {
+      const int64_t group = f.group > 0 ? k / f.group : 0;
+      to[k] = bf16_value(from.scales[(at.panel * f.groups() + group) * kPanel + at.column]) *
+              code_value(f.scheme, get_code(f.scheme, panel, k, at.column));
+    }
+  }
+}
+
+}  // namespace
+
 at::Tensor PackedWeight::dequantize() const {
-  const PackedFormat& f = format_;
-  const at::Tensor result = at::empty({f.out, f.in}, at::kFloat);
+  const at::Tensor result = at::empty({format_.out, format_.in}, at::kFloat);
   float* w = result.data_ptr<float>();
   const Pointers from = pointers(packed_, scales_);
-  parallel_ranges(f.out, 16, [&](int64_t begin, int64_t end) {
-    for (int64_t n = begin; n < end; ++n) {
-      const Place at = place(f, n);
-      const uint8_t* panel = from.codes + at.panel * f.panel_bytes();
-      for (int64_t k = 0; k < f.in; ++k) {
-        float& to = w[n * f.in + k];
-        if (f.scheme == PackedScheme::kFp32) {
-          to = reinterpret_cast<const float*>(panel)[k * kPanel + at.column];
-        } else if (f.scheme == PackedScheme::kBf16) {
-          to = bf16_value(reinterpret_cast<const uint16_t*>(panel)[cpu::bf16_place(k, at.column)]);
-        } else {
-          const int64_t group = f.group > 0 ? k / f.group : 0;
-          to = bf16_value(from.scales[(at.panel * f.groups() + group) * kPanel + at.column]) *
-               code_value(f.scheme, get_code(f.scheme, panel, k, at.column));
-        }
-      }
-    }
+  parallel_ranges(format_.out, 16, [&](int64_t begin, int64_t end) {
+    for (int64_t n = begin; n < end; ++n) read_row(format_, from, n, w + n * format_.in);
   });
   return result;
+}
+
+at::Tensor PackedWeight::rows(const at::Tensor& ids, at::ScalarType type) const {
+  const at::Tensor list = ids.contiguous();
+  DS_CHECK(list.scalar_type() == at::kLong && list.is_cpu(),
+           "packed weight: rows are named by int64 on the CPU");
+  const auto* wanted = list.const_data_ptr<int64_t>();
+  std::vector<int64_t> shape = list.sizes().vec();
+  shape.push_back(format_.in);
+  const at::Tensor result = at::empty(shape, at::kFloat);
+  float* w = result.data_ptr<float>();
+  const Pointers from = pointers(packed_, scales_);
+  for (int64_t i = 0; i < list.numel(); ++i)
+    DS_CHECK(wanted[i] >= 0 && wanted[i] < format_.out, "packed weight: there is no row {} of {}", wanted[i],
+             format_.out);
+  parallel_ranges(list.numel(), 16, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) read_row(format_, from, wanted[i], w + i * format_.in);
+  });
+  return result.to(type);
 }
 
 at::Tensor PackedWeight::bias() const {

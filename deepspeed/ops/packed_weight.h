@@ -4,6 +4,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <functional>
 #include <optional>
 
 #include "deepspeed/ops/cpu/packed_format.h"
@@ -34,6 +35,10 @@ struct PackOptions {
   bool gated = false;
 };
 
+/// Writes rows [begin, begin + count) of a weight [out, in] to `to` in fp32, one after the other. Called on
+/// the compute threads, several at a time.
+using RowReader = std::function<void(int64_t begin, int64_t count, float* to)>;
+
 /// The integers of a quantized weight in its own order: what files hold.
 struct WeightCodes {
   at::Tensor codes;   // [out, in] int8: q, or the six bits of an fp6 number
@@ -57,6 +62,9 @@ class PackedWeight {
   static PackedWeight pack(const at::Tensor& weight, const PackOptions& options,
                            WeightOrder order = WeightOrder::kOutIn,
                            const std::optional<at::Tensor>& bias = std::nullopt);
+  /// Of a weight that need not be in memory: [out, in], of which every row is asked for once.
+  static PackedWeight pack(int64_t out, int64_t in, const RowReader& rows, const PackOptions& options,
+                           const std::optional<at::Tensor>& bias = std::nullopt);
   /// From codes, exactly: codes() of the result are these. options.group must fit the scales' shape.
   static PackedWeight from_codes(const WeightCodes& codes, const PackOptions& options,
                                  const std::optional<at::Tensor>& bias = std::nullopt);
@@ -66,6 +74,8 @@ class PackedWeight {
   int64_t width() const { return format_.gated ? format_.out / 2 : format_.out; }
   /// w^ [out, in] in fp32.
   at::Tensor dequantize() const;
+  /// Rows of w^: ids int64 of any shape, each in [0, out) -> [..., in] of `type`, fp32 or bf16.
+  at::Tensor rows(const at::Tensor& ids, at::ScalarType type) const;
   /// Of quantized schemes; an Error for others.
   WeightCodes codes() const;
   /// [out] in fp32, undefined without.

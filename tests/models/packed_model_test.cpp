@@ -71,14 +71,46 @@ TEST(PackedModel, LogitsAreThoseOfTheDenseModelButForTheSchemesRounding) {
     }
 }
 
-TEST(PackedModel, AnUntiedHeadGivesItsMemoryBackATiedOneLeavesTheTable) {
+TEST(PackedModel, AnEmbeddingTiedToAPackedHeadReadsItsRows) {
   auto untied = made(llama(false)), tied = made(llama(true));
+  const at::Tensor table = nn::list_parameters(*tied).at(0).tensor.detach().clone();
   const nn::PackedLinears done = pack_model(*untied, all_in(PackedScheme::kInt8));
   EXPECT_EQ(done.products, 2 * 4 + 1) << "qkv, output, gate-up and down of two layers, and the head";
-  pack_model(*tied, all_in(PackedScheme::kInt8));
-  const auto names = [](Decoder& model) { return model.named_parameters().keys(); };
-  EXPECT_EQ(names(*untied), names(*tied)) << "embedding and norms";
   EXPECT_LT(done.packed_bytes, done.dense_bytes * 3 / 10);
+  pack_model(*tied, all_in(PackedScheme::kInt8));
+  EXPECT_TRUE(untied->named_parameters().contains("embedding.weight"));
+  EXPECT_FALSE(tied->named_parameters().contains("embedding.weight"));
+  EXPECT_EQ(untied->named_parameters().size(), tied->named_parameters().size() + 1);
+
+  auto embedding = std::dynamic_pointer_cast<nn::Embedding>(tied->named_children()["embedding"]);
+  const at::Tensor ids = at::arange(70).view({7, 10}), rows = embedding->forward(ids);
+  EXPECT_EQ(rows.sizes(), at::IntArrayRef({7, 10, 64}));
+  const at::Tensor packed = ops::PackedWeight::pack(table, {PackedScheme::kInt8}).dequantize();
+  EXPECT_TRUE(at::equal(rows.view({70, 64}), packed));
+}
+
+TEST(PackedModel, PacksWhatItReadsAsWhatIsInMemory) {
+  at::NoGradGuard no_grad;
+  const at::Tensor ids = at::arange(24).view({2, 12}) % 70;
+  for (const ArchSpec& spec : {llama(true), llama(false), gpt2()})
+    for (PackedScheme scheme : {PackedScheme::kFp32, PackedScheme::kInt4}) {
+      auto in_memory = made(spec), read = std::make_shared<Decoder>(spec, nullptr);
+      pack_model(*in_memory, all_in(scheme));
+      const nn::InitSource source(1);
+      PackModelOptions options = all_in(scheme);
+      options.linears.source = &source;
+      pack_model(*read, options);
+      for (const auto& parameter : nn::list_parameters(*read))
+        EXPECT_FALSE(nn::is_materialized(parameter.tensor)) << parameter.name;
+      nn::DenseMaterializer().materialize(nn::list_parameters(*read), source);
+      read->eval();
+      EXPECT_TRUE(at::equal(read->logits(ids), in_memory->logits(ids))) << spec.model_type;
+    }
+}
+
+TEST(PackedModel, AModelWithoutMemoryWantsASource) {
+  Decoder model(llama(true), nullptr);
+  EXPECT_THROW(pack_model(model, all_in(PackedScheme::kBf16)), base::Error);
 }
 
 TEST(PackedModel, StepsWithACacheAreThoseOfTheWhole) {

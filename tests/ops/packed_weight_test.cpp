@@ -3,8 +3,12 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <atomic>
 #include <cmath>
+#include <cstring>
 #include <limits>
+#include <vector>
 
 #include "deepspeed/base/error.h"
 #include "deepspeed/ops/packed_codes.h"
@@ -85,6 +89,42 @@ TEST(PackedWeight, CodesComeBackAsTheyWereGiven) {
         EXPECT_TRUE(at::equal(again.codes().codes, codes.codes));
         EXPECT_TRUE(at::equal(again.dequantize(), packed.dequantize()));
       }
+}
+
+TEST(PackedWeight, ReadsRowsThatAreNotInMemoryOnceEach) {
+  for (PackedScheme scheme : {kFp32, kBf16, kInt8, kInt4, kFp6})
+    for (bool gated : {false, true}) {
+      const at::Tensor w = values({678, 77}, at::kFloat, 0.1, 4);
+      const PackOptions options{scheme, {}, gated};
+      std::vector<std::atomic<int>> asked(678);
+      const RowReader reader = [&](int64_t begin, int64_t count, float* to) {
+        for (int64_t n = begin; n < begin + count; ++n) ++asked[static_cast<size_t>(n)];
+        std::memcpy(to, w.const_data_ptr<float>() + begin * 77,
+                    static_cast<size_t>(count) * 77 * sizeof(float));
+      };
+      const PackedWeight read = PackedWeight::pack(678, 77, reader, options);
+      EXPECT_TRUE(at::equal(read.packed(), PackedWeight::pack(w, options).packed())) << scheme_name(scheme);
+      EXPECT_TRUE(std::all_of(asked.begin(), asked.end(), [](const auto& n) { return n == 1; }));
+    }
+}
+
+TEST(PackedWeight, AReaderThatFailsIsHeard) {
+  const RowReader reader = [](int64_t begin, int64_t, float*) {
+    if (begin > 0) base::fail("the disk is gone");
+  };
+  EXPECT_THROW(PackedWeight::pack(4096, 64, reader, {kInt8}), base::Error);
+}
+
+TEST(PackedWeight, RowsAreThoseOfTheWhole) {
+  const at::Tensor ids = at::tensor({3, 0, 41, 3}, at::kLong).view({2, 2});
+  for (PackedScheme scheme : {kFp32, kBf16, kInt8, kInt4, kFp6}) {
+    const PackedWeight packed = PackedWeight::pack(values({42, 77}, at::kFloat, 0.1, 4), {scheme});
+    const at::Tensor wanted = packed.dequantize().index_select(0, ids.flatten()).view({2, 2, 77});
+    EXPECT_TRUE(at::equal(packed.rows(ids, at::kFloat), wanted)) << scheme_name(scheme);
+    EXPECT_TRUE(at::equal(packed.rows(ids, at::kBFloat16), wanted.to(at::kBFloat16)));
+    EXPECT_THROW(packed.rows(at::tensor({42}, at::kLong), at::kFloat), base::Error);
+    EXPECT_THROW(packed.rows(at::tensor({-1}, at::kLong), at::kFloat), base::Error);
+  }
 }
 
 TEST(PackedWeight, RefusesCodesThatAreNone) {

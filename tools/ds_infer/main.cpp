@@ -168,6 +168,18 @@ void add_bench_options(CLI::App& app, InferOptions& o) {
       ->capture_default_str()
       ->check(counts)
       ->group("Measuring");
+  app.add_option("--perplexity", o.perplexity,
+                 "measure how well the model foretells this text, or .bin file of 32-bit token ids")
+      ->check(deepspeed::tools::not_empty())
+      ->excludes("--bench")
+      ->group("Measuring");
+  app.add_option("--perplexity-window", o.perplexity_window, "tokens a window, whose second half is scored")
+      ->capture_default_str()
+      ->check(CLI::Range(size_t{4}, size_t{1} << 24))
+      ->group("Measuring");
+  app.add_option("--perplexity-windows", o.perplexity_windows, "so many at most; 0: all")
+      ->capture_default_str()
+      ->group("Measuring");
 }
 
 // Who says how to draw means to draw.

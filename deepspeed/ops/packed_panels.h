@@ -1,0 +1,31 @@
+// A panel of packed weights, made column by column. Torch-free.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "deepspeed/ops/cpu/packed_format.h"
+
+namespace deepspeed::ops {
+
+class PanelWriter {
+ public:
+  explicit PanelWriter(const cpu::PackedFormat& format);
+
+  /// Column `column` of the next panel from its `in` numbers, whose scales go to the panel's, [groups][16].
+  void column(int64_t column, const float* w, uint16_t* scales);
+  /// The same from its `in` codes.
+  void column(int64_t column, const int8_t* codes);
+  /// One that only fills the panel up.
+  void no_column(int64_t column, uint16_t* scales);
+  /// Writes the panel, once all 16 columns are given.
+  void finish(uint8_t* panel) const;
+
+ private:
+  cpu::PackedFormat f_;
+  int64_t words_;                  // 32 bits each, of a column
+  std::vector<uint32_t> columns_;  // [16][words]
+  std::vector<int8_t> codes_;      // of one column, zeros behind its last
+};
+
+}  // namespace deepspeed::ops
