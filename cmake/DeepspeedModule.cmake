@@ -74,7 +74,7 @@ function(_ds_add_isa_sources name sources)
       add_library(ds_${name}_${isa} OBJECT)
       target_include_directories(ds_${name}_${isa} PRIVATE ${CMAKE_SOURCE_DIR})
       # g++ 12 takes the deliberately undefined operand inside its own AVX-512 intrinsics for a mistake of ours (GCC bug 105593).
-      target_compile_options(ds_${name}_${isa} PRIVATE -O3 -Wno-maybe-uninitialized -Wno-uninitialized ${DS_ISA_FLAGS_${isa}})
+      target_compile_options(ds_${name}_${isa} PRIVATE -O3 $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized> -Wno-uninitialized ${DS_ISA_FLAGS_${isa}})
       target_sources(ds_${name} PRIVATE $<TARGET_OBJECTS:ds_${name}_${isa}>)
     endif()
     target_sources(ds_${name}_${isa} PRIVATE ${source})

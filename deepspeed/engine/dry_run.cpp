@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "deepspeed/base/cpu_features.h"
 #include "deepspeed/engine/size_text.h"
 #include "deepspeed/zero/bucket_plan.h"
 #include "deepspeed/zero/coded_tensor.h"
@@ -108,6 +109,7 @@ models::ActivationSetting activation_setting(const DeepspeedConfig& config, int6
           .length = seq_length,
           .stream_bytes = bytes,
           .product_bytes = config.torch_autocast.cast_type() ? 2 : bytes,
+          .widened = config.model_dtype() == config::DataType::kBf16 && !base::cpu_features().fast_bf16,
           .recomputed = recomputed,
           .head_gradient_in_place =
               config.model_dtype() == config::DataType::kFp32 && !config.torch_autocast.cast_type()};

@@ -75,6 +75,16 @@ double backward_bytes(const ArchSpec& s, const ActivationSetting& setting, bool 
          2 * w.hidden * static_cast<double>(setting.stream_bytes);
 }
 
+// Bytes of the fp32 copies that the backward of the MLP's last product has at once: what it gives a gradient
+// for, its factors and that gradient, of all tokens or those that an expert gets on average.
+double widened_bytes(const ArchSpec& s, double tokens, bool sparse) {
+  const Widths w(s);
+  const double inner = sparse ? static_cast<double>(s.experts.intermediate) : w.intermediate;
+  const double rows =
+      sparse ? tokens * static_cast<double>(s.experts.chosen) / static_cast<double>(s.experts.count) : tokens;
+  return (rows * w.hidden + (rows + w.hidden) * inner) * kFp32;
+}
+
 // Bytes while the loss is computed.
 double head_bytes(const ArchSpec& s, const ActivationSetting& setting) {
   const double tokens = static_cast<double>(setting.batch * setting.length);
@@ -85,7 +95,8 @@ double head_bytes(const ArchSpec& s, const ActivationSetting& setting) {
   const double logits = static_cast<double>(tile.rows) * vocabulary * kFp32;
   const double states = static_cast<double>(rows) * hidden *
                         (static_cast<double>(setting.stream_bytes + setting.product_bytes) + kFp32);
-  return logits + states + (setting.head_gradient_in_place ? 0 : vocabulary * hidden * kFp32);
+  const double copies = setting.widened ? 2 * vocabulary * hidden * kFp32 : 0;  // of the table, its gradient
+  return logits + states + copies + (setting.head_gradient_in_place ? 0 : vocabulary * hidden * kFp32);
 }
 
 }  // namespace
@@ -101,6 +112,7 @@ double activation_bytes(const ArchSpec& spec, const ActivationSetting& setting) 
   const double kept = (setting.recomputed ? layers * input : all(layers - sparse, sparse)) + input;
   const bool dense_only = sparse == 0;
   const double within_layer = tokens * backward_bytes(spec, setting, !dense_only) +
+                              (setting.widened ? widened_bytes(spec, tokens, !dense_only) : 0) +
                               (setting.recomputed ? all(dense_only ? 1 : 0, dense_only ? 0 : 1) : 0);
   const double casts = setting.stream_bytes == setting.product_bytes
                            ? 0

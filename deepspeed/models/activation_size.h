@@ -13,6 +13,8 @@ struct ActivationSetting {
   /// Bytes an element: of the residual stream, and of what matrix products read and give. They differ under
   /// autocast alone, which also keeps a cast of every weight.
   int64_t stream_bytes = 4, product_bytes = 4;
+  /// bf16 factors are multiplied as copies in fp32 (base::CpuFeatures::fast_bf16 is not there).
+  bool widened = false;
   bool recomputed = false;  // layers keep their inputs only (recompute/recompute.h)
   /// Share of the positions whose logits the loss reads: 1 for causal models, 0 without a vocabulary head.
   double predicted = 1;

@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "deepspeed/base/env.h"
+#include "deepspeed/base/file.h"
 #include "task_case.h"
 #include "tests/support/command.h"
 
@@ -183,6 +184,24 @@ TEST(DsInfer, Measures) {
   for (const Json& row : rows) EXPECT_LE(row["p50"].get<double>(), row["p99"].get<double>());
   const std::string classes = (inference_goldens() / "models/roberta-classes").string();
   EXPECT_THAT(ds_infer(classes, {"--bench", "--bench-runs", "2", "some text"}).out, HasSubstr("texts/s"));
+}
+
+TEST(DsInfer, MeasuresPerplexity) {
+  const fs::path tiny = fs::path(DS_SOURCE_DIR) / "tests/parity/goldens/models/llama-sharp";
+  const fs::path ids = fs::path(testing::TempDir()) / fmt::format("ids-{}.bin", ::getpid());
+  std::string bytes;
+  for (int i = 0; i < 24; ++i) bytes += std::string{static_cast<char>(i + 1), 0, 0, 0};
+  base::write_text_file(ids, bytes);
+  const auto measure = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> words = {"-q", "--perplexity", ids.string(), "--perplexity-window", "8"};
+    words.insert(words.end(), more.begin(), more.end());
+    return ds_infer(tiny.string(), words);
+  };
+  EXPECT_THAT(measure({}).out, testing::MatchesRegex("perplexity [0-9.]+ \\+- [0-9.]+ of 9 tokens\n"));
+  EXPECT_EQ(lines_of(measure({"--json", "--perplexity-windows", "2"})).at(0)["tokens"], 6);
+  base::write_text_file(ids, bytes + "x");
+  EXPECT_THAT(measure({}).err, HasSubstr("no whole number of 32-bit token ids"));
+  fs::remove(ids);
 }
 
 // What transformers 5.23 generates from the same file in fp32 (gguf_file=...), token by token.

@@ -4,6 +4,7 @@
 
 #include "deepspeed/accel/autocast.h"
 #include "deepspeed/accel/tensor_memory.h"
+#include "deepspeed/base/cpu_features.h"
 #include "deepspeed/models/decoder.h"
 #include "deepspeed/models/encoder_heads.h"
 #include "deepspeed/nn/materializer.h"
@@ -83,6 +84,7 @@ ActivationSetting setting_of(const Trained& run) {
           .length = kLength,
           .stream_bytes = bytes,
           .product_bytes = run.autocast ? 2 : bytes,
+          .widened = run.dtype == at::kBFloat16 && !base::cpu_features().fast_bf16,
           .recomputed = run.recomputed};
 }
 

@@ -7,7 +7,9 @@
 //   across(p, depth_stride, elements, lanes)  one unit of each of 16 neighbours, of which `lanes` are there
 #pragma once
 
+#ifndef __clang__
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
 #include <immintrin.h>
 
 #include "deepspeed/ops/cpu/gemm_kernel.h"

@@ -2,7 +2,9 @@
 #pragma once
 
 // gcc 12 takes the undefined operands of its own intrinsics for mistakes (gcc bug 105593).
+#ifndef __clang__
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
 #include <immintrin.h>
 
 #include "deepspeed/ops/cpu/simd_common.h"
