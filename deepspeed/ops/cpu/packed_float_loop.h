@@ -31,9 +31,11 @@ DS_INLINE void load_pair_of(const void* panel, int64_t k, int v, typename V::F& 
 // of x that go with them they stay in the first cache.
 constexpr int64_t kFloatDepth = 192;
 
-/// sums [kRows][32] of numbers [begin, end), begin even; added to what is there unless begin is 0.
+/// sums [kRows][32] of numbers [begin, end), begin even; added to what is there unless begin is 0. `first`:
+/// the weight comes from memory.
 template <class V, PackedScheme kScheme, int kRows>
-void float_sums(const PackedProduct& p, int64_t row, int64_t pair, int64_t begin, int64_t end, float* sums) {
+void float_sums(const PackedProduct& p, int64_t row, int64_t pair, int64_t begin, int64_t end, bool first,
+                float* sums) {
   using F = typename V::F;
   constexpr int kVectors = 2 * kPanelVectors<V>, kHalf = kPanelVectors<V>;
   const PackedFormat& f = p.format;
@@ -44,10 +46,9 @@ void float_sums(const PackedProduct& p, int64_t row, int64_t pair, int64_t begin
   for (int r = 0; r < kRows; ++r)
     for (int v = 0; v < kVectors; ++v)
       sum[r][v] = begin == 0 ? V::set1(0) : V::load(sums + r * 2 * kPanel + v * V::kWidth);
-  const bool once = p.rows <= kRows;  // else the weight is read again soon
   constexpr int64_t kLine = kScheme == PackedScheme::kFp32 ? 1 : 2;
   for (int64_t k = begin; k < end; k += 2) {
-    if (once)
+    if (first)
       for (int64_t line = k; line < k + 2; line += kLine) {
         ask_for(left + line * 64 / kLine);
         ask_for(right + line * 64 / kLine);
@@ -90,7 +91,7 @@ struct FloatRows {
   float* sums;  // from row `first` on
   template <int kRows>
   void run(int64_t row) const {
-    float_sums<V, kScheme, kRows>(p, row, pair, begin, end, sums + (row - first) * 2 * kPanel);
+    float_sums<V, kScheme, kRows>(p, row, pair, begin, end, row == 0, sums + (row - first) * 2 * kPanel);
   }
 };
 

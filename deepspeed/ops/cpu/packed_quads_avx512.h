@@ -50,7 +50,7 @@ struct QuadsVnni : BytesAvx512 {
   struct Sum {
     __m512i upper, lower;
   };
-  static constexpr int kRows[3] = {8, 4, 2};
+  static constexpr int kRows[3] = {8, 8, 4};
   static constexpr int kWords[2] = {1, 2};
 
   template <bool kWide>
