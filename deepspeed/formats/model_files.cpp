@@ -117,6 +117,16 @@ ModelFiles ModelFiles::open(const fs::path& folder_or_file) {
   return model;
 }
 
+ModelFiles ModelFiles::of_gguf(GgufFile file) {
+  ModelFiles model;
+  model.format_ = ModelFormat::kGguf;
+  model.source_ = file.path();
+  std::vector<GgufFile> files;
+  files.push_back(std::move(file));
+  model.add(std::move(files));
+  return model;
+}
+
 void ModelFiles::add(SafetensorsModel model) {
   safetensors_ = std::make_unique<SafetensorsModel>(std::move(model));
   safetensors_tensors_ = std::make_unique<std::vector<MappedTensor>>();

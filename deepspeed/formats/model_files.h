@@ -28,6 +28,8 @@ class ModelFiles {
   /// parts of one model count as one). A file: by its first bytes, an index (.json) by the files that it
   /// names. Errors say what was looked for, and which files a folder of several models has.
   static ModelFiles open(const std::filesystem::path& folder_or_file);
+  /// Of a GGUF file that is open already, by its path().
+  static ModelFiles of_gguf(GgufFile file);
   /// Whether open(folder) would find weights.
   static bool present(const std::filesystem::path& folder);
 

@@ -60,6 +60,7 @@ class Batch {
   /// Shows each search its rows of `logits` and takes the rows of the next step; false when there are none.
   bool advance(const at::Tensor& logits);
   at::Tensor next_logits();
+  at::Tensor logits_of_whole_rows();
   std::optional<at::Tensor> row_starts() const;
 
   models::Decoder& model_;
@@ -72,10 +73,15 @@ class Batch {
   std::vector<size_t> rows_of_;  // how many rows each search holds; they lie one search after the other
   std::vector<int32_t> starts_;  // where each row's sequence begins in the cache
   std::vector<int64_t> tokens_;  // what each row's sequence goes on with
+  bool may_read_anew_;           // keys turn otherwise from some length on (models::Rope)
+  std::vector<std::vector<int64_t>> sequences_;  // then: each row's, `tokens_` included
 };
 
 Batch::Batch(models::Decoder& model, const std::vector<Request>& requests, const GenerateOptions& options)
-    : model_(model), requests_(requests), cache_(static_cast<size_t>(model.spec().layers), 0) {
+    : model_(model),
+      requests_(requests),
+      cache_(static_cast<size_t>(model.spec().layers), 0),
+      may_read_anew_(model.spec().rope.stretch == models::RopeStretch::kLongrope) {
   for (const Request& request : requests) add_search(request, options);
 }
 
@@ -125,6 +131,7 @@ at::Tensor Batch::read_prompts() {
       *start++ = static_cast<int32_t>(std::min(t, padding));
     }
     starts_.push_back(static_cast<int32_t>(padding));
+    if (may_read_anew_) sequences_.emplace_back(request.prompt.begin(), request.prompt.end());
   }
   make_room(length);
   const bool ragged = std::any_of(starts_.begin(), starts_.end(), [](int32_t s) { return s > 0; });
@@ -156,6 +163,7 @@ bool Batch::advance(const at::Tensor& logits) {
   const float* score = scores.const_data_ptr<float>();
   std::vector<int64_t> parents;
   std::vector<int32_t> starts;
+  std::vector<std::vector<int64_t>> sequences;
   tokens_.clear();
   size_t row = 0;
   for (size_t s = 0; s < searches_.size(); ++s) {
@@ -167,12 +175,16 @@ bool Batch::advance(const at::Tensor& logits) {
       parents.push_back(static_cast<int64_t>(row + one.parent));
       starts.push_back(starts_[row + one.parent]);
       tokens_.push_back(one.token);
+      if (!may_read_anew_) continue;
+      sequences.push_back(sequences_[row + one.parent]);
+      sequences.back().push_back(one.token);
     }
     row += rows_of_[s];
     rows_of_[s] = next.size();
   }
   if (tokens_.empty()) return false;
   starts_ = std::move(starts);
+  sequences_ = std::move(sequences);
   cache_.select_rows(parents);
   return true;
 }
@@ -182,7 +194,19 @@ std::optional<at::Tensor> Batch::row_starts() const {
   return at::tensor(starts_, at::kInt).unsqueeze(1);
 }
 
+// As transformers does. Rows are of one length here: the decoder takes no others together.
+at::Tensor Batch::logits_of_whole_rows() {
+  const auto rows = static_cast<int64_t>(sequences_.size());
+  const auto length = static_cast<int64_t>(sequences_.front().size());
+  cache_ = nn::ContiguousKvCache(static_cast<size_t>(model_.spec().layers), 0);
+  make_room(length);
+  at::Tensor ids = at::empty({rows, length}, at::kLong);
+  for (int64_t r = 0; r < rows; ++r) ids[r].copy_(at::tensor(sequences_[static_cast<size_t>(r)], at::kLong));
+  return model_.logits_of(model_.hidden_states(ids, &cache_).select(1, length - 1));
+}
+
 at::Tensor Batch::next_logits() {
+  if (!model_.spec().rope.keeps_keys(cache_.length(), cache_.length() + 1)) return logits_of_whole_rows();
   make_room(1);
   const at::Tensor ids = at::tensor(tokens_, at::kLong).unsqueeze(1);
   return model_.logits_of(model_.hidden_states(ids, &cache_, row_starts()).select(1, 0));

@@ -57,6 +57,7 @@ std::optional<text::Tokenizer> gguf_tokenizer(const formats::GgufMetadata& metad
   arrays.separator = token_at(metadata, "seperator_token_id");  // its name in files
   arrays.add_bos = flag_at(metadata, "add_bos_token");
   arrays.add_eos = flag_at(metadata, "add_eos_token");
+  arrays.add_separator = flag_at(metadata, "add_sep_token");
   arrays.add_space_prefix = flag_at(metadata, "add_space_prefix");
   arrays.remove_extra_whitespaces = flag_at(metadata, "remove_extra_whitespaces");
   return text::make_tokenizer(std::move(arrays));
@@ -89,6 +90,24 @@ config::Json gguf_generation_defaults(const formats::GgufMetadata& metadata) {
     if (const auto end = token_at(metadata, key)) ends.push_back(*end);
   if (!ends.empty()) out["eos_token_id"] = std::move(ends);
   return out;
+}
+
+std::optional<std::string> gguf_pooling(const formats::GgufMetadata& metadata) {
+  const std::string key = std::string(metadata.text("general.architecture")) + ".pooling_type";
+  const int64_t type = metadata.contains(key) ? metadata.integer(key) : 0;
+  switch (type) {
+    case 0:  // none
+    case 4:  // a score of the whole, by the classifier
+      return std::nullopt;
+    case 1:
+      return "mean";
+    case 2:
+      return "cls";
+    case 3:
+      return "lasttoken";
+    default:
+      base::fail("{} is {}, which is not available yet (0 to 4)", key, type);
+  }
 }
 
 }  // namespace deepspeed::inference

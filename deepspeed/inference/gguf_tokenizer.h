@@ -1,7 +1,8 @@
-// Tokenizers, chat templates and generation defaults in GGUF metadata.
+// Tokenizers, chat templates, generation defaults and pooling in GGUF metadata. Torch-free.
 #pragma once
 
 #include <optional>
+#include <string>
 
 #include "deepspeed/config/json.h"
 #include "deepspeed/formats/gguf_metadata.h"
@@ -19,5 +20,8 @@ std::optional<text::ChatTemplate> gguf_chat_template(const formats::GgufMetadata
 config::Json gguf_special_tokens(const formats::GgufMetadata& metadata);
 /// Which tokens begin and end, as generation_config.json would say.
 config::Json gguf_generation_defaults(const formats::GgufMetadata& metadata);
+/// How an encoder's vectors of tokens become one of the text, by the name that parse_pooling knows; nothing
+/// where the file does not say, or says that they do not.
+std::optional<std::string> gguf_pooling(const formats::GgufMetadata& metadata);
 
 }  // namespace deepspeed::inference

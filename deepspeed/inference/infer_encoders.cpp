@@ -61,6 +61,8 @@ std::optional<SentenceConfig> sentence_config(const InferenceEngine& engine, con
   std::optional<SentenceConfig> config;
   if (options.pooling == "auto") {
     config = read_sentence_config(engine.source().path);
+    if (!config && engine.source().pooling)
+      config = SentenceConfig{.pooling = {parse_pooling(*engine.source().pooling)}};
   } else if (options.pooling != "none") {
     config.emplace();
     config->pooling = {parse_pooling(options.pooling)};

@@ -82,6 +82,7 @@ void read_metadata(const formats::GgufMetadata& metadata, const std::string& nam
   out.chat = gguf_chat_template(metadata, name);
   out.special_tokens = gguf_special_tokens(metadata);
   out.generation = gguf_generation_defaults(metadata);
+  out.pooling = gguf_pooling(metadata);
 }
 
 }  // namespace

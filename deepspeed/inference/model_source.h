@@ -28,6 +28,7 @@ struct ModelSource {
   config::Json generation;  // defaults of generation_config.h
   std::shared_ptr<const text::Tokenizer> tokenizer;  // null where the model has none
   std::optional<text::ChatTemplate> chat;
+  std::optional<std::string> pooling;  // of an encoder in a GGUF file that says it (gguf_tokenizer.h)
   config::Json special_tokens;  // {"mask_token": "[MASK]", ...}
   size_t longest = 0;           // tokens that the tokenizer's configuration allows, or the model's positions
 

@@ -42,6 +42,27 @@ constexpr Row kRows[] = {
     {"xlm-roberta", "XLMRobertaForMaskedLM", xlm_roberta},
 };
 
+// Counts that no model has are refused before anything as long is allocated.
+void check_counts(const json& config, const std::string& where) {
+  constexpr int64_t kMost = 100000;
+  const auto largest = [&](std::initializer_list<const char*> keys) {
+    int64_t most = 1;
+    for (const char* key : keys) {
+      const auto found = config.find(key);
+      if (found == config.end() || !found->is_number_integer()) continue;
+      DS_CHECK(*found <= kMost, "{}: '{}' is {}, more than the {} that a model may have", where, key,
+               found->dump(), kMost);
+      most = std::max(most, found->get<int64_t>());
+    }
+    return most;
+  };
+  largest({"num_attention_heads", "n_head", "num_heads", "n_heads"});
+  const int64_t layers = largest({"num_hidden_layers", "n_layer", "num_layers", "n_layers"}),
+                experts = largest({"num_local_experts", "num_experts"});
+  DS_CHECK(layers * experts <= kMost, "{}: {} layers of {} experts are more than the {} that a model may have",
+           where, layers, experts, kMost);
+}
+
 void check(const ArchSpec& s, const std::string& where) {
   DS_CHECK(s.heads % s.kv_heads == 0, "{}: {} attention heads are not a multiple of {} key-value heads",
            where, s.heads, s.kv_heads);
@@ -85,8 +106,10 @@ const WeightName& row_of(const ArchSpec& spec, const std::string& ours, const st
 }  // namespace
 
 std::string ArchSpec::hugging_face_name(const std::string& ours) const {
-  const auto [pattern, numbers] = split_numbers(ours);
-  std::string name = full_name(row_of(*this, ours, pattern));
+  auto [pattern, numbers] = split_numbers(ours);
+  const WeightName& row = row_of(*this, ours, pattern);
+  if (row.rows == RowOrder::kExpertOfAll) numbers.pop_back();
+  std::string name = full_name(row);
   for (const std::string& number : numbers) {
     const size_t hole = name.find("{}");
     DS_CHECK(hole != std::string::npos, "the {} table's '{}' has too few places for numbers", model_type,
@@ -102,6 +125,11 @@ std::string ArchSpec::full_name(const WeightName& row) const {
 
 RowOrder ArchSpec::row_order(const std::string& ours) const {
   return row_of(*this, ours, split_numbers(ours).pattern).rows;
+}
+
+int64_t ArchSpec::place_in_file(const std::string& ours) const {
+  const NumberedName name = split_numbers(ours);
+  return row_of(*this, ours, name.pattern).rows == RowOrder::kExpertOfAll ? std::stoll(name.numbers.back()) : 0;
 }
 
 double ArchSpec::added(const std::string& ours) const {
@@ -124,6 +152,7 @@ bool ArchSpec::is_of_a_head(const std::string& name) const {
 
 ArchSpec parse_arch_spec(const json& config, const std::string& where) {
   DS_CHECK(config.is_object(), "{}: a model's configuration must be a JSON object", where);
+  check_counts(config, where);
   const ConfigReader reader(config, where);
   const std::string type = reader.text("model_type", "");
   std::string known;
@@ -137,14 +166,19 @@ ArchSpec parse_arch_spec(const json& config, const std::string& where) {
     }
     known += (known.empty() ? "" : ", ") + std::string(row.model_type);
   }
-  base::fail("{}: model_type \"{}\" is not available yet (known: {})", where, type, known);
+  base::fail("{}: model_type \"{}\" is not available yet (known: {})", where, formats::shown(type), known);
 }
 
 ArchSpec read_arch_spec(const std::filesystem::path& config_json) {
   const std::string text = base::read_text_file(config_json, size_t{16} << 20);
+  constexpr int kDeepest = 64;
+  const auto not_too_deep = [&](int depth, json::parse_event_t, json&) {
+    DS_CHECK(depth <= kDeepest, "{}: values lie deeper than {} within each other", config_json.string(), kDeepest);
+    return true;
+  };
   json config;
   try {
-    config = json::parse(text);
+    config = json::parse(text, not_too_deep);
   } catch (const json::parse_error& error) {
     base::fail("{}: not valid JSON: {}", config_json.string(), error.what());
   }

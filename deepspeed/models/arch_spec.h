@@ -112,6 +112,7 @@ struct ArchSpec {
   }
   HeadCounts head_counts() const { return {heads, kv_heads, head_dim}; }
   /// Our parameter name ("layers.3.mlp.up.weight") in Hugging Face's spelling. Error when the table lacks it.
+  /// Experts whose tensors the file holds in one share its name.
   std::string hugging_face_name(const std::string& ours) const;
   /// Whether the file's tensor of that name belongs to a head, of which a model may have another: or it is
   /// the copy of a tied one.
@@ -119,6 +120,8 @@ struct ArchSpec {
   std::string full_name(const WeightName& row) const;
   /// How the file's tensor of that name holds the parameter. Error when the table lacks it.
   RowOrder row_order(const std::string& ours) const;
+  /// Whose parameter it is among the experts of its layer, where its row order is kExpertOfAll; else 0.
+  int64_t place_in_file(const std::string& ours) const;
   /// WeightName::added of the parameter. Error when the table lacks it.
   double added(const std::string& ours) const;
 };

@@ -60,7 +60,7 @@ std::optional<int64_t> ConfigReader::token(const char* key, std::optional<int64_
 
 void ConfigReader::only(const char* key, const nlohmann::json& built) const {
   DS_CHECK(!present(key) || config_[key] == built, "{}: '{}' = {} is not available yet (only {})", where_,
-           key, config_[key].dump(), built.dump());
+           key, shown(config_[key]), built.dump());
 }
 
 }  // namespace deepspeed::models

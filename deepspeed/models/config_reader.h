@@ -6,7 +6,12 @@
 #include <optional>
 #include <string>
 
+#include "deepspeed/formats/dtype.h"
+
 namespace deepspeed::models {
+
+/// The value for an error's one line: its beginning, where it is long.
+inline std::string shown(const nlohmann::json& value) { return formats::shown(value.dump()); }
 
 /// A key that is null counts as absent, as in transformers, unless asked with is_null. The JSON must outlive
 /// the reader.

@@ -17,7 +17,7 @@ nn::Activation activation_of(const ConfigReader& config, const char* key, const 
   if (name == "gelu") return nn::Activation::kGeluErf;
   if (name == "relu") return nn::Activation::kRelu;
   base::fail("{}: '{}' = \"{}\" is not available yet (gelu, gelu_new, gelu_pytorch_tanh, gelu_fast, relu)",
-             config.where(), key, name);
+             config.where(), key, formats::shown(name));
 }
 
 std::optional<std::vector<int64_t>> windows_by_type(const ConfigReader& config, int64_t layers,
@@ -31,7 +31,7 @@ std::optional<std::vector<int64_t>> windows_by_type(const ConfigReader& config, 
     const bool sliding = types[i] == "sliding_attention";
     DS_CHECK(sliding || types[i] == "full_attention",
              "{}: 'layer_types' names {}, which is not available yet (full_attention, sliding_attention)",
-             config.where(), types[i].dump());
+             config.where(), shown(types[i]));
     windows[i] = sliding ? window : 0;
   }
   return windows;

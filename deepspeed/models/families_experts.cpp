@@ -38,7 +38,7 @@ std::vector<bool> sparse_layers(const ConfigReader& config, int64_t layers) {
   if (!config.present("mlp_only_layers")) return sparse;
   for (const auto& layer : config.at("mlp_only_layers")) {
     DS_CHECK(layer.is_number_integer() && layer >= 0 && layer < layers,
-             "{}: 'mlp_only_layers' names layer {} of {}", config.where(), layer.dump(), layers);
+             "{}: 'mlp_only_layers' names layer {} of {}", config.where(), shown(layer), layers);
     sparse[layer.get<size_t>()] = false;
   }
   return sparse;

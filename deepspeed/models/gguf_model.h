@@ -1,24 +1,20 @@
-// Decoders in GGUF files: what llama.cpp's metadata, names and layouts mean (github.com/ggml-org/llama.cpp,
-// gguf-py/gguf/constants.py and convert_hf_to_gguf.py).
+// Models in GGUF files: what llama.cpp's names and layouts mean (github.com/ggml-org/llama.cpp,
+// gguf-py/gguf/tensor_mapping.py and its converter); its metadata is gguf_config.h's.
 //
 // Its tensors are Hugging Face's under other names ("blk.3.attn_q.weight") and: rows of LLaMA's queries and
-// keys stand so that what rotary positions turn together are neighbours; Gemma's norms hold 1 + weight;
-// GPT-2's projections are not transposed; Phi-3's "ffn_up" is its gate_up_proj.
+// keys stand so that what rotary positions turn together are neighbours; fused queries, keys and values stand
+// one after the other; experts' matrices are one tensor; Gemma's norms hold 1 + weight; GPT-2's projections
+// are not transposed; Phi-3's "ffn_up" is its gate_up_proj.
 #pragma once
 
 #include <filesystem>
-#include <nlohmann/json.hpp>
 
 #include "deepspeed/formats/model_files.h"
 #include "deepspeed/models/arch_spec.h"
 
 namespace deepspeed::models {
 
-/// The keys of config.json as the metadata has them. Errors: architectures that are not known (the line names
-/// those that are), experts, keys that are missing or of another type.
-nlohmann::json gguf_config(const formats::ModelFiles& files);
-
-/// The spec of a GGUF model by its metadata alone.
+/// The spec of a GGUF model by its metadata alone; errors as gguf_config has them.
 ArchSpec gguf_arch_spec(const formats::ModelFiles& files);
 
 /// The spec, read from a config.json, with names and layouts of a GGUF file in place of Hugging Face's.

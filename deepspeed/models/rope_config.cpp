@@ -29,7 +29,7 @@ class Reader {
     if (type == "longrope") return read_longrope();
     base::fail(
         "{}: '{}' of type \"{}\" is not available yet (default, linear, dynamic, yarn, llama3, longrope)",
-        config_.where(), key_, type);
+        config_.where(), key_, formats::shown(type));
   }
 
   void turn(double partial) {
@@ -56,7 +56,7 @@ class Reader {
     for (const auto& entry : *list) {
       DS_CHECK(entry.is_number() && entry.get<double>() > 0,
                "{}: '{}.{}' holds {}; all must be positive numbers", config_.where(), key_, name,
-               entry.dump());
+               shown(entry));
       numbers.push_back(entry.get<double>());
     }
     return numbers;

@@ -26,6 +26,7 @@ int64_t file_row(RowOrder order, int64_t row, int64_t rows, HeadCounts heads) {
   switch (order) {
     case RowOrder::kSame:
     case RowOrder::kFirstHalf:
+    case RowOrder::kExpertOfAll:
       return row;
     case RowOrder::kSecondHalf:
       return rows + row;

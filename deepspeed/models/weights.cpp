@@ -51,7 +51,9 @@ namespace {
 
 std::vector<int64_t> file_shape(const ArchSpec& arch, const nn::ParameterSpec& spec) {
   std::vector<int64_t> shape = spec.shape;
-  shape[0] = file_rows(arch.row_order(spec.name), shape[0]);
+  const RowOrder order = arch.row_order(spec.name);
+  shape[0] = file_rows(order, shape[0]);
+  if (order == RowOrder::kExpertOfAll) shape.insert(shape.begin(), arch.experts.count);
   return shape;
 }
 
@@ -59,7 +61,9 @@ std::vector<Run> runs_of(const ArchSpec& arch, const nn::ParameterSpec& spec, in
   const RowOrder order = arch.row_order(spec.name);
   if (order == RowOrder::kSame) return {{begin, begin, count}};
   const int64_t rows = spec.shape[0];
-  return file_runs(order, rows, spec.numel() / rows, arch.head_counts(), begin, count);
+  auto runs = file_runs(order, rows, spec.numel() / rows, arch.head_counts(), begin, count);
+  for (Run& run : runs) run.file += arch.place_in_file(spec.name) * spec.numel();
+  return runs;
 }
 
 // What older versions of transformers stored beside weights: causal masks, positions and angles, the same in
@@ -70,6 +74,14 @@ bool is_buffer(const std::string& name) {
                              "rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight"})
     if (name.ends_with(ending)) return true;
   return false;
+}
+
+// GGUF's shapes leave ones in front out, or do not.
+bool same_shape(std::vector<int64_t> a, std::vector<int64_t> b, bool of_gguf) {
+  if (of_gguf)
+    for (auto* shape : {&a, &b})
+      while (shape->size() > 1 && shape->front() == 1) shape->erase(shape->begin());
+  return a == b;
 }
 
 // The first few, and how many there are.
@@ -151,9 +163,10 @@ void WeightSource::check(const std::vector<nn::ParameterSpec>& specs) const {
     const std::string name = file_name(spec);
     const auto& tensor = files_.tensor(name);
     const auto wanted = file_shape(spec_, spec);
-    DS_CHECK(tensor.shape == wanted, "{}: tensor '{}' has shape {}, the model's {} asks for {}",
+    const bool of_gguf = files_.gguf_metadata() != nullptr;
+    DS_CHECK(same_shape(tensor.shape, wanted, of_gguf), "{}: tensor '{}' has shape {}, the model's {} asks for {}",
              files_.file_of(name).string(), name, formats::shape_text(tensor.shape),
-             files_.gguf_metadata() != nullptr ? "metadata" : "config.json", formats::shape_text(wanted));
+             of_gguf ? "metadata" : "config.json", formats::shape_text(wanted));
     if (const auto dtype = tensor.dtype())
       tensor_dtype(*dtype, fmt::format("{}: tensor '{}'", files_.file_of(name).string(), name));
   }

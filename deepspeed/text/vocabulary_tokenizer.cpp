@@ -75,6 +75,7 @@ const std::map<std::string, Steps (*)()>& pre_tokenizers() {
       {"phi-2", gpt2_steps},
       {"olmo", gpt2_steps},
       {"mpt", gpt2_steps},
+      {"roberta-bpe", gpt2_steps},
       {"falcon", falcon_steps},
       {"starcoder", digits_steps},
       {"refact", digits_steps},
@@ -158,7 +159,10 @@ void put_around(const TokenizerArrays& arrays, bool begins, bool ends, std::opti
   step.single.push_back(first);
   if (ends) step.single.push_back(part(end, "last", 0));
   step.pair = step.single;
-  if (begins && arrays.model != "bert") step.pair.push_back(part(arrays.bos, "first", 1));
+  if (arrays.add_separator.value_or(false))
+    step.pair.push_back(part(arrays.separator, "separating", 1));
+  else if (begins && arrays.model != "bert")
+    step.pair.push_back(part(arrays.bos, "first", 1));
   step.pair.push_back(second);
   if (ends) step.pair.push_back(part(end, "last", 1));
   if (begins || ends) pipeline.post_processor.emplace_back(std::move(step));

@@ -32,6 +32,7 @@ struct TokenizerArrays {
   std::string precompiled_charsmap;  // of t5: bytes
   std::optional<int32_t> bos, eos, unknown, separator;
   std::optional<bool> add_bos, add_eos;  // else as the model has it
+  std::optional<bool> add_separator;     // before the second text of a pair, in place of the first token
   std::optional<bool> add_space_prefix, remove_extra_whitespaces;
 };
 

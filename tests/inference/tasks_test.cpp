@@ -76,9 +76,10 @@ Json numbers(const at::Tensor& tensor) {
 Json features(InferenceEngine& engine, const Json& one) {
   const auto pooling = option<std::string>(one, "pooling");
   if (pooling == "none") return Json::array({numbers(engine.feature_extraction().tokens(one["input"]))});
-  SentenceConfig config = *read_sentence_config(engine.source().path);
-  if (pooling)
-    config = {.pooling = {parse_pooling(*pooling)}, .max_seq_length = option<size_t>(one, "max_seq_length")};
+  const SentenceConfig config =
+      pooling ? SentenceConfig{.pooling = {parse_pooling(*pooling)},
+                               .max_seq_length = option<size_t>(one, "max_seq_length")}
+              : *read_sentence_config(engine.source().path);
   return numbers(engine.feature_extraction().sentences({one["input"]}, config)[0]);
 }
 
@@ -103,6 +104,39 @@ TEST(Tasks, TokenClassificationIsTransformers) {
 }
 TEST(Tasks, FeatureExtractionIsTransformers) { check_all("tasks.json", "feature-extraction", features); }
 TEST(Tasks, QuestionAnsweringIsTransformers) { check_all("answers.json", "question-answering", find_answer); }
+
+// Files as llama.cpp's converter writes them (make_gguf_encoders.py), tokenizers included. Of what stands beside
+// a folder's weights they say the pooling alone.
+std::unique_ptr<InferenceEngine> gguf_engine(const std::string& model, Task task) {
+  InferenceConfig config;
+  config.dtype = WeightType::kFp32;
+  const auto file = inference_goldens() / "gguf" / (model + ".gguf");
+  return std::make_unique<InferenceEngine>(open_model(file.string(), config), config, task);
+}
+
+TEST(Tasks, EncodersInGgufFilesAnswerAsTransformers) {
+  const auto classes = gguf_engine("roberta-classes", Task::kTextClassification);
+  const auto vectors = gguf_engine("bert-vectors", Task::kFeatureExtraction);
+  ASSERT_EQ(vectors->source().pooling, "mean");
+  const SentenceConfig asked{
+      .pooling = {parse_pooling(*vectors->source().pooling)}, .normalize = true, .max_seq_length = 16};
+  size_t count = 0;
+  for (const Json& one : golden_cases("tasks.json")) {
+    const std::string where = one["model"].get<std::string>() + " " + one["input"].dump();
+    if (one["model"] == "roberta-classes") {
+      expect_like(classify_text(*classes, one), one["output"], where);
+    } else if (one["model"] == "bert-vectors") {
+      expect_like(one["options"].empty()
+                      ? numbers(vectors->feature_extraction().sentences({one["input"]}, asked)[0])
+                      : features(*vectors, one),
+                  one["output"], where);
+    } else {
+      continue;
+    }
+    ++count;
+  }
+  EXPECT_EQ(count, 18u);
+}
 
 std::unique_ptr<InferenceEngine> engine(const char* model) {
   return init_inference((inference_goldens() / "models" / model).string(), kFp32);

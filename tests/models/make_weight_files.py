@@ -1,4 +1,4 @@
-"""PyTorch and GGUF files of the tiny models of tests/parity, laid out as llama.cpp's convert_hf_to_gguf.py does, and one of
+"""PyTorch and GGUF files of the tiny models of tests/parity, laid out as llama.cpp's converter does (llama_cpp.py), and one of
 quantized blocks with the logits that transformers makes of it.
 
   $(benchmarks/peers/env.sh ds)/bin/python tests/models/make_weight_files.py
@@ -13,7 +13,6 @@ goldens/tokenizer.json     what llama.gguf says of its tokens: every byte, "th",
 goldens/torch              llama3-sharp as pytorch_model.bin, some of its tensors transposed in memory
 """
 import json
-import math
 import pathlib
 
 import gguf
@@ -23,27 +22,21 @@ from gguf import GGMLQuantizationType as Type
 from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig
 
+import llama_cpp
+
 HERE = pathlib.Path(__file__).resolve().parent
 MODELS = HERE.parent / "parity" / "goldens" / "models"
 OUT = HERE / "goldens" / "gguf"
 TOKENIZER = HERE / "goldens" / "tokenizer.json"
 TEMPLATE = ("{% for m in messages %}<{{ m.role }}>{{ m.content }}{{ eos_token }}{% endfor %}"
             "{% if add_generation_prompt %}<assistant>{% endif %}")
-# model_type: llama.cpp's name, gguf's enumeration, whether queries' and keys' rows are reordered
-ARCHITECTURES = {
-    "llama": ("llama", gguf.MODEL_ARCH.LLAMA, True),
-    "mistral": ("llama", gguf.MODEL_ARCH.LLAMA, True),
-    "qwen2": ("qwen2", gguf.MODEL_ARCH.QWEN2, False),
-    "qwen3": ("qwen3", gguf.MODEL_ARCH.QWEN3, False),
-    "gemma": ("gemma", gguf.MODEL_ARCH.GEMMA, False),
-    "gemma2": ("gemma2", gguf.MODEL_ARCH.GEMMA2, False),
-    "gemma3_text": ("gemma3", gguf.MODEL_ARCH.GEMMA3, False),
-    "phi3": ("phi3", gguf.MODEL_ARCH.PHI3, False),
-    "gpt2": ("gpt2", gguf.MODEL_ARCH.GPT2, False),
-}
-NAMES = ["llama", "llama3", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3", "phi3", "phi3-longrope", "gpt2"]
-# Its loader knows no Gemma 1, and a Mistral only as the LLaMA that the file says it is.
-UNKNOWN_TO_TRANSFORMERS = ["gemma", "mistral"]
+NAMES = ["llama", "llama-linear", "llama-yarn", "llama3", "mistral", "mixtral", "qwen2", "qwen2_moe-every", "qwen3", "gemma", "gemma2",
+         "gemma3", "phi-2", "phi3", "phi3-longrope", "gpt2", "gptj", "gpt_neox", "bloom", "falcon-7b", "falcon-11b", "falcon-40b",
+         "bert", "roberta", "xlm_roberta", "distilbert"]
+# Its loader knows these not at all, Mistral and Mixtral only as the LLaMA that the file says they are, and leaves queries, keys and
+# values of Falcons with several key-value heads in llama.cpp's order.
+UNKNOWN_TO_TRANSFORMERS = ["gemma", "mistral", "mixtral", "phi-2", "gptj", "gpt_neox", "falcon-11b", "falcon-40b", "bert", "roberta",
+                           "xlm_roberta", "distilbert"]
 
 
 def weights_of(folder):
@@ -51,75 +44,6 @@ def weights_of(folder):
     for path in sorted(folder.glob("*.safetensors")):
         tensors.update(load_file(path))
     return tensors
-
-
-def permute(weights, heads):
-    return weights.reshape(heads, 2, weights.shape[0] // heads // 2, *weights.shape[1:]).swapaxes(1, 2).reshape(weights.shape)
-
-
-def rope_of(config):
-    rope = config.get("rope_parameters") or {}
-    return rope.get("full_attention", rope)
-
-
-def add_sizes(w, c):
-    heads = c.get("num_attention_heads", c.get("n_head"))
-    w.add_context_length(c.get("max_position_embeddings", c.get("n_positions")))
-    w.add_embedding_length(c.get("hidden_size", c.get("n_embd")))
-    w.add_vocab_size(c["vocab_size"])
-    w.add_block_count(c.get("num_hidden_layers", c.get("n_layer")))
-    w.add_feed_forward_length(c.get("intermediate_size") or c.get("n_inner") or 4 * c["n_embd"])
-    w.add_head_count(heads)
-    if c["model_type"] == "gpt2":
-        w.add_layer_norm_eps(c["layer_norm_epsilon"])
-        return
-    w.add_head_count_kv(c["num_key_value_heads"])
-    w.add_layer_norm_rms_eps(c["rms_norm_eps"])
-    dim = c.get("head_dim") or c["hidden_size"] // heads
-    if c.get("head_dim"):
-        w.add_key_length(dim)
-        w.add_value_length(dim)
-    rope = rope_of(c)
-    w.add_rope_dimension_count(int(dim * (c.get("partial_rotary_factor") or 1)))
-    w.add_rope_freq_base(rope["rope_theta"])
-    if rope["rope_type"] in ("linear", "yarn"):
-        w.add_rope_scaling_type(getattr(gguf.RopeScalingType, rope["rope_type"].upper()))
-        w.add_rope_scaling_factor(rope["factor"])
-
-
-def add_family(w, c):
-    kind, rope = c["model_type"], rope_of(c)
-    if kind in ("gemma2", "gemma3_text"):
-        w.add_sliding_window(c["sliding_window"])
-        if c.get("attn_logit_softcapping"):
-            w.add_attn_logit_softcapping(c["attn_logit_softcapping"])
-        if c.get("final_logit_softcapping"):
-            w.add_final_logit_softcapping(c["final_logit_softcapping"])
-    if kind == "gemma3_text":
-        w.add_uint32("gemma3.attention.sliding_window_pattern", c["layer_types"].index("full_attention") + 1)
-        w.add_float32("gemma3.rope.freq_base_swa", c["rope_parameters"]["sliding_attention"]["rope_theta"])
-    if kind == "phi3":
-        w.add_sliding_window(c["sliding_window"] or 0)
-        original = rope.get("original_max_position_embeddings", c["original_max_position_embeddings"])
-        w.add_rope_scaling_orig_ctx_len(original)
-        if rope["rope_type"] == "longrope":
-            scale = c["max_position_embeddings"] / original
-            w.add_rope_scaling_attn_factors(math.sqrt(1 + math.log(scale) / math.log(original)))
-            w.add_tensor("rope_factors_long.weight", np.array(rope["long_factor"], dtype=np.float32))
-            w.add_tensor("rope_factors_short.weight", np.array(rope["short_factor"], dtype=np.float32))
-    if rope.get("rope_type") == "llama3":
-        w.add_tensor("rope_freqs.weight", llama3_factors(c, rope))
-
-
-def llama3_factors(c, rope):
-    dim, factors = c["head_dim"], []
-    low, high, original = rope["low_freq_factor"], rope["high_freq_factor"], rope["original_max_position_embeddings"]
-    for i in range(0, dim, 2):
-        wave = 2 * math.pi * rope["rope_theta"] ** (i / dim)
-        smooth = (original / wave - low) / (high - low)
-        factors.append(1 if wave < original / high else rope["factor"] if wave > original / low else
-                       1 / ((1 - smooth) / rope["factor"] + smooth))
-    return np.array(factors, dtype=np.float32)
 
 
 def write_tokenizer():
@@ -149,41 +73,9 @@ def add_tokenizer(w):
     w.add_chat_template(TEMPLATE)
 
 
-def stored(name, ours, values, c, reorder):
-    """As the converter stores it: values and the type of elements."""
-    wide = values.float().numpy()
-    if c["model_type"].startswith("gemma") and name.endswith("norm.weight"):
-        wide = wide + np.float32(1)
-    if reorder and ".q_proj." in name:
-        wide = permute(wide, c["num_attention_heads"])
-    if reorder and ".k_proj." in name:
-        wide = permute(wide, c["num_key_value_heads"])
-    if c["model_type"] == "gpt2" and wide.ndim == 2 and ".h." in name:
-        wide = np.ascontiguousarray(wide.T)
-    if wide.ndim == 1 or values.dtype == torch.float32:
-        return wide, Type.F32
-    return wide, Type.BF16
-
-
 def write(folder, path):
     c = json.loads((folder / "config.json").read_text())
-    architecture, known, reorder = ARCHITECTURES[c["model_type"]]
-    layers = c.get("num_hidden_layers", c.get("n_layer"))
-    names = gguf.get_tensor_name_map(known, layers)
-    w = gguf.GGUFWriter(path, architecture)
-    add_sizes(w, c)
-    add_family(w, c)
-    if path.stem == "llama":
-        add_tokenizer(w)
-    for name, values in weights_of(folder).items():
-        theirs = names.get_name(name, try_suffixes=(".weight", ".bias"))
-        assert theirs, name
-        wide, kind = stored(name, theirs, values, c, reorder)
-        w.add_tensor(theirs, gguf.quantize(wide, kind), raw_dtype=kind)
-    w.write_header_to_file()
-    w.write_kv_data_to_file()
-    w.write_tensors_to_file()
-    w.close()
+    llama_cpp.write(path, weights_of(folder), c, add_tokenizer if path.stem == "llama" else lambda w: None)
 
 
 def check(name, path):
@@ -221,7 +113,7 @@ def write_blocks(path):
                     intermediate_size=256, max_position_embeddings=64, rope_theta=500.0).to_dict()
     c["head_dim"] = 64
     w = gguf.GGUFWriter(path, "llama")
-    add_sizes(w, c)
+    llama_cpp.add_keys(w, c)
     shapes = {"attn_q": (256, 256), "attn_k": (128, 256), "attn_v": (128, 256), "attn_output": (256, 256),
               "ffn_gate": (256, 256), "ffn_up": (256, 256), "ffn_down": (256, 256)}
     w.add_tensor("token_embd.weight", blocks(KINDS["token_embd"], 64, 256, rng), raw_dtype=KINDS["token_embd"])

@@ -62,6 +62,9 @@ FAMILIES = {
     "phi": dict(model_type="phi", num_hidden_layers=2, hidden_size=32, intermediate_size=40, num_attention_heads=4,
                 num_key_value_heads=2, max_position_embeddings=96, vocab_size=67, partial_rotary_factor=0.5, rope_theta=700.0,
                 qk_layernorm=True, pad_token_id=17),
+    # As it is published: every head has keys of its own, and none a norm.
+    "phi-2": dict(model_type="phi", num_hidden_layers=2, hidden_size=32, intermediate_size=128, num_attention_heads=4,
+                  max_position_embeddings=96, vocab_size=67, partial_rotary_factor=0.5),
     "gptj": dict(model_type="gptj", n_layer=2, n_embd=32, n_head=4, n_positions=96, rotary_dim=6, vocab_size=67, n_inner=40),
     "gpt_neo": dict(model_type="gpt_neo", num_layers=3, hidden_size=32, num_heads=4, max_position_embeddings=96, vocab_size=67,
                     intermediate_size=40, window_size=5, attention_types=[[["global", "local"], 1], [["local"], 1]]),
@@ -90,6 +93,10 @@ FAMILIES = {
     "qwen2_moe-all": MOE | dict(model_type="qwen2_moe", intermediate_size=40, moe_intermediate_size=24,
                                 shared_expert_intermediate_size=32, num_experts=6, num_experts_per_tok=3, norm_topk_prob=False,
                                 mlp_only_layers=[1], qkv_bias=False, output_router_logits=False),
+    # What a GGUF file can say of one: experts in every layer, their shares as they are.
+    "qwen2_moe-every": MOE | dict(model_type="qwen2_moe", num_hidden_layers=2, intermediate_size=40, moe_intermediate_size=24,
+                                  shared_expert_intermediate_size=32, num_experts=6, num_experts_per_tok=3,
+                                  norm_topk_prob=False, output_router_logits=False),
 }
 SEED = 7
 DATA_TOKENS = 30000
