@@ -127,7 +127,7 @@ BenchRow bench_row(std::string name, std::string unit, std::vector<double> sampl
 }
 
 void bench(InferenceEngine& engine, const InferOptions& options) {
-  const std::vector<BenchRow> rows = engine.task() == Task::kTextGeneration
+  const std::vector<BenchRow> rows = writes(engine.task())
                                          ? bench_generation(engine, options)
                                          : bench_encoder(engine, options);
   if (options.json) {

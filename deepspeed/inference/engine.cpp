@@ -16,11 +16,17 @@ namespace {
 using config::Json;
 
 std::shared_ptr<torch::nn::Module> build(const models::ArchSpec& spec, Task task) {
-  DS_CHECK(spec.bidirectional == (task != Task::kTextGeneration), "a {} is {}: it cannot do {}",
-           spec.model_type, spec.bidirectional ? "an encoder" : "a decoder", task_name(task));
+  const Task usual = usual_task(spec);
+  DS_CHECK(writes(usual) ? task == usual : !writes(task), "a {} is {}: it cannot do {}", spec.model_type,
+           spec.bidirectional          ? "an encoder"
+           : spec.is_encoder_decoder() ? "an encoder with a decoder"
+                                       : "a decoder",
+           task_name(task));
   switch (task) {
     case Task::kTextGeneration:
       return std::make_shared<models::Decoder>(spec, nullptr);
+    case Task::kText2TextGeneration:
+      return std::make_shared<models::EncoderDecoder>(spec, nullptr);
     case Task::kFillMask:
       return std::make_shared<models::MaskedLanguageModel>(spec, nullptr);
     case Task::kTextClassification:
@@ -81,8 +87,11 @@ std::vector<Answer> InferenceEngine::answer(const std::vector<std::vector<int32_
   std::vector<Request> requests;
   for (const auto& prompt : prompts) {
     const auto length = static_cast<int64_t>(prompt.size());
-    const int64_t room = config_.max_out_tokens - length;
+    // An answer that does not go on from its prompt has that room of its own, but for the token it starts with.
+    const int64_t room = config_.max_out_tokens - (task_ == Task::kText2TextGeneration ? 1 : length);
     DS_CHECK(length > 0, "a prompt has no tokens");
+    DS_CHECK(length <= config_.max_out_tokens, "a prompt of {} tokens is longer than max_out_tokens, which is {}",
+             length, config_.max_out_tokens);
     DS_CHECK(room >= std::max<int64_t>(config_.min_out_tokens, 1),
              "a prompt of {} tokens leaves no room for {} more within max_out_tokens, which is {}", length,
              std::max<int64_t>(config_.min_out_tokens, 1), config_.max_out_tokens);
@@ -95,8 +104,9 @@ std::vector<Answer> InferenceEngine::answer(const std::vector<std::vector<int32_
     else if (room < 20)
       config.max_new_tokens = room;  // than transformers' 20 where nobody says
   }
-  return inference::generate(decoder(), requests,
-                             {.tokenizer = source_.tokenizer.get(), .listener = std::move(listener)});
+  const GenerateOptions how{.tokenizer = source_.tokenizer.get(), .listener = std::move(listener)};
+  if (task_ == Task::kText2TextGeneration) return inference::generate(encoder_decoder(), requests, how);
+  return inference::generate(decoder(), requests, how);
 }
 
 std::string InferenceEngine::chat_prompt(const Json& messages) const {
@@ -117,11 +127,15 @@ Answer InferenceEngine::chat(const Json& messages, const Json& options, Listener
 template <class Model>
 std::shared_ptr<Model> InferenceEngine::model_for(Task task) const {
   DS_CHECK(task == task_, "this engine was made for {}, not for {}", task_name(task_), task_name(task));
-  if (task != Task::kTextGeneration) tokenizer();
+  if (!writes(task)) tokenizer();
   return std::dynamic_pointer_cast<Model>(module_);
 }
 
 models::Decoder& InferenceEngine::decoder() { return *model_for<models::Decoder>(Task::kTextGeneration); }
+
+models::EncoderDecoder& InferenceEngine::encoder_decoder() {
+  return *model_for<models::EncoderDecoder>(Task::kText2TextGeneration);
+}
 
 FillMask InferenceEngine::fill_mask() {
   return {model_for<models::MaskedLanguageModel>(Task::kFillMask), source_};
@@ -143,6 +157,11 @@ FeatureExtraction InferenceEngine::feature_extraction() {
   return {model_for<BareEncoder>(Task::kFeatureExtraction), source_};
 }
 
+Task usual_task(const models::ArchSpec& spec) {
+  if (spec.bidirectional) return Task::kFeatureExtraction;
+  return spec.is_encoder_decoder() ? Task::kText2TextGeneration : Task::kTextGeneration;
+}
+
 comm::GroupPtr inference_group(const InferenceConfig& config) {
   const int64_t ranks = config.tensor_parallel.enabled ? config.tensor_parallel.tp_size : 1;
   const comm::Rendezvous rendezvous = comm::rendezvous_from_env();
@@ -159,7 +178,7 @@ std::unique_ptr<InferenceEngine> init_inference(const std::string& model, std::s
   InferenceConfig parsed = parse_inference_config(config, arguments);
   for (const auto& warning : parsed.warnings) base::log_warning("{}", warning);
   ModelSource source = open_model(model, parsed);
-  const Task wanted = task.value_or(guess_task(source.config, source.spec.bidirectional));
+  const Task wanted = task.value_or(guess_task(source.config, usual_task(source.spec)));
   comm::GroupPtr group = inference_group(parsed);
   return std::make_unique<InferenceEngine>(std::move(source), std::move(parsed), wanted, std::move(group));
 }

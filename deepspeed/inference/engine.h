@@ -18,6 +18,7 @@
 #include "deepspeed/inference/tasks/text_classification.h"
 #include "deepspeed/inference/tasks/token_classification.h"
 #include "deepspeed/models/decoder.h"
+#include "deepspeed/models/encoder_decoder.h"
 
 namespace deepspeed::inference {
 
@@ -41,7 +42,7 @@ class InferenceEngine {
   int64_t parameters() const { return parameters_; }
   int64_t parameter_bytes() const { return bytes_; }
 
-  /// The prompts' continuations under `options`, keys of generation_config.json over the model's own. Errors
+  /// The prompts' continuations, or answers by a model with an encoder, under `options`, keys of generation_config.json over the model's own. Errors
   /// as inference::generate, and for prompts that leave no room within config().max_out_tokens. The listener
   /// hears of request i of prompts[i].
   std::vector<Answer> generate(const std::vector<std::string>& prompts,
@@ -58,6 +59,7 @@ class InferenceEngine {
 
   /// Errors where the engine was made for another task.
   models::Decoder& decoder();
+  models::EncoderDecoder& encoder_decoder();
   FillMask fill_mask();
   TextClassification text_classification();
   TokenClassification token_classification();
@@ -77,6 +79,10 @@ class InferenceEngine {
   std::shared_ptr<torch::nn::Module> module_;
   int64_t parameters_ = 0, bytes_ = 0;
 };
+
+/// What a model of the architecture does where nothing else is said: text generation, by an encoder feature
+/// extraction.
+Task usual_task(const models::ArchSpec& spec);
 
 /// The ranks that tensor_parallel.tp_size asks for, by the launcher's environment; null for one. Error where
 /// another number was started. Collective over them.

@@ -2,6 +2,7 @@
 
 #include <ATen/ops/empty.h>
 #include <ATen/ops/tensor.h>
+#include <ATen/ops/zeros.h>
 #include <torch/csrc/autograd/grad_mode.h>
 
 #include <algorithm>
@@ -18,9 +19,8 @@ namespace {
 constexpr int64_t kDefaultNewTokens = 20;  // transformers', where nobody says
 constexpr int64_t kCacheStep = 256;        // positions by which the cache grows at least
 
-size_t max_length_of(const Request& request, int64_t positions) {
-  const auto prompt = static_cast<int64_t>(request.prompt.size());
-  const auto& c = request.config;
+size_t max_length_of(const GenerationConfig& c, size_t prompt_tokens, int64_t positions) {
+  const auto prompt = static_cast<int64_t>(prompt_tokens);
   const int64_t wanted =
       c.max_new_tokens ? prompt + *c.max_new_tokens : c.max_length.value_or(prompt + kDefaultNewTokens);
   return static_cast<size_t>(std::min(wanted, positions));
@@ -34,7 +34,7 @@ uint64_t seed_of(const GenerationConfig& config) {
 
 class EvaluationMode {
  public:
-  explicit EvaluationMode(models::Decoder& model) : model_(model), was_training_(model.is_training()) {
+  explicit EvaluationMode(torch::nn::Module& model) : model_(model), was_training_(model.is_training()) {
     model.eval();
   }
   ~EvaluationMode() { model_.train(was_training_); }
@@ -42,19 +42,42 @@ class EvaluationMode {
   EvaluationMode& operator=(const EvaluationMode&) = delete;
 
  private:
-  models::Decoder& model_;
+  torch::nn::Module& model_;
   bool was_training_;
 };
+
+// What the encoder makes of the prompts, padded on the right.
+models::Memory read_inputs(models::EncoderDecoder& model, const std::vector<Request>& requests) {
+  const auto rows = static_cast<int64_t>(requests.size());
+  size_t longest = 0;
+  std::vector<int32_t> ends;
+  for (const Request& request : requests) {
+    longest = std::max(longest, request.prompt.size());
+    ends.push_back(static_cast<int32_t>(request.prompt.size()));
+  }
+  const at::Tensor ids = at::zeros({rows, static_cast<int64_t>(longest)}, at::kLong);
+  auto* id = ids.mutable_data_ptr<int64_t>();
+  for (size_t r = 0; r < requests.size(); ++r)
+    std::copy(requests[r].prompt.begin(), requests[r].prompt.end(), id + r * longest);
+  const bool ragged = std::any_of(ends.begin(), ends.end(),
+                                  [&](int32_t end) { return static_cast<size_t>(end) < longest; });
+  return model.encode(ids, ragged ? std::optional(at::tensor(ends, at::kInt)) : std::nullopt,
+                      /*keeps_keys=*/true);
+}
 
 // The requests of one call.
 class Batch {
  public:
-  Batch(models::Decoder& model, const std::vector<Request>& requests, const GenerateOptions& options);
+  /// `reader`: the model with an encoder whose decoder `model` is; null: it is alone.
+  Batch(models::Decoder& model, models::EncoderDecoder* reader, const std::vector<Request>& requests,
+        const GenerateOptions& options);
   std::vector<Answer> run();
 
  private:
   void add_search(const Request& request, const GenerateOptions& options);
   void make_room(int64_t count);
+  /// Final hidden states of further tokens of every row.
+  at::Tensor hidden_states(const at::Tensor& ids, const std::optional<at::Tensor>& starts);
   at::Tensor read_prompts();
   void read_prompt_logprobs(const at::Tensor& hidden, int64_t longest);
   /// Shows each search its rows of `logits` and takes the rows of the next step; false when there are none.
@@ -64,7 +87,10 @@ class Batch {
   std::optional<at::Tensor> row_starts() const;
 
   models::Decoder& model_;
+  models::EncoderDecoder* reader_;
+  std::optional<models::Memory> memory_;  // what it has read
   const std::vector<Request>& requests_;
+  std::vector<std::vector<int32_t>> prompts_;  // what the decoder's sequences begin with
   std::vector<std::unique_ptr<Search>> searches_;
   std::vector<Answer> answers_;
   size_t longest_ = 0;  // tokens of the longest prompt
@@ -77,8 +103,10 @@ class Batch {
   std::vector<std::vector<int64_t>> sequences_;  // then: each row's, `tokens_` included
 };
 
-Batch::Batch(models::Decoder& model, const std::vector<Request>& requests, const GenerateOptions& options)
+Batch::Batch(models::Decoder& model, models::EncoderDecoder* reader, const std::vector<Request>& requests,
+             const GenerateOptions& options)
     : model_(model),
+      reader_(reader),
       requests_(requests),
       cache_(static_cast<size_t>(model.spec().layers), 0),
       may_read_anew_(model.spec().rope.stretch == models::RopeStretch::kLongrope) {
@@ -88,14 +116,24 @@ Batch::Batch(models::Decoder& model, const std::vector<Request>& requests, const
 void Batch::add_search(const Request& request, const GenerateOptions& options) {
   const size_t number = searches_.size();
   const auto& spec = model_.spec();
+  size_t max_length = 0;
   try {
     for (const int32_t id : request.prompt)
       DS_CHECK(id >= 0 && id < spec.vocab, "prompt token {} is not in the vocabulary of {}", id, spec.vocab);
     request.config.check_tokens(spec.vocab);
+    prompts_.push_back(request.prompt);
+    if (reader_ != nullptr) {
+      DS_CHECK(!request.prompt.empty(), "generation needs a prompt of at least one token");
+      DS_CHECK(!request.config.echo, "echo: the answer of a model with an encoder does not contain its prompt");
+      prompts_.back() = {
+          request.config.decoder_start_token_id.value_or(static_cast<int32_t>(spec.decoder_start))};
+    }
+    max_length = max_length_of(request.config, prompts_.back().size(), spec.max_positions);
     answers_.push_back({.seed = seed_of(request.config)});
-    searches_.push_back(make_search({.prompt = request.prompt,
+    searches_.push_back(make_search({.prompt = prompts_.back(),
                                      .config = request.config,
-                                     .max_length = max_length_of(request, spec.max_positions),
+                                     .max_length = max_length,
+                                     .input = reader_ != nullptr ? request.prompt : std::vector<int32_t>(),
                                      .seed = answers_.back().seed,
                                      .tokenizer = options.tokenizer,
                                      .request = number,
@@ -104,8 +142,8 @@ void Batch::add_search(const Request& request, const GenerateOptions& options) {
     if (requests_.size() == 1) throw;
     base::fail("request {}: {}", number, error.what());
   }
-  longest_ = std::max(longest_, request.prompt.size());
-  room_ = std::max(room_, max_length_of(request, spec.max_positions) - request.prompt.size());
+  longest_ = std::max(longest_, prompts_.back().size());
+  room_ = std::max(room_, max_length - prompts_.back().size());
   rows_of_.push_back(1);
 }
 
@@ -117,17 +155,21 @@ void Batch::make_room(int64_t count) {
   cache_.reserve(std::min(needed + std::max(kCacheStep, needed / 2), most));
 }
 
+at::Tensor Batch::hidden_states(const at::Tensor& ids, const std::optional<at::Tensor>& starts) {
+  return model_.hidden_states(ids, &cache_, starts, memory_ ? &*memory_ : nullptr);
+}
+
 // The scores after each prompt.
 at::Tensor Batch::read_prompts() {
   const auto rows = static_cast<int64_t>(requests_.size()), length = static_cast<int64_t>(longest_);
   at::Tensor ids = at::empty({rows, length}, at::kLong), starts = at::empty({rows, length}, at::kInt);
   auto* id = ids.mutable_data_ptr<int64_t>();
   auto* start = starts.mutable_data_ptr<int32_t>();
-  for (const Request& request : requests_) {
-    const size_t padding = longest_ - request.prompt.size();
+  for (const auto& prompt : prompts_) {
+    const size_t padding = longest_ - prompt.size();
     // Each place of the padding is a document of its own, so that no position is negative.
     for (size_t t = 0; t < longest_; ++t) {
-      *id++ = t < padding ? 0 : request.prompt[t - padding];
+      *id++ = t < padding ? 0 : prompt[t - padding];
       *start++ = static_cast<int32_t>(std::min(t, padding));
     }
     starts_.push_back(static_cast<int32_t>(padding));
@@ -135,14 +177,15 @@ at::Tensor Batch::read_prompts() {
   }
   make_room(length);
   const bool ragged = std::any_of(starts_.begin(), starts_.end(), [](int32_t s) { return s > 0; });
-  const at::Tensor hidden = model_.hidden_states(ids, &cache_, ragged ? std::optional(starts) : std::nullopt);
+  const at::Tensor hidden = hidden_states(ids, ragged ? std::optional(starts) : std::nullopt);
   read_prompt_logprobs(hidden, length);
   return model_.logits_of(hidden.select(1, length - 1));
 }
 
 void Batch::read_prompt_logprobs(const at::Tensor& hidden, int64_t longest) {
   for (size_t r = 0; r < requests_.size(); ++r) {
-    const auto& [prompt, config] = requests_[r];
+    const GenerationConfig& config = requests_[r].config;
+    const std::vector<int32_t>& prompt = prompts_[r];
     const auto length = static_cast<int64_t>(prompt.size());
     if (!config.echo || !config.logprobs || length == 1) continue;
     const at::Tensor scores =
@@ -186,6 +229,7 @@ bool Batch::advance(const at::Tensor& logits) {
   starts_ = std::move(starts);
   sequences_ = std::move(sequences);
   cache_.select_rows(parents);
+  if (memory_) memory_->select_rows(parents);
   return true;
 }
 
@@ -209,11 +253,12 @@ at::Tensor Batch::next_logits() {
   if (!model_.spec().rope.keeps_keys(cache_.length(), cache_.length() + 1)) return logits_of_whole_rows();
   make_room(1);
   const at::Tensor ids = at::tensor(tokens_, at::kLong).unsqueeze(1);
-  return model_.logits_of(model_.hidden_states(ids, &cache_, row_starts()).select(1, 0));
+  return model_.logits_of(hidden_states(ids, row_starts()).select(1, 0));
 }
 
 std::vector<Answer> Batch::run() {
   if (requests_.empty()) return {};
+  if (reader_ != nullptr) memory_ = read_inputs(*reader_, requests_);
   for (bool more = advance(read_prompts()); more;) more = advance(next_logits());
   for (size_t s = 0; s < searches_.size(); ++s) answers_[s].sequences = searches_[s]->finish();
   return std::move(answers_);
@@ -225,7 +270,14 @@ std::vector<Answer> generate(models::Decoder& model, const std::vector<Request>&
                              const GenerateOptions& options) {
   const at::NoGradGuard no_grad;
   const EvaluationMode evaluation(model);
-  return Batch(model, requests, options).run();
+  return Batch(model, nullptr, requests, options).run();
+}
+
+std::vector<Answer> generate(models::EncoderDecoder& model, const std::vector<Request>& requests,
+                             const GenerateOptions& options) {
+  const at::NoGradGuard no_grad;
+  const EvaluationMode evaluation(model);
+  return Batch(model.decoder(), &model, requests, options).run();
 }
 
 }  // namespace deepspeed::inference

@@ -1,4 +1,5 @@
-// Text from a decoder: batches of requests of any kind and length over one key-value cache.
+// Text from a decoder, alone or behind an encoder: batches of requests of any kind and length over one
+// key-value cache.
 #pragma once
 
 #include <vector>
@@ -6,6 +7,7 @@
 #include "deepspeed/inference/answer.h"
 #include "deepspeed/inference/generation_config.h"
 #include "deepspeed/models/decoder.h"
+#include "deepspeed/models/encoder_decoder.h"
 #include "deepspeed/text/tokenizer.h"
 
 namespace deepspeed::inference {
@@ -31,6 +33,12 @@ struct GenerateOptions {
 /// anything is computed: base::Error that names the request, for prompts that are empty, too long or outside
 /// the vocabulary, and for configurations that do not fit the model.
 std::vector<Answer> generate(models::Decoder& model, const std::vector<Request>& requests,
+                             const GenerateOptions& options = {});
+
+/// The same of a model with an encoder, which reads the prompts, each once; the decoder's answers start after
+/// GenerationConfig::decoder_start_token_id, which counts in lengths as transformers counts it. Error: `echo`,
+/// since an answer does not go on from its prompt.
+std::vector<Answer> generate(models::EncoderDecoder& model, const std::vector<Request>& requests,
                              const GenerateOptions& options = {});
 
 }  // namespace deepspeed::inference

@@ -61,6 +61,7 @@ struct GenerationConfig {
   bool ignore_eos = false;
   std::vector<std::string> stop_strings;
   std::optional<int32_t> pad_token_id, bos_token_id;
+  std::optional<int32_t> decoder_start_token_id;  // of models with an encoder; nothing: as config.json says
 
   std::optional<int64_t> logprobs;
   bool echo = false;

@@ -126,7 +126,7 @@ void infer(const InferOptions& given) {
   if (options.bench) return bench(*engine, options);
   if (!options.perplexity.empty()) return measure_perplexity(*engine, options);
   if (options.task == "chat") return chat(*engine, options);
-  if (engine->task() == Task::kTextGeneration) return generate_texts(*engine, options);
+  if (writes(engine->task())) return generate_texts(*engine, options);
   infer_with_encoder(*engine, options);
 }
 

@@ -170,6 +170,7 @@ void infer_with_encoder(InferenceEngine& engine, const InferOptions& options) {
     case Task::kFeatureExtraction:
       return extract_features(engine, options);
     case Task::kTextGeneration:
+    case Task::kText2TextGeneration:
       break;
   }
   base::fail("{} is no task of an encoder", task_name(engine.task()));
@@ -200,6 +201,7 @@ void answer_with_encoder(InferenceEngine& engine, const InferOptions& options,
           options.batch_size);
       return;
     case Task::kTextGeneration:
+    case Task::kText2TextGeneration:
       break;
   }
 }

@@ -53,7 +53,7 @@ std::unique_ptr<InferenceEngine> open_engine(const InferOptions& options) {
   if (!given.json.contains("max_out_tokens") && !given.json.contains("max_tokens"))
     config.max_out_tokens = source.spec.max_positions;
   const bool guessed = options.task.empty();
-  const Task task = guessed                  ? guess_task(source.config, source.spec.bidirectional)
+  const Task task = guessed                  ? guess_task(source.config, usual_task(source.spec))
                     : options.task == "chat" ? Task::kTextGeneration
                                              : parse_task(options.task);
   comm::GroupPtr group = inference_group(config);

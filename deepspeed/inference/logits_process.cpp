@@ -122,7 +122,7 @@ void LogitsProcessor::shape(Row row, SequenceView sequence) const {
   if (!c.sequence_bias.empty()) add_biases(row, sequence.tokens, c.sequence_bias);
   if (!token_biases_.empty()) add_biases(row, sequence.tokens, token_biases_);
   if (c.encoder_repetition_penalty != 1)
-    penalize_occurring(row, sequence.prompt(), static_cast<float>(1 / c.encoder_repetition_penalty));
+    penalize_occurring(row, sequence.source(), static_cast<float>(1 / c.encoder_repetition_penalty));
   if (c.repetition_penalty != 1)
     penalize_occurring(row, sequence.tokens, static_cast<float>(c.repetition_penalty));
   if (c.presence_penalty != 0 || c.frequency_penalty != 0)
@@ -136,7 +136,7 @@ void LogitsProcessor::constrain(Row row, SequenceView sequence) const {
   if (c.no_repeat_ngram_size > 0)
     ban_repeated_runs(row, sequence.tokens, sequence.tokens, static_cast<size_t>(c.no_repeat_ngram_size));
   if (c.encoder_no_repeat_ngram_size > 0)
-    ban_repeated_runs(row, sequence.tokens, sequence.prompt(),
+    ban_repeated_runs(row, sequence.tokens, sequence.source(),
                       static_cast<size_t>(c.encoder_no_repeat_ngram_size));
   if (!bad_words_.empty()) add_biases(row, sequence.tokens, bad_words_);
   if (length < min_length_) ban(row, ends_);

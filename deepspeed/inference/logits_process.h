@@ -23,6 +23,8 @@ using Tokens = std::span<const int32_t>;
 struct SequenceView {
   Tokens tokens;
   size_t prompt_length;
+  Tokens input{};  // what an encoder has read, if there is one
+  Tokens source() const { return input.empty() ? prompt() : input; }
   Tokens prompt() const { return tokens.first(prompt_length); }
   Tokens generated() const { return tokens.subspan(prompt_length); }
 };

@@ -33,7 +33,6 @@ const std::vector<std::string>& generation_keys_without_effect() {
                                                 "output_scores",
                                                 "output_logits",
                                                 "return_dict_in_generate",
-                                                "decoder_start_token_id",
                                                 "num_assistant_tokens",
                                                 "num_assistant_tokens_schedule",
                                                 "assistant_confidence_threshold",

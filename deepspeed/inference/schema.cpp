@@ -269,6 +269,11 @@ void add_ends(config::Schema<Config>& s) {
                c.*member = read_token(node);
              })
         .doc("Known; no answer depends on it.");
+  s.custom("decoder_start_token_id", "token id", nullptr,
+           [](const Node& node, Config& c, const Rules&, config::Warnings&) {
+             c.decoder_start_token_id = read_token(node);
+           })
+      .doc("What answers of models with an encoder start after; of others no answer depends on it.");
   s.field("logprobs", &Config::logprobs)
       .range(0, kMostLogprobs)
       .doc(

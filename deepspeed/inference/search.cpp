@@ -86,7 +86,7 @@ std::vector<float> SearchBase::processed(std::span<const float> row, const Line&
   if (!in_.config.remove_invalid_values) check_scores(row);
   std::vector<float> scores(row.begin(), row.end());
   if (as_log_probabilities) log_softmax(scores);
-  process_(scores, {line.tokens, in_.prompt.size()});
+  process_(scores, {line.tokens, in_.prompt.size(), in_.input});
   return scores;
 }
 

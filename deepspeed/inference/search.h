@@ -20,6 +20,7 @@ struct SearchInputs {
   std::vector<int32_t> prompt;
   GenerationConfig config;
   size_t max_length = 0;
+  std::vector<int32_t> input{};  // of a model with an encoder, what that reads; the prompt begins the answer
   uint64_t seed = 0;
   const text::Tokenizer* tokenizer = nullptr;  // needed for stop strings; outlives the search
   size_t request = 0;                          // its number, for the listener

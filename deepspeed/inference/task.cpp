@@ -11,15 +11,16 @@
 namespace deepspeed::inference {
 namespace {
 
-constexpr std::array<const char*, 6> kNames = {"text-generation",     "fill-mask",
-                                               "text-classification", "token-classification",
-                                               "question-answering",  "feature-extraction"};
+constexpr std::array<const char*, 7> kNames = {
+    "text-generation",      "text2text-generation", "fill-mask",         "text-classification",
+    "token-classification", "question-answering",   "feature-extraction"};
 constexpr std::pair<const char*, Task> kOthers[] = {{"ner", Task::kTokenClassification},
                                                     {"sentiment-analysis", Task::kTextClassification},
                                                     {"embedding", Task::kFeatureExtraction},
                                                     {"sentence-similarity", Task::kFeatureExtraction}};
 constexpr std::pair<const char*, Task> kEndings[] = {{"ForCausalLM", Task::kTextGeneration},
                                                      {"LMHeadModel", Task::kTextGeneration},
+                                                     {"ForConditionalGeneration", Task::kText2TextGeneration},
                                                      {"ForMaskedLM", Task::kFillMask},
                                                      {"ForPreTraining", Task::kFillMask},
                                                      {"ForSequenceClassification", Task::kTextClassification},
@@ -42,12 +43,12 @@ Task parse_task(const std::string& name) {
              fmt::join(kNames, ", "));
 }
 
-Task guess_task(const config::Json& config, bool bidirectional) {
+Task guess_task(const config::Json& config, Task otherwise) {
   if (config.contains("architectures") && config["architectures"].is_array())
     for (const auto& name : config["architectures"])
       for (const auto& [ending, task] : kEndings)
         if (name.is_string() && name.get<std::string>().ends_with(ending)) return task;
-  return bidirectional ? Task::kFeatureExtraction : Task::kTextGeneration;
+  return otherwise;
 }
 
 }  // namespace deepspeed::inference

@@ -10,6 +10,7 @@ namespace deepspeed::inference {
 
 enum class Task {
   kTextGeneration,
+  kText2TextGeneration,  // by a model that reads the text with an encoder
   kFillMask,
   kTextClassification,
   kTokenClassification,
@@ -23,8 +24,11 @@ const char* task_name(Task task);
 Task parse_task(const std::string& name);
 /// All names, in the order of Task.
 std::vector<std::string> task_names();
-/// What the model was made for, by "architectures" of its config.json; where that is silent, text generation
-/// for decoders and feature extraction for encoders.
-Task guess_task(const config::Json& config, bool bidirectional);
+/// Whether its answers are texts that the model writes.
+constexpr bool writes(Task task) {
+  return task == Task::kTextGeneration || task == Task::kText2TextGeneration;
+}
+/// What the model was made for, by "architectures" of its config.json; `otherwise` where that is silent.
+Task guess_task(const config::Json& config, Task otherwise);
 
 }  // namespace deepspeed::inference

@@ -39,6 +39,7 @@ constexpr Row kRows[] = {
     {"qwen2_moe", "Qwen2MoeForCausalLM", qwen2_moe},
     {"qwen3", "Qwen3ForCausalLM", qwen3},
     {"roberta", "RobertaForMaskedLM", roberta},
+    {"t5", "T5ForConditionalGeneration", t5},
     {"xlm-roberta", "XLMRobertaForMaskedLM", xlm_roberta},
 };
 
@@ -145,7 +146,7 @@ bool ArchSpec::is_of_a_head(const std::string& name) const {
   for (const std::string& other : other_heads)
     if (name.starts_with(other)) return true;
   return std::any_of(names.begin(), names.end(), [&](const WeightName& row) {
-    const bool head = is_head(row.ours) || (tied_embeddings && row.ours == std::string("head.weight"));
+    const bool head = is_head(row.ours) || (tied_embeddings && std::string(row.ours).ends_with("head.weight"));
     return head && name == full_name(row);
   });
 }

@@ -16,7 +16,7 @@
 
 namespace deepspeed::models {
 
-enum class Positions { kLearned, kRotary, kAlibi };
+enum class Positions { kLearned, kRotary, kAlibi, kRelative };
 
 /// One parameter's name here and in Hugging Face files, there after ArchSpec::name_prefix where it begins
 /// with a dot; "{}" stands for the layer, a second one for the expert. Several of ours may share one of
@@ -38,6 +38,11 @@ struct Experts {
   std::vector<bool> layers;         // which layers have them; empty: all
 };
 
+/// Relative positions by buckets of distances (nn::RelativeBias).
+struct RelativeBuckets {
+  int64_t count = 32, max_distance = 128;
+};
+
 struct ArchSpec {
   std::string model_type;    // config.json's
   std::string architecture;  // transformers' class, for config.json of an export
@@ -47,6 +52,7 @@ struct ArchSpec {
   nn::NormKind norm = nn::NormKind::kLayerNorm;
   double norm_eps = 1e-5;
   Positions positions = Positions::kLearned;
+  RelativeBuckets buckets;  // of relative positions
   int64_t position_offset = 0;  // rows of the learned table before position 0
   Rope rope;
   std::optional<Rope> local_rope;         // of the layers that have a window, where they turn otherwise
@@ -69,10 +75,17 @@ struct ArchSpec {
   bool branch_norms = false;       // what attention and MLP give passes a norm of its own before it is added
   bool post_norm = false;          // norms after each residual sum, none before, none at the end
   bool bidirectional = false;      // an encoder: every position sees every other
+  bool cross_attention = false;    // layers attend to an encoder's states, too, between attention and MLP
+  double head_scale = 1;           // of what the vocabulary head reads
   int64_t token_types = 0;         // rows of the table of segment embeddings
   std::optional<int64_t> padding_token;  // its embedding starts as zero and gets no gradient from lookups
 
   Experts experts;
+
+  // Of models of an encoder and a decoder (models/encoder_decoder.h), which this describes both.
+  int64_t decoder_layers = 0;            // 0: it is another model; else `layers` are the encoder's
+  int64_t decoder_start = 0;             // the token that every answer starts after
+  int64_t label_padding = 0;             // what the decoder reads in the place of labels that do not count
 
   // Of encoders.
   bool counted_positions = false;  // positions count tokens that are not padding, from position_offset on;
@@ -92,7 +105,11 @@ struct ArchSpec {
 
   double init_std = 0.02;
   bool scaled_residual_init = false;  // projections into the residual stream: std / sqrt(2 * layers)
+  bool fan_in_init = false;           // projections: std / sqrt(what they take), queries' also / sqrt(head_dim)
   double embedding_dropout = 0, attention_dropout = 0, residual_dropout = 0;
+  double inner_dropout = 0;   // of what an MLP's activation gives
+  double output_dropout = 0;  // of what the last norm gives
+  std::string stack;          // in front of the names of dropout sites, where a model has several stacks
 
   std::vector<WeightName> names;
   std::string name_prefix;  // what some files leave out in front of every name ("transformer.")
@@ -104,6 +121,7 @@ struct ArchSpec {
 
   /// Whether a file may lack it.
   bool is_head(const std::string& ours) const;
+  bool is_encoder_decoder() const { return decoder_layers > 0; }
   /// How many layers a token passes, those that are used again counted again.
   int64_t depth() const { return layer_order.empty() ? layers : static_cast<int64_t>(layer_order.size()); }
   int64_t window_of(size_t layer) const { return windows.empty() ? 0 : windows.at(layer); }

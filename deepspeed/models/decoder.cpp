@@ -10,13 +10,13 @@
 
 namespace deepspeed::models {
 
-Decoder::Decoder(ArchSpec spec, nn::RngPtr rng)
-    : spec_(std::move(spec)), embedding_dropout_(spec_.embedding_dropout, rng, "embedding") {
+Decoder::Decoder(ArchSpec spec, nn::RngPtr rng, std::shared_ptr<nn::Embedding> embedding)
+    : spec_(std::move(spec)),
+      embedding_dropout_(spec_.embedding_dropout, rng, spec_.stack + "embedding"),
+      output_dropout_(spec_.output_dropout, rng, spec_.stack + "output"),
+      embedding_(std::move(embedding)) {
   const nn::Init init = nn::Init::normal(spec_.init_std);
-  embedding_ = register_module(
-      "embedding", std::make_shared<nn::Embedding>(
-                       spec_.vocab, spec_.hidden, init, spec_.padding_token.value_or(-1),
-                       spec_.tied_embeddings ? ops::TableGradient::kRows : ops::TableGradient::kDense));
+  if (!embedding_) embedding_ = register_module("embedding", token_table(spec_));
   if (spec_.embedding_norm)
     embedding_norm_ = register_module("embedding_norm",
                                       std::make_shared<nn::Norm>(spec_.norm, spec_.hidden, spec_.norm_eps));
@@ -24,6 +24,8 @@ Decoder::Decoder(ArchSpec spec, nn::RngPtr rng)
     positions_ = register_module(
         "positions",
         std::make_shared<nn::Embedding>(spec_.max_positions + spec_.position_offset, spec_.hidden, init));
+  if (spec_.positions == Positions::kRelative)
+    relative_ = register_module("relative", relative_bias(spec_));
   auto layers = register_module("layers", std::make_shared<torch::nn::ModuleListImpl>());
   for (size_t i = 0; i < static_cast<size_t>(spec_.layers); ++i) {
     layers_.push_back(std::make_shared<TransformerLayer>(spec_, i, rng));
@@ -72,8 +74,12 @@ std::optional<ops::RotaryTable> Decoder::rotary_of(const Rope& rope, const at::T
   return positions ? ops::rotary_at(table, *positions - begin) : table;
 }
 
+at::Tensor Decoder::scaled(const at::Tensor& hidden) const {
+  return spec_.head_scale == 1 ? hidden : hidden * spec_.head_scale;
+}
+
 Decoder::States Decoder::run_layers(const at::Tensor& ids, nn::KvCache* cache,
-                                    const std::optional<at::Tensor>& starts) {
+                                    const std::optional<at::Tensor>& starts, Memory* memory) {
   DS_CHECK(ids.dim() == 2 && ids.scalar_type() == at::kLong,
            "token ids must be an int64 tensor [batch, length]");
   const int64_t length = ids.size(1), offset = cache != nullptr ? cache->length() : 0;
@@ -93,21 +99,25 @@ Decoder::States Decoder::run_layers(const at::Tensor& ids, nn::KvCache* cache,
   const auto local_rotary = spec_.local_rope ? rotary_of(*spec_.local_rope, ids, offset, positions) : rotary;
   at::Tensor x = embed(ids, offset, starts);
   x = ops::dropout(x, embedding_dropout_.p(is_training()), embedding_dropout_.key());
+  nn::AttentionInputs inputs{.cache = cache, .first_key = starts};
+  if (relative_) inputs.bias = relative_->forward(length, offset + length);
+  const nn::AttentionInputs across = memory != nullptr ? memory->inputs() : nn::AttentionInputs{};
   States states;
   for (size_t i = 0; i < layers_.size(); ++i) {
-    auto [out, logits] =
-        layers_[i]->forward(x, spec_.window_of(i) > 0 ? local_rotary : rotary, cache, starts);
+    inputs.rotary = spec_.window_of(i) > 0 ? local_rotary : rotary;
+    auto [out, logits] = layers_[i]->forward(x, inputs, across);
     x = out;
     if (logits.defined()) states.router_logits.push_back(logits);
   }
   if (cache != nullptr) cache->advance(length);
-  states.hidden = norm_->forward(x);
+  states.hidden =
+      ops::dropout(norm_->forward(x), output_dropout_.p(is_training()), output_dropout_.key());
   return states;
 }
 
 at::Tensor Decoder::hidden_states(const at::Tensor& ids, nn::KvCache* cache,
-                                  const std::optional<at::Tensor>& starts) {
-  return run_layers(ids, cache, starts).hidden;
+                                  const std::optional<at::Tensor>& starts, Memory* memory) {
+  return run_layers(ids, cache, starts, memory).hidden;
 }
 
 at::Tensor Decoder::compute(const at::Tensor& ids, const at::Tensor& labels,
@@ -116,8 +126,8 @@ at::Tensor Decoder::compute(const at::Tensor& ids, const at::Tensor& labels,
   // Shifting the labels instead of slicing the hidden states saves a copy of those and of their gradient.
   at::Tensor shifted = at::full_like(labels, kIgnoredLabel);
   shifted.narrow(1, 0, labels.size(1) - 1).copy_(labels.narrow(1, 1, labels.size(1) - 1));
-  const States states = run_layers(ids, nullptr, starts);
-  const at::Tensor loss = head_->forward(states.hidden, std::optional(shifted));
+  const States states = run_layers(ids, nullptr, starts, nullptr);
+  const at::Tensor loss = loss_of(states.hidden, shifted);
   if (states.router_logits.empty()) return loss;
   return loss + nn::balance_loss(states.router_logits, spec_.experts.chosen) * spec_.experts.balance;
 }

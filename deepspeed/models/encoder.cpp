@@ -8,11 +8,13 @@
 
 namespace deepspeed::models {
 
-Encoder::Encoder(const ArchSpec& spec, const nn::RngPtr& rng)
+Encoder::Encoder(const ArchSpec& spec, const nn::RngPtr& rng, std::shared_ptr<nn::Embedding> embedding)
     : max_positions_(spec.max_positions),
       position_offset_(spec.position_offset),
       counted_padding_(spec.counted_positions ? spec.padding_token.value_or(-1) : -1),
-      embedding_dropout_(spec.embedding_dropout, rng, "embedding") {
+      embedding_dropout_(spec.embedding_dropout, rng, spec.stack + "embedding"),
+      output_dropout_(spec.output_dropout, rng, spec.stack + "output"),
+      embedding_(std::move(embedding)) {
   DS_CHECK(spec.bidirectional, "{} is a decoder; masked-language and classification heads want an encoder",
            spec.model_type);
   const nn::Init init = nn::Init::normal(spec.init_std);
@@ -20,12 +22,16 @@ Encoder::Encoder(const ArchSpec& spec, const nn::RngPtr& rng)
   const auto table = [&](const char* name, int64_t rows, int64_t padding) {
     return register_module(name, std::make_shared<nn::Embedding>(rows, width, init, padding));
   };
-  embedding_ = table("embedding", spec.vocab, spec.padding_token.value_or(-1));
-  positions_ = table("positions", spec.max_positions + spec.position_offset,
-                     spec.counted_positions ? spec.position_offset - 1 : -1);
+  const auto norm = [&](const char* name, int64_t size) {
+    return register_module(name, std::make_shared<nn::Norm>(spec.norm, size, spec.norm_eps));
+  };
+  if (!embedding_) embedding_ = table("embedding", spec.vocab, spec.padding_token.value_or(-1));
+  if (spec.positions == Positions::kLearned)
+    positions_ = table("positions", spec.max_positions + spec.position_offset,
+                       spec.counted_positions ? spec.position_offset - 1 : -1);
   if (spec.token_types > 0) token_types_ = table("token_types", spec.token_types, -1);
-  embedding_norm_ =
-      register_module("embedding_norm", std::make_shared<nn::Norm>(spec.norm, width, spec.norm_eps));
+  if (spec.embedding_norm) embedding_norm_ = norm("embedding_norm", width);
+  if (spec.positions == Positions::kRelative) relative_ = register_module("relative", relative_bias(spec));
   if (width != spec.hidden)
     widening_ = register_module("widening",
                                 std::make_shared<nn::Linear>(nn::DenseOptions{
@@ -37,6 +43,7 @@ Encoder::Encoder(const ArchSpec& spec, const nn::RngPtr& rng)
     layer_order_.push_back(i);
   }
   if (!spec.layer_order.empty()) layer_order_ = spec.layer_order;
+  if (!spec.post_norm) norm_ = norm("norm", spec.hidden);
 }
 
 at::Tensor Encoder::positions_of(const at::Tensor& ids) const {
@@ -49,7 +56,8 @@ at::Tensor Encoder::positions_of(const at::Tensor& ids) const {
 at::Tensor Encoder::embed(const at::Tensor& ids, const std::optional<at::Tensor>& token_types) {
   at::Tensor sum = embedding_->forward(ids);
   if (token_types_) sum = sum + token_types_->forward(token_types ? *token_types : ids.new_zeros({1, 1}));
-  return embedding_norm_->forward(sum + positions_->forward(positions_of(ids)));
+  if (positions_) sum = sum + positions_->forward(positions_of(ids));
+  return embedding_norm_ ? embedding_norm_->forward(sum) : sum;
 }
 
 at::Tensor Encoder::compute(const at::Tensor& ids, const std::optional<at::Tensor>& token_types,
@@ -62,12 +70,12 @@ at::Tensor Encoder::compute(const at::Tensor& ids, const std::optional<at::Tenso
            "token types must have the shape of the token ids");
   at::Tensor x = embed(ids, token_types);
   x = ops::dropout(x, embedding_dropout_.p(is_training()), embedding_dropout_.key());
-  const std::optional<ops::RotaryTable> no_rotary;
-  nn::KvCache* const no_cache = nullptr;
-  const std::optional<at::Tensor> whole_rows;
   if (widening_) x = widening_->forward(x);
-  for (const size_t i : layer_order_) x = layers_[i]->forward(x, no_rotary, no_cache, whole_rows, ends).first;
-  return x;
+  nn::AttentionInputs inputs{.end_key = ends};
+  if (relative_) inputs.bias = relative_->forward(ids.size(1), ids.size(1));
+  for (const size_t i : layer_order_) x = layers_[i]->forward(x, inputs).first;
+  if (norm_) x = norm_->forward(x);
+  return ops::dropout(x, output_dropout_.p(is_training()), output_dropout_.key());
 }
 
 }  // namespace deepspeed::models

@@ -21,8 +21,9 @@ struct EncoderInput {
 /// Parameters are unmaterialized after construction (nn/materializer.h).
 class Encoder : public nn::BlockModule<Encoder> {
  public:
-  /// `rng` is the random state of dropout; may be null when the spec drops nothing.
-  Encoder(const ArchSpec& spec, const nn::RngPtr& rng);
+  /// `rng` is the random state of dropout; may be null when the spec drops nothing. `embedding`: another
+  /// Block's table of tokens, in the place of one of its own.
+  Encoder(const ArchSpec& spec, const nn::RngPtr& rng, std::shared_ptr<nn::Embedding> embedding = nullptr);
   /// -> [B, T, hidden]. What comes out at padding has no meaning. Errors: ids of another shape or type, more
   /// positions than the model has.
   at::Tensor compute(const at::Tensor& ids, const std::optional<at::Tensor>& token_types,
@@ -35,11 +36,12 @@ class Encoder : public nn::BlockModule<Encoder> {
   at::Tensor positions_of(const at::Tensor& ids) const;
 
   int64_t max_positions_, position_offset_, counted_padding_;  // the last one -1: positions count all tokens
-  nn::DropoutSite embedding_dropout_;
-  std::shared_ptr<nn::Embedding> embedding_, positions_,
-      token_types_;  // the last is null where there are none
-  std::shared_ptr<nn::Norm> embedding_norm_;
-  std::shared_ptr<nn::Linear> widening_;  // null where tables are as wide as the layers
+  nn::DropoutSite embedding_dropout_, output_dropout_;
+  std::shared_ptr<nn::Embedding> embedding_, positions_, token_types_;  // the last two may be null
+  std::shared_ptr<nn::RelativeBias> relative_;  // null where positions are others
+  std::shared_ptr<nn::Norm> embedding_norm_;    // null where there is none
+  std::shared_ptr<nn::Norm> norm_;              // after the layers; null where they end in one themselves
+  std::shared_ptr<nn::Linear> widening_;        // null where tables are as wide as the layers
   std::vector<std::shared_ptr<TransformerLayer>> layers_;
   std::vector<size_t> layer_order_;
 };

@@ -29,6 +29,7 @@ ArchSpec qwen2(const ConfigReader& config);
 ArchSpec qwen2_moe(const ConfigReader& config);
 ArchSpec qwen3(const ConfigReader& config);
 ArchSpec roberta(const ConfigReader& config);
+ArchSpec t5(const ConfigReader& config);
 ArchSpec xlm_roberta(const ConfigReader& config);
 
 /// The hidden size over the heads. Error where that is not whole.

@@ -28,8 +28,9 @@ double approximate_parameters(const ArchSpec& spec) {
                         matrices * (static_cast<double>(e.count) * static_cast<double>(e.intermediate) +
                                     static_cast<double>(e.shared_intermediate));
   const double sparse_layers = layers_with_experts(spec), layers = static_cast<double>(spec.layers);
-  return hidden *
-         (embeddings + layers * attention + (layers - sparse_layers) * dense + sparse_layers * sparse);
+  const double decoder = static_cast<double>(spec.decoder_layers) * (2 * attention + dense);
+  return hidden * (embeddings + layers * attention + (layers - sparse_layers) * dense +
+                   sparse_layers * sparse + decoder);
 }
 
 void check_fits_memory(const ArchSpec& spec, double bytes_each, const std::string& where) {

@@ -1,14 +1,14 @@
 #include "deepspeed/nn/attention.h"
 
 #include "deepspeed/base/error.h"
-#include "deepspeed/ops/attention.h"
 
 namespace deepspeed::nn {
 
 Attention::Attention(const AttentionConfig& c, const RngPtr& rng)
-    : config_(c), dropout_(c.attention_dropout, rng, fmt::format("layers.{}.attention.dropout", c.layer)) {
+    : config_(c), dropout_(c.attention_dropout, rng, c.dropout_site) {
   DS_CHECK(c.heads > 0 && c.kv_heads > 0 && c.heads % c.kv_heads == 0,
            "attention heads ({}) must be a multiple of key-value heads ({})", c.heads, c.kv_heads);
+  DS_CHECK(!c.cross || !c.fused_qkv, "cross-attention has a projection of its own for queries");
   auto linear = [&](const char* name, int64_t in, int64_t out, bool bias, Init init) {
     return register_module(name, std::make_shared<Linear>(DenseOptions{in, out, bias, c.order, init}));
   };
@@ -16,7 +16,7 @@ Attention::Attention(const AttentionConfig& c, const RngPtr& rng)
   if (c.fused_qkv) {
     qkv_ = linear("qkv", c.hidden, q_width + 2 * kv_width, c.qkv_bias, c.weight_init);
   } else {
-    query_ = linear("query", c.hidden, q_width, c.qkv_bias, c.weight_init);
+    query_ = linear("query", c.hidden, q_width, c.qkv_bias, c.query_init.value_or(c.weight_init));
     key_ = linear("key", c.hidden, kv_width, c.qkv_bias, c.weight_init);
     value_ = linear("value", c.hidden, kv_width, c.qkv_bias, c.weight_init);
   }
@@ -38,15 +38,18 @@ void Attention::keep_heads(int64_t first, int64_t heads, int64_t kv_heads) {
 
 void Attention::fuse_qkv(std::unique_ptr<Projection> projection) {
   DS_CHECK(!config_.fused_qkv, "attention: queries, keys and values come from one projection already");
+  DS_CHECK(fuses_qkv(), "attention: queries and keys are made of different states");
   for (const char* name : {"query", "key", "value"}) unregister_module(name);
   query_ = key_ = value_ = nullptr;
   qkv_ = register_module("qkv", std::make_shared<Linear>(std::move(projection)));
   config_.fused_qkv = true;
 }
 
+at::Tensor Attention::split(const at::Tensor& t, int64_t heads) const {
+  return t.view({t.size(0), t.size(1), heads, config_.head_dim});
+}
+
 Attention::Heads Attention::project(const at::Tensor& x) {
-  const int64_t batch = x.size(0), length = x.size(1), d = config_.head_dim;
-  auto split = [&](const at::Tensor& t, int64_t heads) { return t.view({batch, length, heads, d}); };
   at::Tensor q, k, v;  // [B, T, heads, D]
   if (config_.fused_qkv) {
     // One view, then narrow: no copies in forward, one concatenation in backward.
@@ -65,30 +68,51 @@ Attention::Heads Attention::project(const at::Tensor& x) {
   return {q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)};
 }
 
-at::Tensor Attention::compute(const at::Tensor& x, const std::optional<ops::RotaryTable>& rotary,
-                              KvCache* cache, const std::optional<at::Tensor>& first_key,
-                              const std::optional<at::Tensor>& end_key) {
+Attention::Heads Attention::project_across(const at::Tensor& x, const AttentionInputs& in) {
+  at::Tensor q = split(query_->forward(x), config_.heads);
+  if (query_norm_) q = query_norm_->forward(q);
+  Heads heads{q.transpose(1, 2), {}, {}};
+  if (const auto* kept = in.memory_keys ? in.memory_keys->find(config_.layer) : nullptr) {
+    std::tie(heads.k, heads.v) = *kept;
+    return heads;
+  }
+  DS_CHECK(in.memory.defined(), "cross-attention of layer {} has no memory to attend to", config_.layer);
+  at::Tensor k = split(key_->forward(in.memory), config_.kv_heads);
+  if (key_norm_) k = key_norm_->forward(k);
+  heads.k = k.transpose(1, 2);
+  heads.v = split(value_->forward(in.memory), config_.kv_heads).transpose(1, 2);
+  if (in.memory_keys != nullptr) in.memory_keys->keep(config_.layer, heads.k, heads.v);
+  return heads;
+}
+
+ops::AttentionOptions Attention::options_of(const AttentionInputs& in, const at::Device& device) {
   ops::AttentionOptions options;
-  options.causal = config_.causal;
+  options.causal = config_.causal && !config_.cross;
   options.window = config_.window;
   options.scale = config_.scale;
   options.softcap = config_.softcap;
-  if (config_.alibi_slopes.defined()) config_.alibi_slopes = config_.alibi_slopes.to(x.device());
+  if (config_.alibi_slopes.defined()) config_.alibi_slopes = config_.alibi_slopes.to(device);
   options.alibi_slopes = config_.alibi_slopes;
   options.dropout_p = dropout_.p(is_training());
   options.rng = dropout_.key();
-  if (first_key) options.first_key = *first_key;
-  if (end_key) options.end_key = *end_key;
-  const bool plain_fused =
-      config_.fused_qkv && config_.heads == config_.kv_heads && !rotary && cache == nullptr && !query_norm_;
+  if (in.first_key) options.first_key = *in.first_key;
+  if (in.end_key) options.end_key = *in.end_key;
+  options.bias = in.bias;
+  return options;
+}
+
+at::Tensor Attention::compute(const at::Tensor& x, const AttentionInputs& in) {
+  const ops::AttentionOptions options = options_of(in, x.device());
+  const bool plain_fused = config_.fused_qkv && config_.heads == config_.kv_heads && !in.rotary &&
+                           in.cache == nullptr && !query_norm_ && !in.bias.defined();
   if (plain_fused) return output_->forward(ops::attention_fused(qkv_->forward(x), config_.heads, options));
 
-  Heads h = project(x);
-  if (rotary) {
-    h.q = ops::rotary(h.q, *rotary);
-    h.k = ops::rotary(h.k, *rotary);
+  Heads h = config_.cross ? project_across(x, in) : project(x);
+  if (in.rotary) {
+    h.q = ops::rotary(h.q, *in.rotary);
+    h.k = ops::rotary(h.k, *in.rotary);
   }
-  if (cache != nullptr) std::tie(h.k, h.v) = cache->append(config_.layer, h.k, h.v);
+  if (in.cache != nullptr) std::tie(h.k, h.v) = in.cache->append(config_.layer, h.k, h.v);
   const at::Tensor mixed = ops::attention(h.q, h.k, h.v, options);  // [B, H, T, D], laid out [B, T, H, D]
   return output_->forward(
       mixed.transpose(1, 2).reshape({x.size(0), x.size(1), config_.heads * config_.head_dim}));

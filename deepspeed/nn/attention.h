@@ -1,14 +1,17 @@
-// Self-attention as a Block: projections, optional rotary positions, the fused attention op, optional
-// KvCache.
+// Attention as a Block: projections, optional rotary positions, the fused attention op, optional caches; to
+// the sequence itself, or to a memory of another one.
 #pragma once
 
 #include <memory>
 #include <optional>
+#include <string>
 
 #include "deepspeed/nn/dropout.h"
 #include "deepspeed/nn/kv_cache.h"
 #include "deepspeed/nn/linear.h"
+#include "deepspeed/nn/memory_keys.h"
 #include "deepspeed/nn/norm.h"
+#include "deepspeed/ops/attention.h"
 #include "deepspeed/ops/rotary.h"
 
 namespace deepspeed::nn {
@@ -27,32 +30,54 @@ struct AttentionConfig {
   double norm_eps = 1e-5;
   at::Tensor alibi_slopes{};  // [heads], linear biases (ops::AttentionOptions); undefined: none
   double attention_dropout = 0;
-  Init weight_init, output_init;  // the output projection may be scaled down with depth
+  std::string dropout_site = "attention.dropout";
+  Init weight_init, output_init;      // the output projection may be scaled down with depth
+  std::optional<Init> query_init{};   // of the queries' projection, where it is another
+  bool cross = false;                 // keys and values are made of a memory; never causal
 };
+
+/// What attention is given beside the states that ask.
+struct AttentionInputs {
+  std::optional<ops::RotaryTable> rotary{};  // turns queries and keys; row t belongs to x's position t
+  KvCache* cache = nullptr;                  // x holds the positions after cache->length()
+  /// As in ops::AttentionOptions: rows that hold several documents, rows that end in padding, what is added
+  /// to the scores.
+  std::optional<at::Tensor> first_key{}, end_key{};
+  at::Tensor bias{};
+  at::Tensor memory{};                // [B, S, hidden], of cross-attention
+  MemoryKeys* memory_keys = nullptr;  // where its keys and values are kept; once they are, no memory is needed
+};
+
+template <class F>
+void visit_tensors(AttentionInputs& in, F&& visit) {
+  visit_tensors(in.first_key, visit);
+  visit_tensors(in.end_key, visit);
+  visit_tensors(in.bias, visit);
+  visit_tensors(in.memory, visit);
+}
 
 class Attention : public BlockModule<Attention> {
  public:
   Attention(const AttentionConfig& config, const RngPtr& rng);
-  /// x [B, T, hidden] -> [B, T, hidden]. `rotary` turns queries and keys (nothing: positions are
-  /// not rotary); row t of it belongs to x's position t. With a cache (may be null), x holds the positions
-  /// after cache->length(). `first_key` and `end_key` as in ops::AttentionOptions: rows that hold several
-  /// documents, rows that end in padding.
-  at::Tensor compute(const at::Tensor& x, const std::optional<ops::RotaryTable>& rotary, KvCache* cache,
-                     const std::optional<at::Tensor>& first_key = std::nullopt,
-                     const std::optional<at::Tensor>& end_key = std::nullopt);
+  /// x [B, T, hidden] -> [B, T, hidden].
+  at::Tensor compute(const at::Tensor& x, const AttentionInputs& inputs = {});
 
   /// From now on it computes only the heads [first, first + heads) of those it was made for: its projections
   /// give so many queries and `kv_heads` keys and values, and take so many heads. The caller replaces them.
   void keep_heads(int64_t first, int64_t heads, int64_t kv_heads);
   /// Puts one projection, hidden -> [q | k | v], in the place of three: the module "qkv" in that of "query",
-  /// "key" and "value". An Error where it has one already.
+  /// "key" and "value". An Error where it has one already, and where keys are not of what queries are of.
   void fuse_qkv(std::unique_ptr<Projection> projection);
+  bool fuses_qkv() const { return !config_.cross; }
 
  private:
   struct Heads {
     at::Tensor q, k, v;  // [B, H or Hkv, T, D], views of the projections' outputs
   };
+  at::Tensor split(const at::Tensor& t, int64_t heads) const;
   Heads project(const at::Tensor& x);
+  Heads project_across(const at::Tensor& x, const AttentionInputs& inputs);
+  ops::AttentionOptions options_of(const AttentionInputs& inputs, const at::Device& device);
 
   AttentionConfig config_;
   DropoutSite dropout_;

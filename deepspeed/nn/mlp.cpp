@@ -3,6 +3,7 @@
 #include <ATen/ops/relu.h>
 
 #include "deepspeed/base/error.h"
+#include "deepspeed/ops/dropout.h"
 #include "deepspeed/ops/gelu.h"
 #include "deepspeed/ops/swiglu.h"
 
@@ -23,7 +24,8 @@ at::Tensor activate(Activation activation, const at::Tensor& x) {
   base::fail("a gated activation takes two inputs");
 }
 
-Mlp::Mlp(const MlpConfig& c) : activation_(c.activation) {
+Mlp::Mlp(const MlpConfig& c, const RngPtr& rng)
+    : activation_(c.activation), dropout_(c.dropout, rng, c.dropout_site) {
   auto linear = [&](const char* name, int64_t in, int64_t out, Init init) {
     return register_module(name, std::make_shared<Linear>(DenseOptions{in, out, c.bias, c.order, init}));
   };
@@ -40,13 +42,17 @@ void Mlp::fuse_unit(std::unique_ptr<Projection> projection) {
   unit_ = register_module("unit", std::make_shared<Linear>(std::move(projection)));
 }
 
-at::Tensor Mlp::compute(const at::Tensor& x) {
-  if (unit_) return down_->forward(unit_->forward(x));
+at::Tensor Mlp::inner(const at::Tensor& x) {
+  if (unit_) return unit_->forward(x);
   if (gate_) {
     const auto unit = activation_ == Activation::kSwiGlu ? ops::swiglu : ops::geglu;
-    return down_->forward(unit(gate_->forward(x), up_->forward(x)));
+    return unit(gate_->forward(x), up_->forward(x));
   }
-  return down_->forward(activate(activation_, up_->forward(x)));
+  return activate(activation_, up_->forward(x));
+}
+
+at::Tensor Mlp::compute(const at::Tensor& x) {
+  return down_->forward(ops::dropout(inner(x), dropout_.p(is_training()), dropout_.key()));
 }
 
 }  // namespace deepspeed::nn

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
+#include "deepspeed/nn/dropout.h"
 #include "deepspeed/nn/linear.h"
 
 namespace deepspeed::nn {
@@ -23,11 +25,14 @@ struct MlpConfig {
   bool bias = false;
   WeightOrder order = WeightOrder::kOutIn;
   Init weight_init, output_init;
+  double dropout = 0;  // of what the activation gives
+  std::string dropout_site = "mlp.dropout";
 };
 
 class Mlp : public BlockModule<Mlp> {
  public:
-  explicit Mlp(const MlpConfig& config);
+  /// `rng` may be null where nothing is dropped.
+  explicit Mlp(const MlpConfig& config, const RngPtr& rng = nullptr);
   /// x [..., hidden] -> [..., hidden]
   at::Tensor compute(const at::Tensor& x);
 
@@ -37,7 +42,10 @@ class Mlp : public BlockModule<Mlp> {
   void fuse_unit(std::unique_ptr<Projection> projection);
 
  private:
+  at::Tensor inner(const at::Tensor& x);
+
   Activation activation_;
+  DropoutSite dropout_;
   std::shared_ptr<Linear> gate_, up_, down_;
   std::shared_ptr<Linear> unit_;  // in the place of gate_ and up_
 };

@@ -105,7 +105,8 @@ class Packer {
   }
 
   void visit(const std::string& name, torch::nn::Module& module) {
-    if (auto* attention = dynamic_cast<Attention*>(&module); attention != nullptr && options_.fuse)
+    if (auto* attention = dynamic_cast<Attention*>(&module);
+        attention != nullptr && attention->fuses_qkv() && options_.fuse)
       if (auto packed = product(name, module, {"query", "key", "value"}))
         attention->fuse_qkv(std::move(packed));
     if (auto* mlp = dynamic_cast<Mlp*>(&module); mlp != nullptr && options_.fuse) {

@@ -59,15 +59,29 @@ void check_end_key(const at::Tensor& q, const at::Tensor& k, const AttentionOpti
              "attention: end_key[{}] is {}; want one from 1 to the {} keys", b, key[b], k.size(2));
 }
 
+void check_bias(const at::Tensor& q, const at::Tensor& k, const AttentionOptions& options) {
+  const at::Tensor& bias = options.bias;
+  DS_CHECK(options.softcap == 0, "attention: softcap does not go with a bias");
+  DS_CHECK(bias.is_floating_point() && bias.device() == q.device() && bias.dim() == 4 &&
+               (bias.size(0) == 1 || bias.size(0) == q.size(0)) && bias.size(1) == q.size(1) &&
+               bias.size(2) == q.size(2) && bias.size(3) == k.size(2),
+           "attention: bias is {} {} on {}; want floats [1 or {},{},{},{}] on {}", shape(bias),
+           c10::toString(bias.scalar_type()), bias.device().str(), q.size(0), q.size(1), q.size(2), k.size(2),
+           q.device().str());
+}
+
 void check(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const AttentionOptions& options) {
   DS_CHECK(q.dim() == 4 && k.dim() == 4 && v.dim() == 4,
            "attention: q {}, k {}, v {} must be [batch, heads, length, head size]", shape(q), shape(k),
            shape(v));
   DS_CHECK(k.sizes() == v.sizes() && q.size(0) == k.size(0) && q.size(3) == k.size(3) && k.size(1) > 0 &&
-               q.size(1) % k.size(1) == 0 && k.size(2) >= q.size(2),
-           "attention: q {}, k {}, v {} do not fit; want [B,H,T,D] and twice [B,Hkv,S,D] with H % Hkv == 0 "
-           "and S >= T",
+               q.size(1) % k.size(1) == 0,
+           "attention: q {}, k {}, v {} do not fit; want [B,H,T,D] and twice [B,Hkv,S,D] with H % Hkv == 0",
            shape(q), shape(k), shape(v));
+  const bool positions = options.causal || options.window > 0 || options.alibi_slopes.defined();
+  DS_CHECK(!positions || k.size(2) >= q.size(2),
+           "attention: {} queries of {} keys have no positions among them; want S >= T where positions matter",
+           q.size(2), k.size(2));
   DS_CHECK(
       q.scalar_type() == k.scalar_type() && q.scalar_type() == v.scalar_type() &&
           (q.scalar_type() == at::kFloat || q.scalar_type() == at::kBFloat16 || q.scalar_type() == at::kHalf),
@@ -82,6 +96,7 @@ void check(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const 
   DS_CHECK(options.softcap >= 0, "attention: softcap {} is negative; 0 means none", options.softcap);
   DS_CHECK(options.softcap == 0 || !options.alibi_slopes.defined(),
            "attention: softcap does not go with alibi_slopes");
+  if (options.bias.defined()) check_bias(q, k, options);
   if (options.first_key.defined()) check_first_key(q, k, options);
   if (options.end_key.defined()) check_end_key(q, k, options);
   const at::Tensor& slopes = options.alibi_slopes;
@@ -312,6 +327,7 @@ at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor&
   if (q.scalar_type() == at::kHalf) {
     return attention(q.to(at::kFloat), k.to(at::kFloat), v.to(at::kFloat), options).to(at::kHalf);
   }
+  if (options.bias.defined()) return formula::attention(q, k, v, options);
   const at::Tensor q1 = unit_last_stride(q), k1 = unit_last_stride(k), v1 = unit_last_stride(v);
   if (needs_gradient(q) || needs_gradient(k) || needs_gradient(v))
     return Attention::apply(q1, k1, v1, options);
@@ -322,6 +338,7 @@ at::Tensor attention_fused(const at::Tensor& qkv, int64_t heads, const Attention
   DS_CHECK(qkv.dim() == 3 && heads > 0 && qkv.size(2) % (3 * heads) == 0,
            "attention_fused: qkv {} with {} heads; want [batch, length, 3 * heads * head size]", shape(qkv),
            heads);
+  DS_CHECK(!options.bias.defined(), "attention_fused: takes no bias; use attention");
   if (qkv.is_cuda()) {
     const auto parts = qkv.reshape({qkv.size(0), qkv.size(1), 3, heads, -1}).unbind(2);
     const at::Tensor out =

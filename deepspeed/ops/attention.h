@@ -1,5 +1,5 @@
 // Scaled dot-product attention that never holds a T x T matrix, with dropout, grouped queries, sliding
-// windows, linear biases and caches.
+// windows, linear biases and caches. With a bias of scores it does hold one.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -21,13 +21,15 @@ struct AttentionOptions {
   at::Tensor end_key{};         // int32 [B], keys from there on are hidden; undefined: none is
   at::Tensor alibi_slopes{};    // float32 [H]: adds slope * (s - position) to the scores; undefined: no bias
   double softcap = 0;           // c > 0: scaled scores x become c * tanh(x / c)
+  at::Tensor bias{};            // [1 or B,H,T,S], added to the scaled scores; undefined: none
 };
 
 /// softmax(scale * q k^T) v, query head h reading key head h / (H / Hkv).
 ///
 /// q is [B,H,T,D], k and v are [B,Hkv,S,D] with H % Hkv == 0 and S >= T; query t stands at position S-T+t, so
-/// that with a key-value cache the last T keys are the queries' own. With `causal` a query sees keys up to
-/// its position, with `window` w only keys s where |position - s| < w. float32, bfloat16 or float16, the same
+/// that with a key-value cache the last T keys are the queries' own. Without `causal`, `window` and alibi
+/// positions do not matter, and S may be smaller: the keys may be those of another sequence. With `causal` a
+/// query sees keys up to its position, with `window` w only keys s where |position - s| < w. float32, bfloat16 or float16, the same
 /// for all three; sums are float32 always. Strides are free where the last one is 1 (slices of a fused
 /// [B,T,3,H,D] projection are read in place). Returns [B,H,T,D] of q's dtype over memory laid out as
 /// [B,T,H,D]: transpose(1, 2).reshape({B, T, H*D}) copies nothing.
@@ -39,6 +41,9 @@ struct AttentionOptions {
 /// get no gradient; end_key lies in [1, S]. It does not go with `window` or `first_key`, by which a query
 /// could be left without any key. Alibi: slope * (s - position) is added to the scaled score of key s; the
 /// slopes get no gradient. A softcap acts on scaled scores, and does not go with alibi.
+///
+/// `bias`, of any floating type, is added to the scaled scores and gets a gradient; such scores exist whole.
+/// It does not go with a softcap.
 ///
 /// Dropout: probability (b, h, t, s) is kept where accel::uniform(rng, attention_mask_index(...)) >=
 /// dropout_p and then divided by 1 - dropout_p; dropout_p = 1 gives zeros. The mask is computed again in

@@ -38,22 +38,25 @@ at::Tensor bias_of(const at::Tensor& q, int64_t keys, const AttentionOptions& op
     bias = (options.alibi_slopes.to(q.device()).view({-1, 1, 1}) * distance).unsqueeze(0);
   } else if (hidden.defined()) {
     bias = at::zeros({1, 1}, at::TensorOptions(at::kFloat).device(q.device()));
-  } else {
-    return {};
   }
+  if (options.bias.defined()) bias = bias.defined() ? options.bias + bias : options.bias;
+  if (!bias.defined()) return {};
   if (hidden.defined()) bias = bias.masked_fill(hidden, -std::numeric_limits<float>::infinity());
   return bias.to(type);
 }
 
 // Scores and probabilities in fp32. The mask is that of rows padded to 16 keys (attention_mask_index).
-at::Tensor with_dropout(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, double scale,
+at::Tensor by_whole_scores(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, double scale,
                         const AttentionOptions& options) {
   const int64_t keys = k.size(2), padded = (keys + 15) / 16 * 16;
   at::Tensor scores = at::matmul(q.to(at::kFloat), k.to(at::kFloat).transpose(2, 3)) * scale;
   if (const at::Tensor bias = bias_of(q, keys, options, at::kFloat); bias.defined()) scores = scores + bias;
-  const at::Tensor probabilities = at::constant_pad_nd(at::softmax(scores, -1), {0, padded - keys});
-  const at::Tensor kept = dropout(probabilities, options.dropout_p, options.rng).narrow(3, 0, keys);
-  return at::matmul(kept, v.to(at::kFloat)).to(q.scalar_type());
+  at::Tensor probabilities = at::softmax(scores, -1);
+  if (options.dropout_p > 0) {
+    const at::Tensor rows = at::constant_pad_nd(probabilities, {0, padded - keys});
+    probabilities = dropout(rows, options.dropout_p, options.rng).narrow(3, 0, keys);
+  }
+  return at::matmul(probabilities, v.to(at::kFloat)).to(q.scalar_type());
 }
 
 }  // namespace
@@ -65,10 +68,13 @@ at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor&
   const at::Tensor keys = group == 1 ? k : k.repeat_interleave(group, 1),
                    values = group == 1 ? v : v.repeat_interleave(group, 1);
   const double scale = options.scale.value_or(1 / std::sqrt(static_cast<double>(q.size(3))));
-  if (options.dropout_p > 0) return with_dropout(q, keys, values, scale, options);
+  // ATen's own kernels give a bias no gradient.
+  const bool learns_bias = options.bias.defined() && options.bias.requires_grad() && at::GradMode::is_enabled();
+  if (options.dropout_p > 0 || learns_bias) return by_whole_scores(q, keys, values, scale, options);
   // The kernels' own causal mask is known to be right only where queries and keys are as many.
   const bool plain = options.window == 0 && !options.first_key.defined() && !options.end_key.defined() &&
-                     !options.alibi_slopes.defined() && q.size(2) == k.size(2);
+                     !options.alibi_slopes.defined() && !options.bias.defined() &&
+                     (q.size(2) == k.size(2) || !options.causal);
   if (plain)
     return at::scaled_dot_product_attention(q, keys, values, {}, 0.0, options.causal && q.size(2) > 1, scale);
   at::Tensor bias = bias_of(q, k.size(2), options, q.scalar_type());

@@ -79,9 +79,12 @@ Range Part::*columns_of(const std::string& owner) {
   return is_number(owner) ? &Part::expert : nullptr;
 }
 
+bool is_attention(const std::string& owner) { return owner == "attention" || owner == "cross_attention"; }
+
 bool is_token_table(const std::string& name) {
   for (const char* table :
-       {"embedding.weight", "encoder.embedding.weight", "head.weight", "head.bias", "head.decoder.weight"})
+       {"embedding.weight", "encoder.embedding.weight", "head.weight", "head.bias", "head.decoder.weight",
+        "decoder.head.weight"})
     if (name == table) return true;
   return false;
 }
@@ -127,7 +130,8 @@ Plan::Cut Plan::cut_of(const std::string& name, const Part& part) const {
     return Range{(heads_before + heads.begin) * head_dim_, heads.count * head_dim_};
   };
   if (is_token_table(name)) return cut_vocabulary_ ? Cut{{part.vocabulary}} : Cut{};
-  if (place.owner == "attention") {
+  if (place.layer == "relative") return {{part.heads}};
+  if (is_attention(place.owner)) {
     if (place.layer == "query") return {{rows(part.heads)}, true};
     if (place.layer == "key" || place.layer == "value") return {{rows(part.kv_heads)}, true};
     if (place.layer == "qkv")
@@ -152,12 +156,12 @@ Slice Plan::slice(const std::string& name, const std::vector<int64_t>& shape, in
 
 bool Plan::sees_some_heads(const std::string& name) const {
   const Place place = place_of(name);
-  return ranks() > 1 && place.owner == "attention" && place.layer.ends_with("_norm");
+  return ranks() > 1 && is_attention(place.owner) && place.layer.ends_with("_norm");
 }
 
 std::optional<size_t> Plan::first_copy(const std::string& name) const {
   const Place place = place_of(name);
-  if (!copies_keys_ || place.owner != "attention") return std::nullopt;
+  if (!copies_keys_ || !is_attention(place.owner)) return std::nullopt;
   if (place.layer == "qkv") return 1;
   if (place.layer == "key" || place.layer == "value") return 0;
   return std::nullopt;

@@ -33,7 +33,7 @@ struct Part {
 
 /// Queries, keys, values, MLPs' up and gate are cut by what they give (column-parallel), attention's output
 /// and MLPs' down by what they take (row-parallel): so is every expert of a mixture. Tables of tokens are cut
-/// by tokens. Norms, positions, routers, biases of what is row-parallel, and the small heads of encoders are
+/// by tokens, those of relative positions by heads. Norms, other positions, routers, biases of what is row-parallel, and the small heads of encoders are
 /// whole on every rank.
 ///
 /// Heads stay whole. With at least as many key-value heads as ranks, each rank has its own ones, uneven where

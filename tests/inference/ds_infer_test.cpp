@@ -158,6 +158,31 @@ TEST(DsInfer, GeneratesFromGguf) {
   EXPECT_NE(drawn("1"), drawn("2"));
 }
 
+TEST(DsInfer, AnswersWithAnEncoderAndADecoder) {
+  const Json texts = golden_cases("text2text.json")["texts"];
+  const std::string model = model_of(texts[0]).string();
+  for (const Json& one : texts) {
+    if (one["input"] != texts[0]["input"]) continue;
+    std::vector<std::string> arguments = {"--task", "text2text-generation", "--dtype", "fp32", one["input"],
+                                          "--generation", one["options"].dump()};
+    std::string shown;
+    for (const Json& answer : one["output"]) shown += answer["generated_text"].get<std::string>() + "\n";
+    const std::string asked = one["output"].size() > 1 ? "> " + one["input"].get<std::string>() + "\n" : "";
+    EXPECT_EQ(ds_infer(model, arguments).out, asked + shown);
+    arguments.push_back("--json");
+    const auto lines = lines_of(ds_infer(model, arguments));
+    ASSERT_EQ(lines.size(), 1u);
+    ASSERT_EQ(lines[0]["output"].size(), one["output"].size());
+    for (size_t i = 0; i < one["output"].size(); ++i)
+      EXPECT_EQ(lines[0]["output"][i]["generated_text"], one["output"][i]["generated_text"]);
+  }
+  const auto rows = lines_of(ds_infer(
+      model, {"--bench", "--bench-runs", "2", "--bench-prompt-tokens", "9", "--max-new-tokens", "5", "--json"}));
+  ASSERT_EQ(rows.size(), 4u);
+  EXPECT_EQ(rows[2]["name"], "between tokens");
+  EXPECT_EQ(rows[2]["count"], 8);
+}
+
 TEST(DsInfer, Chats) {
   const auto one = lines_of(ds_infer(kLlama, {"--task", "chat", "hello", "--max-new-tokens", "6", "--json"}));
   ASSERT_EQ(one.size(), 1u);

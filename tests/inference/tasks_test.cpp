@@ -194,18 +194,20 @@ TEST(Tasks, BadInputIsOneLine) {
       HasSubstr("doc_stride is 32; it must be less than the 32 tokens"));
   EXPECT_THAT(error_of([&] { answers->question_answering()(longest, "x", {}); }), HasSubstr("truncation"));
   EXPECT_EQ(error_of([] { parse_task("fill-masks"); }),
-            "no task 'fill-masks'; did you mean 'fill-mask'?: there are text-generation, fill-mask, "
-            "text-classification, token-classification, question-answering, feature-extraction");
+            "no task 'fill-masks'; did you mean 'fill-mask'?: there are text-generation, "
+            "text2text-generation, fill-mask, text-classification, token-classification, "
+            "question-answering, feature-extraction");
 }
 
 TEST(Tasks, AreGuessedFromArchitectures) {
-  const auto guess = [](const char* name, bool encoder) {
-    return guess_task({{"architectures", {name}}}, encoder);
+  const auto guess = [](const char* name) {
+    return guess_task({{"architectures", {name}}}, Task::kFeatureExtraction);
   };
-  EXPECT_EQ(guess("BertForPreTraining", true), Task::kFillMask);
-  EXPECT_EQ(guess("GPT2LMHeadModel", false), Task::kTextGeneration);
-  EXPECT_EQ(guess("BertModel", true), Task::kFeatureExtraction);
-  EXPECT_EQ(guess_task(Json::object(), false), Task::kTextGeneration);
+  EXPECT_EQ(guess("BertForPreTraining"), Task::kFillMask);
+  EXPECT_EQ(guess("GPT2LMHeadModel"), Task::kTextGeneration);
+  EXPECT_EQ(guess("T5ForConditionalGeneration"), Task::kText2TextGeneration);
+  EXPECT_EQ(guess("BertModel"), Task::kFeatureExtraction);
+  EXPECT_EQ(guess_task(Json::object(), Task::kTextGeneration), Task::kTextGeneration);
   EXPECT_EQ(parse_task("ner"), Task::kTokenClassification);
 }
 

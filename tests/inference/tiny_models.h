@@ -16,10 +16,11 @@ inline std::filesystem::path tiny_folder(const std::string& family) {
 }
 
 /// In fp32, as transformers was when the goldens were made.
-inline std::shared_ptr<models::Decoder> tiny_model(const std::string& family) {
+template <class Model = models::Decoder>
+std::shared_ptr<Model> tiny_model(const std::string& family) {
   const auto folder = tiny_folder(family);
   const models::ArchSpec spec = models::read_arch_spec(folder / "config.json");
-  auto model = std::make_shared<models::Decoder>(spec, nullptr);
+  auto model = std::make_shared<Model>(spec, nullptr);
   const auto parameters = nn::list_parameters(*model);
   const models::WeightSource weights(formats::ModelFiles::open(folder), spec);
   weights.check(parameters);

@@ -48,15 +48,12 @@ TEST(PackLinears, AttentionGivesTheSameByOneProjectionAsByThree) {
       for (int64_t kv_heads : {4, 2}) {
         Attention attention(attention_config(fused, bias, kv_heads), nullptr);
         materialize(attention);
-        const auto forward = [&] {
-          return attention.forward(x, std::optional<ops::RotaryTable>(), static_cast<KvCache*>(nullptr));
-        };
-        const at::Tensor dense = forward();
+        const at::Tensor dense = attention.forward(x);
         const PackedLinears done = pack_linears(attention, {.weights = {.scheme = PackedScheme::kFp32}});
         EXPECT_EQ(done.products, 2);
         EXPECT_THAT(children(attention), testing::UnorderedElementsAre("qkv", "output"));
         EXPECT_TRUE(attention.parameters().empty());
-        EXPECT_LT(largest_error(forward(), dense), 1e-5);
+        EXPECT_LT(largest_error(attention.forward(x), dense), 1e-5);
       }
 }
 
@@ -123,14 +120,13 @@ TEST(PackLinears, AFusedAttentionWorksWithACache) {
   Attention attention(attention_config(false, false, 2), nullptr);
   materialize(attention);
   const at::Tensor x = at::randn({1, 6, 64});
-  const auto whole_table = ops::rotary_table(16, 6, 0);
-  const at::Tensor whole = attention.forward(x, std::optional(whole_table), static_cast<KvCache*>(nullptr));
+  const at::Tensor whole = attention.forward(x, AttentionInputs{.rotary = ops::rotary_table(16, 6, 0)});
   pack_linears(attention, {.weights = {.scheme = PackedScheme::kFp32}});
   ContiguousKvCache cache(1, 6);
   for (int64_t t = 0; t < 6; ++t) {
-    const auto table = ops::rotary_table(16, 1, t);
     const at::Tensor step =
-        attention.forward(x.narrow(1, t, 1), std::optional(table), static_cast<KvCache*>(&cache));
+        attention.forward(x.narrow(1, t, 1),
+                          AttentionInputs{.rotary = ops::rotary_table(16, 1, t), .cache = &cache});
     cache.advance(1);
     EXPECT_LT(largest_error(step, whole.narrow(1, t, 1)), 1e-5);
   }

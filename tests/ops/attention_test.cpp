@@ -74,6 +74,11 @@ at::Tensor values(at::IntArrayRef shape, uint64_t stream) {
   return t;
 }
 
+AttentionOptions biased(at::IntArrayRef shape, AttentionOptions options) {
+  options.bias = values(shape, 6);
+  return options;
+}
+
 struct Results {
   at::Tensor out, q, k, v;
 };
@@ -134,6 +139,7 @@ INSTANTIATE_TEST_SUITE_P(Shapes, AttentionCases,
                                          Case{"cache_one_query", 2, 4, 2, 1, 600, 64, with(true)},
                                          Case{"cache_three_queries", 1, 4, 4, 3, 300, 20, with(true)},
                                          Case{"cross", 2, 2, 2, 40, 301, 64, with(false)},
+                                         Case{"cross_of_few_keys", 2, 4, 2, 301, 40, 64, with(false)},
                                          Case{"window", 1, 2, 2, 600, 600, 64, with(true, 50)},
                                          Case{"window_of_one", 1, 1, 1, 40, 40, 64, with(true, 1)},
                                          Case{"window_cache", 1, 2, 1, 20, 700, 64, with(true, 300)},
@@ -185,6 +191,32 @@ INSTANTIATE_TEST_SUITE_P(Capped, AttentionCases,
                                          Case{"both_ways", 1, 2, 2, 130, 130, 64, capped(1, false)},
                                          Case{"dropout", 1, 2, 2, 70, 70, 16, capped(1, true, 0, 0.2)}),
                          [](const auto& info) { return info.param.name; });
+
+INSTANTIATE_TEST_SUITE_P(
+    Biased, AttentionCases,
+    testing::Values(Case{"causal", 2, 4, 2, 70, 70, 16, biased({1, 4, 70, 70}, with(true))},
+                    Case{"of_each_row", 2, 2, 2, 33, 33, 13, biased({2, 2, 33, 33}, with(false))},
+                    Case{"cache", 2, 2, 2, 3, 40, 64, biased({1, 2, 3, 40}, with(true))},
+                    Case{"padded", 2, 2, 2, 40, 40, 16, biased({1, 2, 40, 40}, padded({9, 40}, false))},
+                    Case{"alibi", 1, 2, 2, 40, 40, 16, biased({1, 2, 40, 40}, alibi(2, true))},
+                    Case{"scale", 1, 2, 2, 40, 40, 16, biased({1, 2, 40, 40}, with(true, 0, 0, 1.0))},
+                    Case{"dropout", 2, 2, 2, 37, 37, 16, biased({1, 2, 37, 37}, with(false, 0, 0.2))}),
+    [](const auto& info) { return info.param.name; });
+
+TEST(Attention, BiasesOfScoresGetTheirGradient) {
+  for (const bool each_row : {false, true}) {
+    const auto gradient = [&](Function f, at::ScalarType dtype) {
+      const at::Tensor q = values({2, 3, 20, 8}, 1).to(dtype);
+      AttentionOptions options = padded({20, 7}, false, 0.1);
+      options.bias = values({each_row ? 2 : 1, 3, 20, 20}, 2).to(dtype).requires_grad_();
+      const at::Tensor out = f(q, q, q, options), grad = values(out.sizes(), 3).to(dtype);
+      return torch::autograd::grad({out}, {options.bias}, {grad})[0];
+    };
+    const at::Tensor want = gradient(reference::attention, at::kDouble);
+    EXPECT_GT(want.abs().max().item<double>(), 0.1);
+    EXPECT_LT(largest_difference(gradient(attention, at::kFloat), want), 1e-5);
+  }
+}
 
 TEST(Attention, FusedFormKnowsSoftcaps) {
   const at::Tensor qkv = values({2, 60, 3 * 4 * 16}, 9);
@@ -393,6 +425,10 @@ TEST(Attention, RefusesWhatDoesNotFitInOneLine) {
              both.softcap = 2;
              attention(q, q, q, both);
            },
+           [&] { attention(q, q, q, biased({1, 4, 5, 4}, with(true))); },
+           [&] { attention(q, q, q, biased({3, 4, 5, 5}, with(true))); },
+           [&] { attention(q, q, q, biased({1, 4, 5, 5}, capped(2, true))); },
+           [&] { attention_fused(at::zeros({1, 4, 96}), 4, biased({1, 4, 4, 4}, with(true))); },
            [&] {
              attention_fused(at::zeros({1, 4, 50}), 4);
            }}) {

@@ -26,7 +26,8 @@ inline std::vector<std::string> families(bool encoders) {
     const std::string name = folder.path().filename();
     if (!name.ends_with("-sharp")) continue;
     const std::string family = name.substr(0, name.size() - 6);
-    if (spec_of(family).bidirectional == encoders) found.insert(family);
+    const models::ArchSpec spec = spec_of(family);
+    if (!spec.is_encoder_decoder() && spec.bidirectional == encoders) found.insert(family);
   }
   return {found.begin(), found.end()};
 }

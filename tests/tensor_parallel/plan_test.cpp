@@ -8,6 +8,7 @@
 
 #include "deepspeed/base/error.h"
 #include "deepspeed/models/decoder.h"
+#include "deepspeed/models/encoder_decoder.h"
 #include "deepspeed/models/encoder_heads.h"
 #include "deepspeed/nn/materializer.h"
 #include "tests/tensor_parallel/families.h"
@@ -107,10 +108,15 @@ TEST(Slices, StretchesAreTheFewestInTheOrderOfTheSlice) {
 const char* const kTypes[] = {"albert", "bert",        "bloom",   "distilbert", "falcon",     "gemma",
                               "gemma2", "gemma3_text", "gpt2",    "gpt_neo",    "gpt_neox",   "gptj",
                               "llama",  "mistral",     "mixtral", "opt",        "phi",        "phi3",
-                              "qwen2",  "qwen2_moe",   "qwen3",   "roberta",    "xlm-roberta"};
+                              "qwen2",  "qwen2_moe",   "qwen3",   "roberta",    "t5",
+                              "xlm-roberta"};
 
 std::vector<nn::ParameterSpec> parameters_of(const ArchSpec& spec) {
   const auto rng = std::make_shared<accel::Rng>(1);
+  if (spec.is_encoder_decoder()) {
+    models::EncoderDecoder model(spec, rng);
+    return nn::list_parameters(model);
+  }
   if (!spec.bidirectional) {
     models::Decoder model(spec, rng);
     return nn::list_parameters(model);
@@ -205,11 +211,12 @@ TEST(Families, WhatIsWholeIsSmall) {
   for (const char* type : kTypes) {
     ArchSpec spec = models::parse_arch_spec({{"model_type", type}}, "config.json");
     if (spec.layer_order.empty()) spec.layers = 1;
+    if (spec.is_encoder_decoder()) spec.decoder_layers = 1;
     const Plan plan(spec, 2);
     for (const auto& parameter : parameters_of(spec))
       if (!plan.slice(parameter.name, parameter.shape, 1).dim) {
         std::string name = parameter.name;
-        for (const char* prefix : {"encoder.", "layers.0."})
+        for (const char* prefix : {"encoder.", "decoder.", "layers.0."})
           if (name.starts_with(prefix)) name = name.substr(std::strlen(prefix));
         whole.insert(name);
       }
@@ -218,6 +225,7 @@ TEST(Families, WhatIsWholeIsSmall) {
                                                                "attention.output.bias",
                                                                "attention.query_norm.weight",
                                                                "attention_norm.weight",
+                                                               "cross_norm.weight",
                                                                "embedding_norm.bias",
                                                                "embedding_norm.weight",
                                                                "head.norm.bias",

@@ -35,7 +35,7 @@ void add_model_options(CLI::App& app, InferOptions& o) {
       ->required()
       ->check(deepspeed::tools::not_empty());
   app.add_option("--task", o.task,
-                 "text-generation, chat, fill-mask, text-classification, token-classification, "
+                 "text-generation, text2text-generation, chat, fill-mask, text-classification, token-classification, "
                  "question-answering or feature-extraction; default: what config.json's architectures say")
       ->check(deepspeed::tools::not_empty());
   app.add_option("--file", o.file, "texts, one a line; '-' is standard input")

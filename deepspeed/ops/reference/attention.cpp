@@ -54,6 +54,7 @@ at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor&
   if (options.softcap > 0) scores = at::tanh(scores / options.softcap) * options.softcap;
   if (options.alibi_slopes.defined())
     scores = scores + linear_bias(q.size(2), k.size(2), options.alibi_slopes.to(q.scalar_type()));
+  if (options.bias.defined()) scores = scores + options.bias.to(q.scalar_type());
   scores = scores.masked_fill(hidden_keys(q.size(2), k.size(2), options),
                               -std::numeric_limits<double>::infinity());
   at::Tensor probabilities = at::softmax(scores, -1);
