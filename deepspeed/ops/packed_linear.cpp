@@ -116,13 +116,22 @@ void multiply(const PackedPath& path, const PackedProduct& p) {
   if (p.rows < 2 * chunk) chunk = filled_up(p.rows, step);  // threads share the panels alone
   const int64_t wanted = kItemsPerThread * at::get_num_threads();
   if (pairs < wanted) chunk = std::min(chunk, filled_up(p.rows * pairs / wanted + 1, step));
-  const int64_t chunks = (p.rows + chunk - 1) / chunk;
+  // Chunk by chunk, and pair by pair in each; a place is counted in rows times pairs, so that threads get as
+  // much of them where the last chunk is short.
+  const auto place = [&](int64_t at) {
+    const int64_t c = at / (chunk * pairs), rows = std::min(chunk, p.rows - c * chunk);
+    return std::pair(c, rows > 0 ? (at - c * chunk * pairs) / rows : 0);
+  };
   const int64_t work = 2 * f.panel_bytes() * (1 + std::min(p.rows, chunk) / 4);
   const bool decodes = path.kind == PackedPath::kBf16Tiles && cpu::packed_amx_scratch(f) > 0;
-  parallel_ranges(pairs * chunks, std::max<int64_t>(1, kGrainBytes / work), [&](int64_t begin, int64_t end) {
+  const int64_t grain = std::max<int64_t>(1, kGrainBytes / work) * std::min(p.rows, chunk);
+  parallel_ranges(pairs * p.rows, grain, [&](int64_t begin, int64_t end) {
     void* scratch = decodes ? thread_scratch(cpu::packed_amx_scratch(f)) : nullptr;
-    while (begin < end) {
-      const int64_t c = begin / pairs, first = begin % pairs, last = std::min(pairs, first + end - begin);
+    auto [c, first] = place(begin);
+    const auto [last_chunk, last_pair] = place(end);
+    for (; c <= last_chunk; ++c, first = 0) {
+      const int64_t last = c == last_chunk ? last_pair : pairs;
+      if (first >= last) continue;
       const int64_t row = c * chunk, row_end = std::min(p.rows, row + chunk);
       if (path.kind == PackedPath::kInt8Tiles)
         cpu::packed_int8_amx(p, first, last, row, row_end);
@@ -130,7 +139,6 @@ void multiply(const PackedPath& path, const PackedProduct& p) {
         cpu::packed_bf16_amx(p, first, last, row, row_end, scratch);
       else
         path.kernels->multiply(p, first, last, row, row_end);
-      begin += last - first;
     }
   });
 }
