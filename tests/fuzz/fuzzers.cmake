@@ -2,6 +2,7 @@
 ds_add_fuzzer(chat_template chat_template_fuzz.cpp text)
 ds_add_fuzzer(config config_fuzz.cpp engine_schema)
 ds_add_fuzzer(gguf gguf_fuzz.cpp formats)
+ds_add_fuzzer(gguf_model gguf_model_fuzz.cpp "inference_schema;models_schema")
 ds_add_fuzzer(generation generation_fuzz.cpp inference_schema)
 ds_add_fuzzer(json_lines json_lines_fuzz.cpp text)
 ds_add_fuzzer(labelled_lines labelled_lines_fuzz.cpp text)
