@@ -4,8 +4,8 @@
 
 namespace deepspeed::models {
 
-nn::PackedLinears pack_model(torch::nn::Module& model, const PackModelOptions& options) {
-  nn::PackedLinears done = nn::pack_linears(model, options.linears);
+nn::PackedLinears pack_heads(torch::nn::Module& model, const PackModelOptions& options) {
+  nn::PackedLinears done;
   if (!options.head) return done;
   for (const auto& [name, block] : nn::blocks_of(model)) {
     auto* head = dynamic_cast<VocabularyHead*>(block);
@@ -17,6 +17,15 @@ nn::PackedLinears pack_model(torch::nn::Module& model, const PackModelOptions& o
     done.packed_bytes += head->packed()->bytes();
     ++done.products;
   }
+  return done;
+}
+
+nn::PackedLinears pack_model(torch::nn::Module& model, const PackModelOptions& options) {
+  nn::PackedLinears done = nn::pack_linears(model, options.linears);
+  const nn::PackedLinears heads = pack_heads(model, options);
+  done.products += heads.products;
+  done.dense_bytes += heads.dense_bytes;
+  done.packed_bytes += heads.packed_bytes;
   return done;
 }
 

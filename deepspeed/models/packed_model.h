@@ -12,7 +12,10 @@ struct PackModelOptions {
   std::optional<ops::PackOptions> head{};
 };
 
-/// nn::pack_linears and every VocabularyHead of the model (keep is asked for its name, too).
+/// Every VocabularyHead of the model, as options.head says; options.linears.keep is asked for its name.
+nn::PackedLinears pack_heads(torch::nn::Module& model, const PackModelOptions& options);
+
+/// nn::pack_linears and pack_heads.
 nn::PackedLinears pack_model(torch::nn::Module& model, const PackModelOptions& options);
 
 }  // namespace deepspeed::models

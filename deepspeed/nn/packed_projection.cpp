@@ -22,6 +22,7 @@ struct Part {
   at::Tensor weight, bias;  // bias undefined: none
   ops::WeightOrder order;
   std::optional<StoredLinear> stored;
+  std::string name;
 
   int64_t outputs() const { return weight.size(order == ops::WeightOrder::kOutIn ? 0 : 1); }
   int64_t inputs() const { return weight.size(order == ops::WeightOrder::kOutIn ? 1 : 0); }
@@ -33,6 +34,7 @@ Part part_of(Linear& linear) {
   return {parameters["weight"].detach(),
           bias ? bias->detach() : at::Tensor(),
           linear.projection().torch_class() == "Conv1D" ? ops::WeightOrder::kInOut : ops::WeightOrder::kOutIn,
+          {},
           {}};
 }
 
@@ -97,7 +99,9 @@ class Packer {
   // False where the Linear is to stay as it is.
   bool add_part(const std::string& name, Linear& linear, std::vector<Part>& parts) const {
     if (!is_dense(linear) || (options_.keep && options_.keep(name))) return false;
+    if (options_.load && !options_.stored) options_.load(linear);
     Part part = part_of(linear);
+    part.name = name;
     if (options_.stored) {
       part.stored = options_.stored(name, part.inputs(), part.bias.defined());
       if (!part.stored) return false;
@@ -148,6 +152,11 @@ class Packer {
     ops::PackedWeight weight = pack(parts, weights);
     done.packed_bytes += weight.bytes();
     ++done.products;
+    if (options_.packed) {
+      std::vector<std::string> names;
+      for (const Part& p : parts) names.push_back(p.name);
+      options_.packed(weight, names);
+    }
     return std::make_unique<PackedProjection>(std::move(weight), activation);
   }
 

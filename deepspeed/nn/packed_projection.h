@@ -4,6 +4,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "deepspeed/nn/projection.h"
 #include "deepspeed/ops/packed_linear.h"
@@ -13,6 +14,8 @@ class Module;
 }
 
 namespace deepspeed::nn {
+
+class Linear;
 
 /// Has no parameters; refuses gradients.
 class PackedProjection : public Projection {
@@ -49,6 +52,12 @@ struct PackLinearsOptions {
   /// Linear of that name, with so many inputs and, where `biased`, its bias, in `weights`' scheme; nothing
   /// for one that stays as it is.
   std::function<std::optional<StoredLinear>(const std::string& name, int64_t in, bool biased)> stored = {};
+  /// Gives memory and values to the parameters of a Linear that has none yet, just before they are packed;
+  /// empty: an Error says so.
+  std::function<void(Linear& linear)> load = {};
+  /// Told of each product, and of the Linears that it stands for, before the next is packed. The product's
+  /// numbers may be taken elsewhere by then: tensors keep their shape, not their memory.
+  std::function<void(const ops::PackedWeight& weight, const std::vector<std::string>& linears)> packed = {};
 };
 
 struct PackedLinears {
@@ -56,9 +65,9 @@ struct PackedLinears {
   int64_t dense_bytes = 0, packed_bytes = 0;
 };
 
-/// Replaces the dense projections of a materialized model's Linears, each of which gives its memory back
-/// before the next one is packed: beside the model there is at most one layer's worth more. Other kinds of
-/// projections stay. What another module still holds (tied weights) stays in memory.
+/// Replaces the dense projections of a model's Linears, each of which gives its memory back before the next
+/// one is packed: beside the model there is at most one product's worth more. Other kinds of projections
+/// stay. What another module still holds (tied weights) stays in memory.
 /// The model can then no longer be trained.
 PackedLinears pack_linears(torch::nn::Module& model, const PackLinearsOptions& options);
 
