@@ -6,6 +6,7 @@
 
 #include "deepspeed/base/cpu_features.h"
 #include "deepspeed/base/error.h"
+#include "deepspeed/inference/weight_loader.h"
 #include "deepspeed/models/packed_model.h"
 #include "deepspeed/nn/linear.h"
 #include "deepspeed/nn/materializer.h"
@@ -100,36 +101,60 @@ int64_t pack_row_parallel(torch::nn::Module& model, const nn::PackLinearsOptions
   return bytes;
 }
 
+// All weights in memory; returns the bytes that they take.
+int64_t hold(torch::nn::Module& model, const ModelSource& source, const WeightForm& form) {
+  int64_t bytes = 0;
+  if (source.quantized) bytes += source.quantized->install(model).packed_bytes;
+  source.weights->check(nn::list_parameters(model));
+  const WeightLoader loader(model, *source.weights, form.type);
+  if (form.packed) {
+    nn::PackLinearsOptions options = form.packed->linears;
+    options.load = [&](nn::Linear& linear) { loader.load(linear); };
+    options.packed = [&](const ops::PackedWeight&, const std::vector<std::string>& linears) {
+      for (const std::string& linear : linears) loader.drop(linear);
+    };
+    bytes += nn::pack_linears(model, options).packed_bytes;
+  }
+  for (const at::Tensor& parameter : model.parameters()) loader.load(parameter);
+  if (form.packed) bytes += models::pack_heads(model, *form.packed).packed_bytes;
+  return bytes;
+}
+
+// This rank's slices of them.
+int64_t hold_slices(torch::nn::Module& model, const ModelSource& source, WeightForm form,
+                    const comm::GroupPtr& group, int64_t grain) {
+  DS_CHECK(!source.quantized,
+           "not available yet: weights stored quantized with tensor_parallel.tp_size = {}", group->size());
+  source.weights->check(nn::list_parameters(model));
+  const auto sharding = tensor_parallel::shard(model, source.spec, group, {.grain = grain});
+  auto parameters = nn::list_parameters(model);
+  for (auto& parameter : parameters) parameter.dtype = form.type;
+  nn::DenseMaterializer().materialize(parameters, tensor_parallel::SliceSource(*source.weights, sharding));
+  if (!form.packed) return 0;
+  form.packed->head.reset();  // its rows are joined over the ranks
+  return pack_row_parallel(model, form.packed->linears) + models::pack_model(model, *form.packed).packed_bytes;
+}
+
 }  // namespace
 
-int64_t prepare_model(torch::nn::Module& model, const models::ArchSpec& spec,
-                      const models::WeightSource& weights, const InferenceConfig& config,
-                      const comm::GroupPtr& group) {
-  auto packed = packing(config);
-  const auto materialize = [&](const nn::ParameterSource& source) {
-    auto parameters = nn::list_parameters(model);
-    for (auto& parameter : parameters) parameter.dtype = scalar_type_of(config.dtype);
-    nn::DenseMaterializer().materialize(parameters, source);
-  };
-  if (group) {
-    const auto sharding =
-        tensor_parallel::shard(model, spec, group, {.grain = config.tensor_parallel.tp_grain_size});
-    materialize(tensor_parallel::SliceSource(weights, sharding));
+PreparedModel prepare_model(torch::nn::Module& model, const ModelSource& source,
+                            const InferenceConfig& config, const comm::GroupPtr& group) {
+  const WeightForm form{scalar_type_of(config.dtype), packing(config)};
+  PreparedModel prepared;
+  if (config.streams()) {
+    DS_CHECK(!group, "not available yet: zero.offload_param.device nvme with tensor_parallel.tp_size = {}",
+             group->size());
+    prepared.streamed = std::make_unique<StreamedModel>(model, source, form, config.zero);
+    prepared.bytes = prepared.streamed->bytes_in_memory();
   } else {
-    materialize(weights);
+    prepared.bytes = group ? hold_slices(model, source, form, group, config.tensor_parallel.tp_grain_size)
+                           : hold(model, source, form);
+    for (const auto& parameter : model.parameters())
+      prepared.bytes += static_cast<int64_t>(parameter.nbytes());
   }
   for (auto& parameter : model.parameters()) parameter.set_requires_grad(false);
   model.eval();
-  int64_t bytes = 0;
-  if (packed) {
-    if (group) {
-      packed->head.reset();  // its rows are joined over the ranks
-      bytes += pack_row_parallel(model, packed->linears);
-    }
-    bytes += models::pack_model(model, *packed).packed_bytes;
-  }
-  for (const auto& parameter : model.parameters()) bytes += static_cast<int64_t>(parameter.nbytes());
-  return bytes;
+  return prepared;
 }
 
 }  // namespace deepspeed::inference
