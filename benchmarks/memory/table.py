@@ -28,6 +28,8 @@ import tempfile
 import threading
 import time
 
+from limit import MemoryLimit
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 MODEL = dict(layers=12, hidden=768, vocabulary=1024, length=128)
 LARGE = dict(layers=48, hidden=1600, vocabulary=50257, length=256)
@@ -219,49 +221,6 @@ def large(options):
           f"sampled every 0.1 s (limit {options.limit_gib:g}); {limit.what}; {measured['on_disk']['sum'] / 1e9:.1f} GB on disk. Without offload "
           f"the states alone take {16 * numel / 2**30:.1f} GiB over all ranks at stage 3, {32 * numel / 2**30:.1f} at stage 0")
     return gib > options.limit_gib
-
-
-class MemoryLimit:
-    """A cgroup that this process and those it starts are in for a while, where one can be made; `what` says which it was."""
-
-    def __init__(self, gib):
-        self.folder, self.home, self.what = None, None, "no cgroup's limit could be set: the sampled figure is the check"
-        unified = pathlib.Path("/sys/fs/cgroup/cgroup.controllers").exists()
-        root = pathlib.Path("/sys/fs/cgroup" if unified else "/sys/fs/cgroup/memory")
-        files = ("memory.max", "memory.swap.max") if unified else ("memory.limit_in_bytes", None)
-        folder = root / f"ds_memory_bench.{os.getpid()}"
-        try:
-            self.home = next(root / line.split(":", 2)[2].lstrip("/") for line in open("/proc/self/cgroup").read().splitlines()
-                             if (line.startswith("0::") if unified else "memory" in line.split(":")[1].split(",")))
-            folder.mkdir()
-            self.folder = folder
-            (folder / files[0]).write_text(str(int(gib * 2**30)))
-            swap = len(open("/proc/swaps").readlines()) > 1
-            if swap and files[1] is None:
-                raise OSError("swap is on")
-            if swap:
-                (folder / files[1]).write_text("0")
-            self.what = f"under a cgroup's limit of {gib:g} GiB without swap, page cache included"
-        except (OSError, StopIteration):
-            self.drop()
-
-    def drop(self):
-        if self.folder:
-            self.folder.rmdir()
-        self.folder = None
-
-    def __enter__(self):
-        if self.folder:
-            try:
-                (self.folder / "cgroup.procs").write_text(str(os.getpid()))
-            except OSError:
-                self.what = "no cgroup's limit could be set: the sampled figure is the check"
-                self.drop()
-
-    def __exit__(self, *_):
-        if self.folder:
-            (self.home / "cgroup.procs").write_text(str(os.getpid()))
-            self.drop()
 
 
 def resident_bytes(pid):

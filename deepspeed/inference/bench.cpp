@@ -31,9 +31,14 @@ double percentile(const std::vector<double>& sorted, double p) {
   return sorted[std::max<size_t>(rank, 1) - 1];
 }
 
+// Bytes of weights that were read from a disk so far.
+int64_t bytes_read(const InferenceEngine& engine) {
+  return engine.streamed() == nullptr ? 0 : engine.streamed()->stream().bytes_used();
+}
+
 // What one call of generation took.
 struct Timings {
-  std::vector<double> first, between, prompt_rate, rate;
+  std::vector<double> first, between, prompt_rate, rate, read_rate;
 
   void add(Clock::time_point begin, const std::vector<Clock::time_point>& steps, size_t prompt_tokens,
            size_t sequences) {
@@ -70,12 +75,16 @@ std::vector<BenchRow> bench_generation(InferenceEngine& engine, const InferOptio
   Timings timings;
   for (size_t run = 0; run <= options.bench_runs; ++run) {
     std::vector<Clock::time_point> steps;
+    const int64_t read = bytes_read(engine);
     const auto begin = Clock::now();
     engine.generate_tokens(prompts, generation, [&](const Progress& progress) {
       if (progress.request == 0 && progress.sequence == 0) steps.push_back(Clock::now());
       return true;
     });
-    if (run > 0) timings.add(begin, steps, prompt_tokens, prompts.size());
+    if (run == 0) continue;
+    const double took = milliseconds(begin, Clock::now());
+    timings.add(begin, steps, prompt_tokens, prompts.size());
+    timings.read_rate.push_back(static_cast<double>(bytes_read(engine) - read) / 1e6 / took);
   }
   std::vector<BenchRow> rows = {bench_row("first token", "ms", timings.first),
                                 bench_row("prompt", "tokens/s", timings.prompt_rate)};
@@ -83,6 +92,7 @@ std::vector<BenchRow> bench_generation(InferenceEngine& engine, const InferOptio
     rows.push_back(bench_row("between tokens", "ms", timings.between));
     rows.push_back(bench_row("answer", "tokens/s", timings.rate));
   }
+  if (engine.streamed() != nullptr) rows.push_back(bench_row("weights read", "GB/s", timings.read_rate));
   return rows;
 }
 

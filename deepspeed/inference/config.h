@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "deepspeed/config/json.h"
+#include "deepspeed/zero/config.h"
 
 namespace deepspeed::inference {
 
@@ -38,11 +39,16 @@ struct InferenceConfig {
   bool replace_with_kernel_inject = false;
   TensorParallelConfig tensor_parallel;
   QuantConfig quant;
+  /// Of it inference looks at the stage, offload_param and the thresholds of persistence.
+  zero::ZeroConfig zero;
   std::optional<std::string> checkpoint;  // where the weights lie, in place of the model's folder
   std::string base_dir;                   // that `checkpoint` is relative to
   bool keep_module_on_host = false, set_empty_params = false, return_tuple = true;
   int64_t max_out_tokens = 1024, min_out_tokens = 1;  // of prompt and answer together
   std::vector<std::string> warnings;
+
+  /// Whether weights stay on a disk and are read as they are used (ZeRO-Inference).
+  bool streams() const { return zero.stage == 3 && zero.offload_param.device == zero::Home::kNvme; }
 };
 
 /// `source` is the path of a JSON file, its text, or that in base64; "" asks for nothing. `arguments` are a

@@ -2,6 +2,7 @@
 
 #include "deepspeed/base/error.h"
 #include "deepspeed/config/not_yet.h"
+#include "deepspeed/zero/schema.h"
 
 namespace deepspeed::inference {
 namespace {
@@ -74,6 +75,18 @@ config::Schema<QuantConfig> quant_schema() {
   return s;
 }
 
+// The block `zero_optimization` of training under another name, what is not built of it included.
+config::Schema<zero::ZeroConfig> zero_schema() {
+  struct Root {
+    zero::ZeroConfig zero;
+  };
+  config::Schema<zero::ZeroConfig> block = zero::schema();
+  config::Schema<Root> root("");
+  root.object("zero_optimization", &Root::zero, block);
+  config::add_not_yet_rows(*root.table(), config::not_yet_zero_rows());
+  return block;
+}
+
 // Old forms of keys that lie in blocks now.
 void read_mp_size(const Node& node, InferenceConfig& config, const Rules& rules, Warnings& warnings) {
   Rules positive = rules;
@@ -96,7 +109,6 @@ std::vector<NotYetRow> rows() {
       {"enable_cuda_graph", "bool", "false", "=", "CUDA graphs"},
       {"use_triton", "bool", "false", "=", "Triton's kernels, which a native program has no compiler for"},
       {"triton_autotune", "bool", "false", "", "Triton's kernels"},
-      {"zero", "object", "{}", "=", "ZeRO-Inference"},
       {"triangular_masking/tm", "bool", "true", "=", "another mask than the model's own"},
       {"moe", "block", "{}", "", ""},
       {"moe.enabled", "bool", "true", "", ""},
@@ -138,6 +150,10 @@ void add_own_fields(config::Schema<InferenceConfig>& s) {
           "either way.");
   s.object("tensor_parallel", &C::tensor_parallel, tensor_parallel_schema()).alias("tp");
   s.object("quant", &C::quant, quant_schema());
+  s.object("zero", &C::zero, zero_schema())
+      .doc(
+          "With stage 3 and offload_param.device nvme weights are read as they are used. What adjusts training "
+          "has no effect.");
   s.field("keep_module_on_host", &C::keep_module_on_host)
       .doc("Without effect: models are read where they are used.");
   s.custom("checkpoint", "text | null", nullptr,
@@ -191,10 +207,12 @@ config::Schema<InferenceConfig> inference_schema() {
     if (!node.json().is_boolean()) return std::nullopt;
     return Json{{"enabled", node.json()}};
   };
-  s.finish([](const Node&, InferenceConfig& config, Warnings&) {
+  s.finish([](const Node&, InferenceConfig& config, Warnings& warnings) {
     DS_CHECK(config.min_out_tokens <= config.max_out_tokens,
              "min_out_tokens is {}, above max_out_tokens, which is {}", config.min_out_tokens,
              config.max_out_tokens);
+    if (config.zero.offload_param.device != zero::Home::kDevice && config.zero.stage < 3)
+      warnings.push_back("zero.offload_param has no effect below stage 3: weights stay in memory");
   });
   return s;
 }
@@ -229,7 +247,7 @@ Json default_inference_config() {
   const std::function<Json(const config::Table&)> defaults = [&](const config::Table& table) {
     Json out = Json::object();
     for (const Field& field : table.fields)
-      out[field.key] = field.table ? defaults(*field.table) : field.initial;
+      out[field.key] = field.table && !field.nullable ? defaults(*field.table) : field.initial;
     return out;
   };
   return defaults(*inference_schema().table());

@@ -50,16 +50,12 @@ InferenceEngine::InferenceEngine(ModelSource source, InferenceConfig config, Tas
       group_(std::move(group)),
       module_(build(source_.spec, task)) {
   for (const auto& parameter : module_->parameters()) parameters_ += parameter.numel();
-  DS_CHECK(!group_ || !source_.quantized,
-           "not available yet: weights stored quantized with tensor_parallel.tp_size = {}",
-           config_.tensor_parallel.tp_size);
-  if (source_.quantized) bytes_ += source_.quantized->install(*module_).packed_bytes;
-  const auto parameters = nn::list_parameters(*module_);
-  source_.weights->check(parameters);
-  const auto missing = source_.weights->initialised(parameters);
+  const auto missing = source_.weights->initialised(nn::list_parameters(*module_));
   DS_CHECK(missing.empty(), "{} cannot do {}: its weights lack {}", source_.path.string(), task_name(task),
            fmt::join(missing, ", "));
-  bytes_ += prepare_model(*module_, source_.spec, *source_.weights, config_, group_);
+  PreparedModel prepared = prepare_model(*module_, source_, config_, group_);
+  bytes_ = prepared.bytes;
+  streamed_ = std::move(prepared.streamed);
 }
 
 const text::Tokenizer& InferenceEngine::tokenizer() const {

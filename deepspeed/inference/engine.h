@@ -11,6 +11,7 @@
 #include "deepspeed/inference/answer.h"
 #include "deepspeed/inference/config.h"
 #include "deepspeed/inference/model_source.h"
+#include "deepspeed/inference/streamed_model.h"
 #include "deepspeed/inference/task.h"
 #include "deepspeed/inference/tasks/feature_extraction.h"
 #include "deepspeed/inference/tasks/fill_mask.h"
@@ -41,6 +42,8 @@ class InferenceEngine {
   /// Of the whole model, and the bytes that this rank's share of it takes as it is held.
   int64_t parameters() const { return parameters_; }
   int64_t parameter_bytes() const { return bytes_; }
+  /// Null where all weights are in memory.
+  const StreamedModel* streamed() const { return streamed_.get(); }
 
   /// The prompts' continuations, or answers by a model with an encoder, under `options`, keys of generation_config.json over the model's own. Errors
   /// as inference::generate, and for prompts that leave no room within config().max_out_tokens. The listener
@@ -77,6 +80,7 @@ class InferenceEngine {
   Task task_;
   comm::GroupPtr group_;
   std::shared_ptr<torch::nn::Module> module_;
+  std::unique_ptr<StreamedModel> streamed_;
   int64_t parameters_ = 0, bytes_ = 0;
 };
 

@@ -6,6 +6,7 @@
 
 #include "deepspeed/base/cpu_features.h"
 #include "deepspeed/base/error.h"
+#include "deepspeed/inference/weight_loader.h"
 #include "deepspeed/models/packed_model.h"
 #include "deepspeed/nn/linear.h"
 #include "deepspeed/nn/materializer.h"
@@ -100,35 +101,61 @@ int64_t pack_row_parallel(torch::nn::Module& model, const nn::PackLinearsOptions
   return bytes;
 }
 
+// What is packed is read as it is packed, the rest then gets its memory; returns the packed bytes.
+int64_t pack_from(const nn::ParameterSource& source, torch::nn::Module& model, const WeightForm& form) {
+  if (!form.packed) return 0;
+  models::PackModelOptions options = *form.packed;
+  options.linears.source = &source;
+  options.embedding_type = form.type;
+  return models::pack_model(model, options).packed_bytes;
+}
+
+// All weights in memory; returns the bytes that they take beside the model's parameters.
+int64_t hold(torch::nn::Module& model, const ModelSource& source, const WeightForm& form) {
+  int64_t bytes = 0;
+  if (source.quantized) bytes += source.quantized->install(model).packed_bytes;
+  source.weights->check(nn::list_parameters(model));
+  bytes += pack_from(*source.weights, model, form);
+  const WeightLoader loader(model, *source.weights, form.type);
+  for (const at::Tensor& parameter : model.parameters()) loader.load(parameter);
+  return bytes;
+}
+
+// This rank's slices of them.
+int64_t hold_slices(torch::nn::Module& model, const ModelSource& source, WeightForm form,
+                    const comm::GroupPtr& group, int64_t grain) {
+  DS_CHECK(!source.quantized,
+           "not available yet: weights stored quantized with tensor_parallel.tp_size = {}", group->size());
+  source.weights->check(nn::list_parameters(model));
+  const auto sharding = tensor_parallel::shard(model, source.spec, group, {.grain = grain});
+  const tensor_parallel::SliceSource slices(*source.weights, sharding);
+  if (form.packed) form.packed->head.reset();  // its rows are joined over the ranks
+  const int64_t bytes = pack_from(slices, model, form);
+  const WeightLoader loader(model, slices, form.type);
+  for (const at::Tensor& parameter : model.parameters()) loader.load(parameter);
+  return bytes + (form.packed ? pack_row_parallel(model, form.packed->linears) : 0);
+}
+
 }  // namespace
 
-int64_t prepare_model(torch::nn::Module& model, const models::ArchSpec& spec,
-                      const models::WeightSource& weights, const InferenceConfig& config,
-                      const comm::GroupPtr& group) {
-  std::optional<tensor_parallel::Sharding> sharding;
-  if (group)
-    sharding = tensor_parallel::shard(model, spec, group, {.grain = config.tensor_parallel.tp_grain_size});
-  std::optional<tensor_parallel::SliceSource> slices;
-  if (sharding) slices.emplace(weights, *sharding);
-  const nn::ParameterSource& source = slices ? static_cast<const nn::ParameterSource&>(*slices) : weights;
-
-  // What is packed is read as it is packed; the rest then gets its memory.
-  auto packed = packing(config);
-  int64_t bytes = 0;
-  if (packed) {
-    packed->linears.source = &source;
-    packed->embedding_type = scalar_type_of(config.dtype);
-    if (group) packed->head.reset();  // its rows are joined over the ranks
-    bytes += models::pack_model(model, *packed).packed_bytes;
+PreparedModel prepare_model(torch::nn::Module& model, const ModelSource& source,
+                            const InferenceConfig& config, const comm::GroupPtr& group) {
+  const WeightForm form{scalar_type_of(config.dtype), packing(config)};
+  PreparedModel prepared;
+  if (config.streams()) {
+    DS_CHECK(!group, "not available yet: zero.offload_param.device nvme with tensor_parallel.tp_size = {}",
+             group->size());
+    prepared.streamed = std::make_unique<StreamedModel>(model, source, form, config.zero);
+    prepared.bytes = prepared.streamed->bytes_in_memory();
+  } else {
+    prepared.bytes = group ? hold_slices(model, source, form, group, config.tensor_parallel.tp_grain_size)
+                           : hold(model, source, form);
+    for (const auto& parameter : model.parameters())
+      prepared.bytes += static_cast<int64_t>(parameter.nbytes());
   }
-  auto parameters = nn::list_parameters(model);
-  for (auto& parameter : parameters) parameter.dtype = scalar_type_of(config.dtype);
-  nn::DenseMaterializer().materialize(parameters, source);
   for (auto& parameter : model.parameters()) parameter.set_requires_grad(false);
   model.eval();
-  if (packed && group) bytes += pack_row_parallel(model, packed->linears);
-  for (const auto& parameter : model.parameters()) bytes += static_cast<int64_t>(parameter.nbytes());
-  return bytes;
+  return prepared;
 }
 
 }  // namespace deepspeed::inference

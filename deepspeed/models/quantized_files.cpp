@@ -237,12 +237,15 @@ std::optional<nn::StoredLinear> QuantizedFiles::linear(const std::string& name, 
   return result;
 }
 
-nn::PackedLinears QuantizedFiles::install(torch::nn::Module& model, bool fuse) const {
-  return nn::pack_linears(
-      model,
-      {.weights = weights_, .fuse = fuse, .stored = [this](const std::string& name, int64_t in, bool biased) {
-         return linear(name, in, biased);
-       }});
+nn::PackedLinears QuantizedFiles::install(torch::nn::Module& model, bool fuse,
+                                          decltype(nn::PackLinearsOptions::packed) packed) const {
+  return nn::pack_linears(model, {.weights = weights_,
+                                  .fuse = fuse,
+                                  .stored =
+                                      [this](const std::string& name, int64_t in, bool biased) {
+                                        return linear(name, in, biased);
+                                      },
+                                  .packed = std::move(packed)});
 }
 
 }  // namespace deepspeed::models

@@ -50,7 +50,9 @@ class QuantizedFiles {
   std::optional<nn::StoredLinear> linear(const std::string& name, int64_t in, bool biased) const;
   /// Puts packed projections in the place of those Linears; the model's parameters need no memory. What is
   /// left of them (nn::list_parameters) is then to be read from the folder by WeightSource.
-  nn::PackedLinears install(torch::nn::Module& model, bool fuse = true) const;
+  /// `packed` as nn::PackLinearsOptions::packed.
+  nn::PackedLinears install(torch::nn::Module& model, bool fuse = true,
+                            decltype(nn::PackLinearsOptions::packed) packed = {}) const;
 
  private:
   std::optional<std::string> stored_name(const std::string& parameter) const;

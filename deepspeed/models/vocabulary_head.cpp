@@ -44,16 +44,21 @@ void VocabularyHead::pack(ops::PackedWeight packed) {
   bias_.reset();
 }
 
+at::Tensor VocabularyHead::multiply(const at::Tensor& hidden) const {
+  if (product_) return product_(hidden);
+  if (packed_) return ops::packed_linear(hidden, *packed_);
+  return at::linear(together_.enter ? together_.enter(hidden) : hidden, weight_, bias_);
+}
+
 at::Tensor VocabularyHead::logits_of(const at::Tensor& hidden) const {
-  at::Tensor logits = packed_
-                          ? ops::packed_linear(hidden, *packed_)
-                          : at::linear(together_.enter ? together_.enter(hidden) : hidden, weight_, bias_);
+  at::Tensor logits = multiply(hidden);
   if (softcap_ > 0) logits = at::tanh(logits / softcap_) * softcap_;
   return together_.join ? together_.join(logits) : logits;
 }
 
 at::Tensor VocabularyHead::compute(const at::Tensor& hidden, const std::optional<at::Tensor>& labels) {
-  DS_CHECK(!packed_ || !labels, "a packed vocabulary head computes no loss");
+  DS_CHECK(!labels || (!packed_ && !product_),
+           "a vocabulary head that is packed or streamed computes no loss");
   if (labels && together_.join) {
     const at::Tensor logits = logits_of(hidden);
     return at::cross_entropy_loss(logits.reshape({-1, logits.size(-1)}).to(at::kFloat), labels->reshape({-1}),

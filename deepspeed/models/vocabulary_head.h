@@ -1,6 +1,8 @@
 // From hidden states to the vocabulary: what every language model ends with.
 #pragma once
 
+#include <functional>
+
 #include "deepspeed/nn/block.h"
 #include "deepspeed/nn/linear.h"
 #include "deepspeed/nn/together.h"
@@ -33,11 +35,18 @@ class VocabularyHead : public nn::BlockModule<VocabularyHead> {
   /// once.
   void share(nn::Together together) { together_ = std::move(together); }
 
+  /// hidden [..., C] -> [..., V], the bias added: how it multiplies where its table is not in memory as a
+  /// whole. There is then no loss any more.
+  using Product = std::function<at::Tensor(const at::Tensor& hidden)>;
+  void set_product(Product product) { product_ = std::move(product); }
+
+  /// [V, C], its own or another Block's; undefined once it is packed.
+  const at::Tensor& weight() const { return weight_; }
+  /// [V]
+  const std::optional<at::Tensor>& bias() const { return bias_; }
+
   std::vector<nn::TorchLayer> torch_layers() const override;
 
-  /// What it multiplies by, [V, C], and adds; undefined once it is packed.
-  const at::Tensor& weight() const { return weight_; }
-  const std::optional<at::Tensor>& bias() const { return bias_; }
   /// Packs what it multiplies by; there is then no loss any more. A weight of its own gives its memory back,
   /// a table of another Block stays.
   void pack(const ops::PackOptions& options);
@@ -48,8 +57,10 @@ class VocabularyHead : public nn::BlockModule<VocabularyHead> {
 
  private:
   at::Tensor logits_of(const at::Tensor& hidden) const;
+  at::Tensor multiply(const at::Tensor& hidden) const;
 
   nn::Together together_;
+  Product product_;
   double softcap_;
   at::Tensor weight_;               // [V, C]
   std::optional<at::Tensor> bias_;  // [V]

@@ -156,6 +156,19 @@ const formats::MappedTensor* WeightSource::stored(const nn::ParameterSpec& spec)
   return is_missing_head(spec) ? nullptr : &files_.tensor(file_name(spec));
 }
 
+std::optional<FilePlace> WeightSource::in_place(const nn::ParameterSpec& spec) const {
+  const formats::MappedTensor* tensor = stored(spec);
+  if (tensor == nullptr || !tensor->file || !tensor->contiguous() || !tensor->dtype()) return std::nullopt;
+  if (tensor_dtype(*tensor->dtype(), tensor->name) != spec.dtype || spec_.added(spec.name) != 0)
+    return std::nullopt;
+  const std::vector<Run> runs = runs_of(spec_, spec, 0, spec.numel());
+  if (runs.size() != 1) return std::nullopt;
+  const auto width = static_cast<int64_t>(c10::elementSize(spec.dtype));
+  const int64_t offset = static_cast<int64_t>(tensor->offset) + runs[0].file * width;
+  if (offset % width != 0) return std::nullopt;  // no kernel reads elements that begin within another
+  return FilePlace{*tensor->file, offset};
+}
+
 void WeightSource::check(const std::vector<nn::ParameterSpec>& specs) const {
   check_names(specs);
   for (const auto& spec : specs) {

@@ -12,6 +12,12 @@
 
 namespace deepspeed::models {
 
+/// Consecutive bytes of a file.
+struct FilePlace {
+  std::filesystem::path file;
+  int64_t offset = 0;
+};
+
 /// Reads parameters from a model's files, converting to the wanted dtype; what is quantized is decoded. Only
 /// the asked-for slice is touched.
 class WeightSource : public nn::ParameterSource {
@@ -30,6 +36,9 @@ class WeightSource : public nn::ParameterSource {
   std::vector<std::string> unused(const std::vector<nn::ParameterSpec>& specs) const;
   /// The tensor of the files that holds the parameter, or null where it is a head that they lack.
   const formats::MappedTensor* stored(const nn::ParameterSpec& spec) const;
+  /// Where a file holds the parameter's elements just as spec.dtype wants them, one after the other; nothing
+  /// where they are to be converted, put in order, decoded or initialised.
+  std::optional<FilePlace> in_place(const nn::ParameterSpec& spec) const;
 
  private:
   /// The names by which the files may hold it: with or without the family's prefix, and as older files have

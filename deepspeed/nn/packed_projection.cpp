@@ -26,6 +26,7 @@ struct Part {
   ops::WeightOrder order;
   std::optional<StoredLinear> stored{};
   ops::RowReader rows{};  // of a weight without memory
+  std::string name{};
 
   int64_t outputs() const { return weight.size(order == ops::WeightOrder::kOutIn ? 0 : 1); }
   int64_t inputs() const { return weight.size(order == ops::WeightOrder::kOutIn ? 1 : 0); }
@@ -131,6 +132,7 @@ class Packer {
   bool add_part(const std::string& name, Linear& linear, std::vector<Part>& parts) const {
     if (!is_dense(linear) || (options_.keep && options_.keep(name))) return false;
     Part part = part_of(linear);
+    part.name = name;
     if (options_.stored) {
       part.stored = options_.stored(name, part.inputs(), part.bias.defined());
       if (!part.stored) return false;
@@ -194,6 +196,11 @@ class Packer {
     ops::PackedWeight weight = pack(parts, weights);
     done.packed_bytes += weight.bytes();
     ++done.products;
+    if (options_.packed) {
+      std::vector<std::string> names;
+      for (const Part& p : parts) names.push_back(p.name);
+      options_.packed(weight, names);
+    }
     return std::make_unique<PackedProjection>(std::move(weight), activation);
   }
 

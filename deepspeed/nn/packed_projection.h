@@ -4,6 +4,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "deepspeed/nn/materializer.h"
 #include "deepspeed/nn/projection.h"
@@ -14,6 +15,8 @@ class Module;
 }
 
 namespace deepspeed::nn {
+
+class Linear;
 
 /// Has no parameters; refuses gradients.
 class PackedProjection : public Projection {
@@ -53,6 +56,9 @@ struct PackLinearsOptions {
   /// Where parameters that have no memory yet are read from, in fp32, panel by panel as they are packed: the
   /// dense weight then never exists. Null: all of them have memory.
   const ParameterSource* source = nullptr;
+  /// Told of each product, and of the Linears that it stands for, before the next is packed. The product's
+  /// numbers may be taken elsewhere by then: tensors keep their shape, not their memory.
+  std::function<void(const ops::PackedWeight& weight, const std::vector<std::string>& linears)> packed = {};
 };
 
 struct PackedLinears {

@@ -36,6 +36,21 @@ TEST(InferenceConfig, DefaultsAreDeepSpeeds) {
   EXPECT_EQ(defaults["tensor_parallel"]["tp_grain_size"], 64);
   EXPECT_EQ(defaults["moe"]["type"], "standard");
   EXPECT_EQ(defaults["dtype"], "fp16");
+  EXPECT_EQ(defaults["zero"]["stage"], 0);
+  EXPECT_EQ(defaults["zero"]["offload_param"], nullptr);
+}
+
+TEST(InferenceConfig, ZeroTakesTheKeysOfTraining) {
+  const InferenceConfig config = parse_inference_config(
+      R"({"zero": {"stage": 3, "stage3_param_persistence_threshold": 7, "reduce_bucket_size": 9,
+                   "offload_param": {"device": "nvme", "nvme_path": "/disk", "buffer_count": 3, "max_in_cpu": 0}}})");
+  EXPECT_TRUE(config.streams());
+  EXPECT_EQ(config.zero.stage3.param_persistence_threshold, 7);
+  EXPECT_EQ(config.zero.offload_param.nvme_path, "/disk");
+  EXPECT_EQ(config.zero.offload_param.buffer_count, 3);
+  for (const char* other : {R"({"zero": {"stage": 3}})", R"({"zero": {"stage": 3, "offload_param": {"device": "cpu"}}})",
+                            R"({"zero": {"stage": 2, "offload_param": {"device": "cpu"}}})"})
+    EXPECT_FALSE(parse_inference_config(other).streams()) << other;
 }
 
 TEST(InferenceConfig, EverySpellingOfATypeIsUnderstood) {
@@ -85,7 +100,11 @@ TEST(InferenceConfig, WhatIsWrongOrNotBuiltIsOneLine) {
   EXPECT_THAT(error_of(R"({"enable_cuda_graph": true})"),
               HasSubstr("not available yet: CUDA graphs (enable_cuda_graph"));
   EXPECT_THAT(error_of(R"({"moe": {"ep_size": 2}})"), HasSubstr("not available yet: expert parallelism"));
-  EXPECT_THAT(error_of(R"({"zero": {"stage": 3}})"), HasSubstr("not available yet: ZeRO-Inference"));
+  EXPECT_THAT(error_of(R"({"zero": {"stage": 3, "ofload_param": null}})"),
+              HasSubstr("did you mean 'offload_param'?"));
+  EXPECT_THAT(error_of(R"({"zero": {"stage": 3, "offload_param": {"device": "nvme"}}})"),
+              HasSubstr("needs \"nvme_path\""));
+  EXPECT_THAT(error_of(R"({"zero": {"zenflow": {"topk_ratio": 0.2}}})"), HasSubstr("not available yet: ZenFlow"));
   EXPECT_THAT(error_of(R"({"injection_policy": {"BertLayer": 1}})"),
               HasSubstr("not available yet: policies"));
   EXPECT_THAT(error_of(R"({"checkpoint": {"checkpoints": []}})"),

@@ -1,0 +1,23 @@
+#include "deepspeed/inference/weight_loader.h"
+
+namespace deepspeed::inference {
+
+WeightLoader::WeightLoader(torch::nn::Module& model, const nn::ParameterSource& source, at::ScalarType type)
+    : source_(source) {
+  for (nn::ParameterSpec& spec : nn::list_parameters(model)) {
+    spec.dtype = type;
+    names_.emplace(spec.tensor.unsafeGetTensorImpl(), spec.name);
+    specs_.emplace(spec.name, std::move(spec));
+  }
+}
+
+const nn::ParameterSpec& WeightLoader::spec(const at::Tensor& parameter) const {
+  return specs_.at(names_.at(parameter.unsafeGetTensorImpl()));
+}
+
+void WeightLoader::load(const at::Tensor& parameter) const {
+  if (nn::is_materialized(parameter)) return;
+  nn::DenseMaterializer().materialize({spec(parameter)}, source_);
+}
+
+}  // namespace deepspeed::inference
