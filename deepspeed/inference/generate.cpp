@@ -173,7 +173,7 @@ at::Tensor Batch::read_prompts() {
       *start++ = static_cast<int32_t>(std::min(t, padding));
     }
     starts_.push_back(static_cast<int32_t>(padding));
-    if (may_read_anew_) sequences_.emplace_back(request.prompt.begin(), request.prompt.end());
+    if (may_read_anew_) sequences_.emplace_back(prompt.begin(), prompt.end());
   }
   make_room(length);
   const bool ragged = std::any_of(starts_.begin(), starts_.end(), [](int32_t s) { return s > 0; });
@@ -246,7 +246,7 @@ at::Tensor Batch::logits_of_whole_rows() {
   make_room(length);
   at::Tensor ids = at::empty({rows, length}, at::kLong);
   for (int64_t r = 0; r < rows; ++r) ids[r].copy_(at::tensor(sequences_[static_cast<size_t>(r)], at::kLong));
-  return model_.logits_of(model_.hidden_states(ids, &cache_).select(1, length - 1));
+  return model_.logits_of(hidden_states(ids, std::nullopt).select(1, length - 1));
 }
 
 at::Tensor Batch::next_logits() {
