@@ -5,7 +5,8 @@
 
 Encoders: all-MiniLM-L6-v2, a sentence vector of 1 x 16, 1 x 128 and 8 x 128 tokens. Ours is ds_infer's call as a whole, from
 text to the pooled vector (`ds_infer --bench`); the rivals are given token ids and give the last hidden state. Decoders: Gemma-3
-270M from its GGUF file, a prompt of 512 tokens, then tokens one at a time. Each figure is a median within its process; a row is
+270M from its GGUF file: a prompt of 512 tokens, then tokens one at a time; and from the start of the process, loading included,
+to the first token after a prompt of 8 (the rivals' clocks begin once Python runs). Each figure is a median within its process; a row is
 the median over the pairs, and above 1 ours is better. Rivals without an environment (env.sh) or a model file are named and left out.
 """
 import argparse
@@ -15,6 +16,7 @@ import pathlib
 import statistics
 import subprocess
 import sys
+import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -49,6 +51,19 @@ def rival(options, environment, *words):
 
 def ds_infer(options, *words):
     return {row["name"]: row for row in lines([options.bin / "ds_infer", "--bench", "--json", "-q", *words], options.threads)}
+
+
+def first_token_s(options, *words):
+    """From the start of the process to the first byte of the answer to a short prompt."""
+    begin = time.perf_counter()
+    process = subprocess.Popen([str(options.bin / "ds_infer"), "-q", "--greedy", "--max-new-tokens", "1", *map(str, words), "In the beginning God created the"],
+                               env=dict(os.environ, OMP_NUM_THREADS=str(options.threads)), stdout=subprocess.PIPE)
+    process.stdout.read(1)
+    taken = time.perf_counter() - begin
+    process.communicate()
+    if process.returncode != 0:
+        sys.exit(f"ds_infer exited with {process.returncode}")
+    return taken
 
 
 def available(name):
@@ -105,14 +120,16 @@ def decoders(options):
     for rival_name, environment, words in (("Hugging Face bfloat16", "hf", ("hf-decoder", GEMMA, "bfloat16", 512, 64)), ("llama.cpp Q4_K_M", "llama", ("llama", GEMMA, "-", 512, 64))):
         if environment not in options.rivals or not available(environment):
             continue
-        ours, theirs = {kind: [] for kind, _ in kinds}, []
+        ours, first, theirs = {kind: [] for kind, _ in kinds}, {kind: [] for kind, _ in kinds}, []
         for _ in range(options.pairs):
             theirs.append(rival(options, "ds" if environment == "hf" else "llama", *words))
             for kind, flags in kinds:
                 ours[kind].append(ds_infer(options, "--model", GEMMA, "--bench-prompt-tokens", 512, "--max-new-tokens", 64, "--greedy", "--bench-runs", 3, *flags))
+                first[kind].append(statistics.median(first_token_s(options, "--model", GEMMA, *flags) for _ in range(3)))
         for kind, _ in kinds:
             for name, row, key in (("prefill512", "prompt", "prefill"), ("decode", "answer", "decode")):
                 report(options, f"decoder_{name}_{kind}", "tokens/s", [run[row]["p50"] for run in ours[kind]], [run[key] for run in theirs], rival_name, False)
+            report(options, f"decoder_first_token_{kind}", "s", first[kind], [run["first_token_s"] for run in theirs], rival_name, True)
 
 
 def main():
