@@ -42,9 +42,9 @@ class InferenceEngine {
   int64_t parameters() const { return parameters_; }
   int64_t parameter_bytes() const { return bytes_; }
 
-  /// The prompts' continuations, or answers by a model with an encoder, under `options`, keys of generation_config.json over the model's own. Errors
-  /// as inference::generate, and for prompts that leave no room within config().max_out_tokens. The listener
-  /// hears of request i of prompts[i].
+  /// The prompts' continuations, or answers by a model with an encoder, under `options`, keys of
+  /// generation_config.json over the model's own. Errors as inference::generate, and for prompts that leave
+  /// no room within config().max_out_tokens. The listener hears of request i of prompts[i].
   std::vector<Answer> generate(const std::vector<std::string>& prompts,
                                const config::Json& options = config::Json::object(), Listener listener = {});
   /// The same of token ids, which needs no tokenizer.
