@@ -45,9 +45,8 @@ std::unique_ptr<Objective> make_objective(models::ArchSpec spec, const Objective
   const Row& row = row_of(context.options.objective);
   const bool causal = row.make == causal_objective;
   DS_CHECK(spec.bidirectional != causal && !spec.is_encoder_decoder(),
-           "--objective {} wants {}; \"{}\" ({}) is not one", row.name,
-           causal ? "a decoder" : "an encoder", spec.model_type,
-           (context.options.model / "config.json").string());
+           "--objective {} wants {}; \"{}\" ({}) is not one", row.name, causal ? "a decoder" : "an encoder",
+           spec.model_type, (context.options.model / "config.json").string());
   return row.make(std::move(spec), context);
 }
 

@@ -137,9 +137,8 @@ BenchRow bench_row(std::string name, std::string unit, std::vector<double> sampl
 }
 
 void bench(InferenceEngine& engine, const InferOptions& options) {
-  const std::vector<BenchRow> rows = writes(engine.task())
-                                         ? bench_generation(engine, options)
-                                         : bench_encoder(engine, options);
+  const std::vector<BenchRow> rows =
+      writes(engine.task()) ? bench_generation(engine, options) : bench_encoder(engine, options);
   if (options.json) {
     for (const BenchRow& row : rows) print(to_json(row).dump() + "\n");
     return;

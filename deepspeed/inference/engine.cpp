@@ -83,11 +83,13 @@ std::vector<Answer> InferenceEngine::answer(const std::vector<std::vector<int32_
   std::vector<Request> requests;
   for (const auto& prompt : prompts) {
     const auto length = static_cast<int64_t>(prompt.size());
-    // An answer that does not go on from its prompt has that room of its own, but for the token it starts with.
+    // An answer that does not go on from its prompt has that room of its own, but for the token it starts
+    // with.
     const int64_t room = config_.max_out_tokens - (task_ == Task::kText2TextGeneration ? 1 : length);
     DS_CHECK(length > 0, "a prompt has no tokens");
-    DS_CHECK(length <= config_.max_out_tokens, "a prompt of {} tokens is longer than max_out_tokens, which is {}",
-             length, config_.max_out_tokens);
+    DS_CHECK(length <= config_.max_out_tokens,
+             "a prompt of {} tokens is longer than max_out_tokens, which is {}", length,
+             config_.max_out_tokens);
     DS_CHECK(room >= std::max<int64_t>(config_.min_out_tokens, 1),
              "a prompt of {} tokens leaves no room for {} more within max_out_tokens, which is {}", length,
              std::max<int64_t>(config_.min_out_tokens, 1), config_.max_out_tokens);

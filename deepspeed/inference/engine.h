@@ -45,9 +45,9 @@ class InferenceEngine {
   /// Null where all weights are in memory.
   const StreamedModel* streamed() const { return streamed_.get(); }
 
-  /// The prompts' continuations, or answers by a model with an encoder, under `options`, keys of generation_config.json over the model's own. Errors
-  /// as inference::generate, and for prompts that leave no room within config().max_out_tokens. The listener
-  /// hears of request i of prompts[i].
+  /// The prompts' continuations, or answers by a model with an encoder, under `options`, keys of
+  /// generation_config.json over the model's own. Errors as inference::generate, and for prompts that leave
+  /// no room within config().max_out_tokens. The listener hears of request i of prompts[i].
   std::vector<Answer> generate(const std::vector<std::string>& prompts,
                                const config::Json& options = config::Json::object(), Listener listener = {});
   /// The same of token ids, which needs no tokenizer.

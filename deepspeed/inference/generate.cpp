@@ -46,6 +46,17 @@ class EvaluationMode {
   bool was_training_;
 };
 
+// What the answer of a model with an encoder starts after.
+int32_t first_token(const Request& request, const models::ArchSpec& spec) {
+  DS_CHECK(!request.prompt.empty(), "generation needs a prompt of at least one token");
+  DS_CHECK(!request.config.echo, "echo: the answer of a model with an encoder does not contain its prompt");
+  const int32_t token =
+      request.config.decoder_start_token_id.value_or(static_cast<int32_t>(spec.decoder_start));
+  DS_CHECK(token < spec.vocab, "decoder_start_token_id: token {} is not in the vocabulary of {}", token,
+           spec.vocab);
+  return token;
+}
+
 // What the encoder makes of the prompts, padded on the right.
 models::Memory read_inputs(models::EncoderDecoder& model, const std::vector<Request>& requests) {
   const auto rows = static_cast<int64_t>(requests.size());
@@ -59,8 +70,8 @@ models::Memory read_inputs(models::EncoderDecoder& model, const std::vector<Requ
   auto* id = ids.mutable_data_ptr<int64_t>();
   for (size_t r = 0; r < requests.size(); ++r)
     std::copy(requests[r].prompt.begin(), requests[r].prompt.end(), id + r * longest);
-  const bool ragged = std::any_of(ends.begin(), ends.end(),
-                                  [&](int32_t end) { return static_cast<size_t>(end) < longest; });
+  const bool ragged =
+      std::any_of(ends.begin(), ends.end(), [&](int32_t end) { return static_cast<size_t>(end) < longest; });
   return model.encode(ids, ragged ? std::optional(at::tensor(ends, at::kInt)) : std::nullopt,
                       /*keeps_keys=*/true);
 }
@@ -122,12 +133,7 @@ void Batch::add_search(const Request& request, const GenerateOptions& options) {
       DS_CHECK(id >= 0 && id < spec.vocab, "prompt token {} is not in the vocabulary of {}", id, spec.vocab);
     request.config.check_tokens(spec.vocab);
     prompts_.push_back(request.prompt);
-    if (reader_ != nullptr) {
-      DS_CHECK(!request.prompt.empty(), "generation needs a prompt of at least one token");
-      DS_CHECK(!request.config.echo, "echo: the answer of a model with an encoder does not contain its prompt");
-      prompts_.back() = {
-          request.config.decoder_start_token_id.value_or(static_cast<int32_t>(spec.decoder_start))};
-    }
+    if (reader_ != nullptr) prompts_.back() = {first_token(request, spec)};
     max_length = max_length_of(request.config, prompts_.back().size(), spec.max_positions);
     answers_.push_back({.seed = seed_of(request.config)});
     searches_.push_back(make_search({.prompt = prompts_.back(),

@@ -36,8 +36,8 @@ std::vector<Answer> generate(models::Decoder& model, const std::vector<Request>&
                              const GenerateOptions& options = {});
 
 /// The same of a model with an encoder, which reads the prompts, each once; the decoder's answers start after
-/// GenerationConfig::decoder_start_token_id, which counts in lengths as transformers counts it. Error: `echo`,
-/// since an answer does not go on from its prompt.
+/// GenerationConfig::decoder_start_token_id, which counts in lengths as transformers counts it. Error:
+/// `echo`, since an answer does not go on from its prompt.
 std::vector<Answer> generate(models::EncoderDecoder& model, const std::vector<Request>& requests,
                              const GenerateOptions& options = {});
 

@@ -47,7 +47,6 @@ void GenerationConfig::check_tokens(int64_t vocabulary) const {
   for (const auto& word : bad_words_ids)
     for (int32_t id : word) check("bad_words_ids", id);
   if (forced_bos_token_id) check("forced_bos_token_id", *forced_bos_token_id);
-  if (decoder_start_token_id) check("decoder_start_token_id", *decoder_start_token_id);
   for (int32_t id : forced_eos_token_id) check("forced_eos_token_id", id);
 }
 

@@ -28,7 +28,7 @@ Json read_json_if_there(const fs::path& path) { return fs::exists(path) ? read_j
 void drop_nothing(models::ArchSpec& spec) {
   spec.embedding_dropout = spec.attention_dropout = spec.residual_dropout = 0;
   spec.inner_dropout = spec.output_dropout = 0;
-  spec.classifier_dropout = spec.token_dropout = spec.answer_dropout = 0;
+  spec.pooler_dropout = spec.classifier_dropout = spec.token_dropout = spec.answer_dropout = 0;
 }
 
 fs::path weights_path(const fs::path& model, const InferenceConfig& config) {

@@ -20,6 +20,7 @@ constexpr Row kRows[] = {
     {"albert", "AlbertForMaskedLM", albert},
     {"bert", "BertForMaskedLM", bert},
     {"bloom", "BloomForCausalLM", bloom},
+    {"deberta-v2", "DebertaV2ForMaskedLM", deberta_v2},
     {"distilbert", "DistilBertForMaskedLM", distilbert},
     {"falcon", "FalconForCausalLM", falcon},
     {"gemma", "GemmaForCausalLM", gemma},
@@ -146,7 +147,8 @@ bool ArchSpec::is_of_a_head(const std::string& name) const {
   for (const std::string& other : other_heads)
     if (name.starts_with(other)) return true;
   return std::any_of(names.begin(), names.end(), [&](const WeightName& row) {
-    const bool head = is_head(row.ours) || (tied_embeddings && std::string(row.ours).ends_with("head.weight"));
+    const bool head =
+        is_head(row.ours) || (tied_embeddings && std::string(row.ours).ends_with("head.weight"));
     return head && name == full_name(row);
   });
 }

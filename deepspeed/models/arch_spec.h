@@ -10,13 +10,14 @@
 
 #include "deepspeed/models/rope.h"
 #include "deepspeed/models/weight_layout.h"
+#include "deepspeed/nn/disentangled.h"
 #include "deepspeed/nn/mlp.h"
 #include "deepspeed/nn/norm.h"
 #include "deepspeed/nn/projection.h"
 
 namespace deepspeed::models {
 
-enum class Positions { kLearned, kRotary, kAlibi, kRelative };
+enum class Positions { kLearned, kRotary, kAlibi, kRelative, kNone };
 
 /// One parameter's name here and in Hugging Face files, there after ArchSpec::name_prefix where it begins
 /// with a dot; "{}" stands for the layer, a second one for the expert. Several of ours may share one of
@@ -43,6 +44,13 @@ struct RelativeBuckets {
   int64_t count = 32, max_distance = 128;
 };
 
+/// Disentangled attention (nn/disentangled.h).
+struct Disentangled {
+  nn::DistanceTable table;
+  nn::DisentangledParts parts;
+  bool norm = false;  // the table's rows pass the spec's norm
+};
+
 struct ArchSpec {
   std::string model_type;    // config.json's
   std::string architecture;  // transformers' class, for config.json of an export
@@ -52,8 +60,9 @@ struct ArchSpec {
   nn::NormKind norm = nn::NormKind::kLayerNorm;
   double norm_eps = 1e-5;
   Positions positions = Positions::kLearned;
-  RelativeBuckets buckets;  // of relative positions
-  int64_t position_offset = 0;  // rows of the learned table before position 0
+  RelativeBuckets buckets;                   // of relative positions
+  std::optional<Disentangled> disentangled;  // beside `positions`
+  int64_t position_offset = 0;               // rows of the learned table before position 0
   Rope rope;
   std::optional<Rope> local_rope;         // of the layers that have a window, where they turn otherwise
   double alibi_scale = 1;                 // of the slopes of linear biases
@@ -83,9 +92,9 @@ struct ArchSpec {
   Experts experts;
 
   // Of models of an encoder and a decoder (models/encoder_decoder.h), which this describes both.
-  int64_t decoder_layers = 0;            // 0: it is another model; else `layers` are the encoder's
-  int64_t decoder_start = 0;             // the token that every answer starts after
-  int64_t label_padding = 0;             // what the decoder reads in the place of labels that do not count
+  int64_t decoder_layers = 0;  // 0: it is another model; else `layers` are the encoder's
+  int64_t decoder_start = 0;   // the token that every answer starts after
+  int64_t label_padding = 0;   // what the decoder reads in the place of labels that do not count
 
   // Of encoders.
   bool counted_positions = false;  // positions count tokens that are not padding, from position_offset on;
@@ -97,15 +106,15 @@ struct ArchSpec {
 
   // Of an encoder's heads. "{}" in `head_architecture` stands for "MaskedLM" and the like.
   std::string head_architecture;
-  int64_t labels = 2;           // classes; 1: a regression
-  bool relu_pooler = false;     // else tanh
-  bool dropped_pooler = false;  // the pooler's input is dropped, too
+  int64_t labels = 2;                               // classes; 1: a regression
+  std::optional<nn::Activation> pooler_activation;  // nothing: tanh
+  double pooler_dropout = 0;                        // of the pooler's input
   double classifier_dropout = 0, token_dropout = 0, answer_dropout = 0;
   std::vector<std::string> label_names;  // of the classes, where the configuration has them
 
   double init_std = 0.02;
   bool scaled_residual_init = false;  // projections into the residual stream: std / sqrt(2 * layers)
-  bool fan_in_init = false;           // projections: std / sqrt(what they take), queries' also / sqrt(head_dim)
+  bool fan_in_init = false;  // projections: std / sqrt(what they take), queries' also / sqrt(head_dim)
   double embedding_dropout = 0, attention_dropout = 0, residual_dropout = 0;
   double inner_dropout = 0;   // of what an MLP's activation gives
   double output_dropout = 0;  // of what the last norm gives

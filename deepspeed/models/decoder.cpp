@@ -24,8 +24,7 @@ Decoder::Decoder(ArchSpec spec, nn::RngPtr rng, std::shared_ptr<nn::Embedding> e
     positions_ = register_module(
         "positions",
         std::make_shared<nn::Embedding>(spec_.max_positions + spec_.position_offset, spec_.hidden, init));
-  if (spec_.positions == Positions::kRelative)
-    relative_ = register_module("relative", relative_bias(spec_));
+  if (spec_.positions == Positions::kRelative) relative_ = register_module("relative", relative_bias(spec_));
   auto layers = register_module("layers", std::make_shared<torch::nn::ModuleListImpl>());
   for (size_t i = 0; i < static_cast<size_t>(spec_.layers); ++i) {
     layers_.push_back(std::make_shared<TransformerLayer>(spec_, i, rng));
@@ -110,8 +109,7 @@ Decoder::States Decoder::run_layers(const at::Tensor& ids, nn::KvCache* cache,
     if (logits.defined()) states.router_logits.push_back(logits);
   }
   if (cache != nullptr) cache->advance(length);
-  states.hidden =
-      ops::dropout(norm_->forward(x), output_dropout_.p(is_training()), output_dropout_.key());
+  states.hidden = ops::dropout(norm_->forward(x), output_dropout_.p(is_training()), output_dropout_.key());
   return states;
 }
 

@@ -32,6 +32,12 @@ Encoder::Encoder(const ArchSpec& spec, const nn::RngPtr& rng, std::shared_ptr<nn
   if (spec.token_types > 0) token_types_ = table("token_types", spec.token_types, -1);
   if (spec.embedding_norm) embedding_norm_ = norm("embedding_norm", width);
   if (spec.positions == Positions::kRelative) relative_ = register_module("relative", relative_bias(spec));
+  if (spec.disentangled) {
+    distance_table_ = spec.disentangled->table;
+    distances_ = register_module(
+        "distances", std::make_shared<nn::Embedding>(2 * distance_table_.span, spec.hidden, init));
+    if (spec.disentangled->norm) distance_norm_ = norm("distance_norm", spec.hidden);
+  }
   if (width != spec.hidden)
     widening_ = register_module("widening",
                                 std::make_shared<nn::Linear>(nn::DenseOptions{
@@ -60,6 +66,12 @@ at::Tensor Encoder::embed(const at::Tensor& ids, const std::optional<at::Tensor>
   return embedding_norm_ ? embedding_norm_->forward(sum) : sum;
 }
 
+nn::Distances Encoder::distances_of(const at::Tensor& ids) {
+  at::Tensor rows = distances_->forward(at::arange(2 * distance_table_.span, ids.options()));
+  if (distance_norm_) rows = distance_norm_->forward(rows);
+  return {rows, nn::distance_rows(ids.size(1), distance_table_).to(ids.device())};
+}
+
 at::Tensor Encoder::compute(const at::Tensor& ids, const std::optional<at::Tensor>& token_types,
                             const std::optional<at::Tensor>& ends) {
   DS_CHECK(ids.dim() == 2 && ids.scalar_type() == at::kLong,
@@ -69,10 +81,13 @@ at::Tensor Encoder::compute(const at::Tensor& ids, const std::optional<at::Tenso
   DS_CHECK(!token_types || token_types->sizes() == ids.sizes(),
            "token types must have the shape of the token ids");
   at::Tensor x = embed(ids, token_types);
+  if (distances_ && ends)  // as transformers has it there (nn::with_blind_padding)
+    x = x.masked_fill(nn::is_padding(*ends, ids.size(1)).unsqueeze(2).to(x.device()), 0);
   x = ops::dropout(x, embedding_dropout_.p(is_training()), embedding_dropout_.key());
   if (widening_) x = widening_->forward(x);
   nn::AttentionInputs inputs{.end_key = ends};
   if (relative_) inputs.bias = relative_->forward(ids.size(1), ids.size(1));
+  if (distances_) inputs.distances = distances_of(ids);
   for (const size_t i : layer_order_) x = layers_[i]->forward(x, inputs).first;
   if (norm_) x = norm_->forward(x);
   return ops::dropout(x, output_dropout_.p(is_training()), output_dropout_.key());

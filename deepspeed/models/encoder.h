@@ -33,15 +33,19 @@ class Encoder : public nn::BlockModule<Encoder> {
 
  private:
   at::Tensor embed(const at::Tensor& ids, const std::optional<at::Tensor>& token_types);
+  nn::Distances distances_of(const at::Tensor& ids);
   at::Tensor positions_of(const at::Tensor& ids) const;
 
   int64_t max_positions_, position_offset_, counted_padding_;  // the last one -1: positions count all tokens
   nn::DropoutSite embedding_dropout_, output_dropout_;
   std::shared_ptr<nn::Embedding> embedding_, positions_, token_types_;  // the last two may be null
-  std::shared_ptr<nn::RelativeBias> relative_;  // null where positions are others
-  std::shared_ptr<nn::Norm> embedding_norm_;    // null where there is none
-  std::shared_ptr<nn::Norm> norm_;              // after the layers; null where they end in one themselves
-  std::shared_ptr<nn::Linear> widening_;        // null where tables are as wide as the layers
+  std::shared_ptr<nn::RelativeBias> relative_;                          // null where positions are others
+  nn::DistanceTable distance_table_;
+  std::shared_ptr<nn::Embedding> distances_;  // null without disentangled attention
+  std::shared_ptr<nn::Norm> distance_norm_;
+  std::shared_ptr<nn::Norm> embedding_norm_;  // null where there is none
+  std::shared_ptr<nn::Norm> norm_;            // after the layers; null where they end in one themselves
+  std::shared_ptr<nn::Linear> widening_;      // null where tables are as wide as the layers
   std::vector<std::shared_ptr<TransformerLayer>> layers_;
   std::vector<size_t> layer_order_;
 };

@@ -2,7 +2,6 @@
 
 #include <ATen/ops/cross_entropy_loss.h>
 #include <ATen/ops/mse_loss.h>
-#include <ATen/ops/relu.h>
 #include <ATen/ops/tanh.h>
 
 #include "deepspeed/base/error.h"
@@ -68,7 +67,7 @@ at::Tensor MaskedLanguageModel::logits(const EncoderInput& input) {
 
 SequenceClassifier::SequenceClassifier(ArchSpec spec, const nn::RngPtr& rng)
     : spec_(std::move(spec)),
-      pooler_dropout_(spec_.classifier_dropout, rng, "pooler"),
+      pooler_dropout_(spec_.pooler_dropout, rng, "pooler"),
       dropout_(spec_.classifier_dropout, rng, "classifier") {
   encoder_ = register_module("encoder", std::make_shared<Encoder>(spec_, rng));
   pooler_ = register_module("pooler", std::make_shared<nn::Linear>(square(spec_)));
@@ -79,10 +78,10 @@ SequenceClassifier::SequenceClassifier(ArchSpec spec, const nn::RngPtr& rng)
 
 at::Tensor SequenceClassifier::logits(const EncoderInput& input) {
   at::Tensor first = encoder_->forward(input.ids, input.token_types, input.ends).select(1, 0);
-  if (spec_.dropped_pooler)
-    first = ops::dropout(first, pooler_dropout_.p(is_training()), pooler_dropout_.key());
+  first = ops::dropout(first, pooler_dropout_.p(is_training()), pooler_dropout_.key());
   const at::Tensor dense = pooler_->forward(first);
-  const at::Tensor pooled = spec_.relu_pooler ? at::relu(dense) : at::tanh(dense);
+  const at::Tensor pooled =
+      spec_.pooler_activation ? nn::activate(*spec_.pooler_activation, dense) : at::tanh(dense);
   return classifier_->forward(ops::dropout(pooled, dropout_.p(is_training()), dropout_.key())).to(at::kFloat);
 }
 

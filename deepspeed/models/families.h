@@ -10,6 +10,7 @@ namespace deepspeed::models {
 ArchSpec albert(const ConfigReader& config);
 ArchSpec bert(const ConfigReader& config);
 ArchSpec bloom(const ConfigReader& config);
+ArchSpec deberta_v2(const ConfigReader& config);
 ArchSpec distilbert(const ConfigReader& config);
 ArchSpec falcon(const ConfigReader& config);
 ArchSpec gemma(const ConfigReader& config);
@@ -42,6 +43,12 @@ nn::Activation activation_of(const ConfigReader& config, const char* key, const 
 /// "sliding_attention". Error for other types, and other numbers of layers.
 std::optional<std::vector<int64_t>> windows_by_type(const ConfigReader& config, int64_t layers,
                                                     int64_t window);
+
+/// What configurations of encoders say alike (families_bert.cpp): vocabulary, positions, classes, norms after
+/// sums, and which heads files may lack.
+ArchSpec encoder_family(const ConfigReader& config, int64_t vocab, int64_t padding);
+/// Of encoders that call it as BERT does.
+void read_encoder_dropout(const ConfigReader& config, double fallback, ArchSpec& spec);
 
 /// What families with RMS norms, rotary positions and gated MLPs share (families_llama.cpp).
 struct RmsDefaults {

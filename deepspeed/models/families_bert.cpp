@@ -153,30 +153,7 @@ void read_labels(const ConfigReader& config, ArchSpec& s) {
   }
 }
 
-// What a configuration of the four says alike.
-ArchSpec common(const ConfigReader& config, int64_t vocab, int64_t padding) {
-  for (const char* key : {"is_decoder", "add_cross_attention"}) config.only(key, false);
-  config.only("position_embedding_type", "absolute");
-  ArchSpec s;
-  s.vocab = config.size("vocab_size", vocab);
-  s.max_positions = config.size("max_position_embeddings", 512);
-  s.norm_eps = 1e-12;
-  s.qkv_bias = s.output_bias = s.mlp_bias = true;
-  s.embedding_norm = s.post_norm = s.bidirectional = true;
-  s.tied_embeddings = config.flag("tie_word_embeddings", true);
-  s.padding_token = config.token("pad_token_id", padding, s.vocab);
-  s.init_std = config.number("initializer_range", 0.02);
-  read_labels(config, s);
-  const std::string problem = config.text("problem_type", "");
-  DS_CHECK(problem.empty() || problem == (s.labels == 1 ? "regression" : "single_label_classification"),
-           "{}: 'problem_type' \"{}\" with {} labels is not available yet (regression with 1, "
-           "single_label_classification with more)",
-           config.where(), problem, s.labels);
-  s.head_prefixes = {"head.", "pooler.", "classifier.", "token_classifier.", "answer."};
-  return s;
-}
-
-// Sizes and dropout under BERT's names for them.
+// Sizes under BERT's names for them.
 void read_sizes(const ConfigReader& config, int64_t hidden, int64_t heads, int64_t intermediate,
                 ArchSpec& s) {
   s.hidden = config.size("hidden_size", hidden);
@@ -188,15 +165,10 @@ void read_sizes(const ConfigReader& config, int64_t hidden, int64_t heads, int64
   s.norm_eps = config.number("layer_norm_eps", 1e-12);
 }
 
-void read_dropout(const ConfigReader& config, double fallback, ArchSpec& s) {
-  s.embedding_dropout = s.residual_dropout = config.probability("hidden_dropout_prob", fallback);
-  s.attention_dropout = config.probability("attention_probs_dropout_prob", fallback);
-}
-
 ArchSpec bert_like(const ConfigReader& config, int64_t vocab, int64_t padding) {
-  ArchSpec s = common(config, vocab, padding);
+  ArchSpec s = encoder_family(config, vocab, padding);
   read_sizes(config, 768, 12, 3072, s);
-  read_dropout(config, 0.1, s);
+  read_encoder_dropout(config, 0.1, s);
   s.activation = activation_of(config, "hidden_act", "gelu");
   s.classifier_dropout = s.token_dropout = config.probability("classifier_dropout", s.residual_dropout);
   s.names.assign(std::begin(kBertNames), std::end(kBertNames));
@@ -219,7 +191,7 @@ ArchSpec roberta_like(const ConfigReader& config, int64_t vocab) {
   s.counted_positions = true;
   s.position_offset = *s.padding_token + 1;
   s.max_positions -= s.position_offset;
-  s.dropped_pooler = true;
+  s.pooler_dropout = s.classifier_dropout;
   s.name_prefix = "roberta.";
   // A pooler that nothing reads, and the tied copies.
   s.other_heads = {"roberta.pooler.", "lm_head."};
@@ -228,6 +200,33 @@ ArchSpec roberta_like(const ConfigReader& config, int64_t vocab) {
 }
 
 }  // namespace
+
+ArchSpec encoder_family(const ConfigReader& config, int64_t vocab, int64_t padding) {
+  for (const char* key : {"is_decoder", "add_cross_attention"}) config.only(key, false);
+  config.only("position_embedding_type", "absolute");
+  ArchSpec s;
+  s.vocab = config.size("vocab_size", vocab);
+  s.max_positions = config.size("max_position_embeddings", 512);
+  s.norm_eps = 1e-12;
+  s.qkv_bias = s.output_bias = s.mlp_bias = true;
+  s.embedding_norm = s.post_norm = s.bidirectional = true;
+  s.tied_embeddings = config.flag("tie_word_embeddings", true);
+  s.padding_token = config.token("pad_token_id", padding, s.vocab);
+  s.init_std = config.number("initializer_range", 0.02);
+  read_labels(config, s);
+  const std::string problem = config.text("problem_type", "");
+  DS_CHECK(problem.empty() || problem == (s.labels == 1 ? "regression" : "single_label_classification"),
+           "{}: 'problem_type' \"{}\" with {} labels is not available yet (regression with 1, "
+           "single_label_classification with more)",
+           config.where(), problem, s.labels);
+  s.head_prefixes = {"head.", "pooler.", "classifier.", "token_classifier.", "answer."};
+  return s;
+}
+
+void read_encoder_dropout(const ConfigReader& config, double fallback, ArchSpec& s) {
+  s.embedding_dropout = s.residual_dropout = config.probability("hidden_dropout_prob", fallback);
+  s.attention_dropout = config.probability("attention_probs_dropout_prob", fallback);
+}
 
 ArchSpec bert(const ConfigReader& config) {
   ArchSpec s = bert_like(config, 30522, 0);
@@ -256,7 +255,7 @@ ArchSpec xlm_roberta(const ConfigReader& config) {
 // What attention gives is not dropped.
 ArchSpec distilbert(const ConfigReader& config) {
   config.only("sinusoidal_pos_embds", false);
-  ArchSpec s = common(config, 30522, 0);
+  ArchSpec s = encoder_family(config, 30522, 0);
   s.hidden = config.size("dim", 768);
   s.layers = config.size("n_layers", 6);
   s.heads = s.kv_heads = config.size("n_heads", 12);
@@ -268,7 +267,7 @@ ArchSpec distilbert(const ConfigReader& config) {
   s.drops_attention_output = false;
   s.classifier_dropout = config.probability("seq_classif_dropout", 0.2);
   s.answer_dropout = config.probability("qa_dropout", 0.1);
-  s.relu_pooler = true;
+  s.pooler_activation = nn::Activation::kRelu;
   s.name_prefix = "distilbert.";
   s.head_architecture = "DistilBertFor{}";
   append(s, kDistilbertNames);
@@ -278,9 +277,9 @@ ArchSpec distilbert(const ConfigReader& config) {
 // Groups of layers share one set of weights; what the MLP gives is not dropped.
 ArchSpec albert(const ConfigReader& config) {
   config.only("inner_group_num", 1);
-  ArchSpec s = common(config, 30000, 0);
+  ArchSpec s = encoder_family(config, 30000, 0);
   read_sizes(config, 4096, 64, 16384, s);
-  read_dropout(config, 0, s);
+  read_encoder_dropout(config, 0, s);
   const int64_t groups = config.size("num_hidden_groups", 1), depth = s.layers;
   DS_CHECK(groups <= depth, "{}: 'num_hidden_groups' is {}, of {} layers", config.where(), groups, depth);
   s.layers = groups;

@@ -93,11 +93,11 @@ ArchSpec t5(const ConfigReader& config) {
   read_sizes(config, s);
   read_numbers(config, s);
   s.activation = feed_forward(config);
-  s.tied_embeddings =
-      config.flag("scale_decoder_outputs", config.flag("tie_word_embeddings", true));
+  s.tied_embeddings = config.flag("scale_decoder_outputs", config.flag("tie_word_embeddings", true));
   if (s.tied_embeddings) s.head_scale = 1 / std::sqrt(static_cast<double>(s.hidden));
   s.label_padding = config.token("pad_token_id", 0, s.vocab).value_or(0);
-  s.decoder_start = config.token("decoder_start_token_id", s.label_padding, s.vocab).value_or(s.label_padding);
+  s.decoder_start =
+      config.token("decoder_start_token_id", s.label_padding, s.vocab).value_or(s.label_padding);
   s.older_endings = {{"lm_head.weight", "shared.weight"},
                      {"shared.weight", "encoder.embed_tokens.weight"},
                      {"shared.weight", "decoder.embed_tokens.weight"}};

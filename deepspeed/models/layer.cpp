@@ -50,7 +50,9 @@ nn::AttentionConfig attention_config(const ArchSpec& s, size_t index) {
           .dropout_site = fmt::format("{}layers.{}.attention.dropout", s.stack, index),
           .weight_init = weight_init(s, s.hidden),
           .output_init = residual_init(s, s.heads * s.head_dim),
-          .query_init = query_init};
+          .query_init = query_init,
+          .disentangled = s.disentangled ? std::optional(s.disentangled->parts) : std::nullopt,
+          .distance_dropout = s.disentangled ? s.residual_dropout : 0};
 }
 
 nn::AttentionConfig cross_config(const ArchSpec& s, size_t index) {
@@ -110,8 +112,9 @@ TransformerLayer::TransformerLayer(const ArchSpec& s, size_t index, const nn::Rn
                      fmt::format("{}layers.{}.cross_attention", s.stack, index)),
       mlp_dropout_(s.drops_mlp_output ? s.residual_dropout : 0, rng,
                    fmt::format("{}layers.{}.mlp", s.stack, index)) {
-  DS_CHECK(!s.cross_attention || (!s.post_norm && !s.parallel_residual),
-           "cross-attention is not available yet with norms after sums, or beside an MLP that reads the same");
+  DS_CHECK(
+      !s.cross_attention || (!s.post_norm && !s.parallel_residual),
+      "cross-attention is not available yet with norms after sums, or beside an MLP that reads the same");
   const auto norm = [&](const char* name) {
     return register_module(name, std::make_shared<nn::Norm>(s.norm, s.hidden, s.norm_eps));
   };

@@ -1,14 +1,21 @@
 #include "deepspeed/nn/attention.h"
 
+#include <cmath>
+
 #include "deepspeed/base/error.h"
+#include "deepspeed/ops/dropout.h"
 
 namespace deepspeed::nn {
 
 Attention::Attention(const AttentionConfig& c, const RngPtr& rng)
-    : config_(c), dropout_(c.attention_dropout, rng, c.dropout_site) {
+    : config_(c),
+      dropout_(c.attention_dropout, rng, c.dropout_site),
+      distance_dropout_(c.distance_dropout, rng, c.dropout_site + ".distances") {
   DS_CHECK(c.heads > 0 && c.kv_heads > 0 && c.heads % c.kv_heads == 0,
            "attention heads ({}) must be a multiple of key-value heads ({})", c.heads, c.kv_heads);
   DS_CHECK(!c.cross || !c.fused_qkv, "cross-attention has a projection of its own for queries");
+  DS_CHECK(!c.disentangled || (c.heads == c.kv_heads && !c.fused_qkv),
+           "disentangled attention has a projection each for queries and keys, of as many heads");
   auto linear = [&](const char* name, int64_t in, int64_t out, bool bias, Init init) {
     return register_module(name, std::make_shared<Linear>(DenseOptions{in, out, bias, c.order, init}));
   };
@@ -19,6 +26,12 @@ Attention::Attention(const AttentionConfig& c, const RngPtr& rng)
     query_ = linear("query", c.hidden, q_width, c.qkv_bias, c.query_init.value_or(c.weight_init));
     key_ = linear("key", c.hidden, kv_width, c.qkv_bias, c.weight_init);
     value_ = linear("value", c.hidden, kv_width, c.qkv_bias, c.weight_init);
+  }
+  if (c.disentangled && !c.disentangled->shared_projections) {
+    if (c.disentangled->content_to_position)
+      distance_key_ = linear("distance_key", c.hidden, kv_width, c.qkv_bias, c.weight_init);
+    if (c.disentangled->position_to_content)
+      distance_query_ = linear("distance_query", c.hidden, q_width, c.qkv_bias, c.weight_init);
   }
   if (c.head_norm) {
     query_norm_ = register_module("query_norm", std::make_shared<Norm>(*c.head_norm, c.head_dim, c.norm_eps));
@@ -38,7 +51,7 @@ void Attention::keep_heads(int64_t first, int64_t heads, int64_t kv_heads) {
 
 void Attention::fuse_qkv(std::unique_ptr<Projection> projection) {
   DS_CHECK(!config_.fused_qkv, "attention: queries, keys and values come from one projection already");
-  DS_CHECK(fuses_qkv(), "attention: queries and keys are made of different states");
+  DS_CHECK(fuses_qkv(), "attention: its projections of queries and keys serve other states, too");
   for (const char* name : {"query", "key", "value"}) unregister_module(name);
   query_ = key_ = value_ = nullptr;
   qkv_ = register_module("qkv", std::make_shared<Linear>(std::move(projection)));
@@ -85,6 +98,21 @@ Attention::Heads Attention::project_across(const at::Tensor& x, const AttentionI
   return heads;
 }
 
+at::Tensor Attention::distance_scores(const Heads& heads, const Distances& distances) {
+  DS_CHECK(distances.embeddings.defined() && distances.rows.defined(),
+           "disentangled attention of layer {} is given no distances", config_.layer);
+  const DisentangledParts& parts = *config_.disentangled;
+  const at::Tensor embeddings =
+      ops::dropout(distances.embeddings, distance_dropout_.p(is_training()), distance_dropout_.key())
+          .unsqueeze(0);
+  const auto project = [&](Linear& linear) { return split(linear.forward(embeddings), config_.heads)[0]; };
+  ProjectedDistances projected{.rows = distances.rows};
+  if (parts.content_to_position) projected.keys = project(distance_key_ ? *distance_key_ : *key_);
+  if (parts.position_to_content) projected.queries = project(distance_query_ ? *distance_query_ : *query_);
+  const double scale = config_.scale.value_or(1 / std::sqrt(static_cast<double>(config_.head_dim)));
+  return disentangled_scores(heads.q, heads.k, projected) * scale;
+}
+
 ops::AttentionOptions Attention::options_of(const AttentionInputs& in, const at::Device& device) {
   ops::AttentionOptions options;
   options.causal = config_.causal && !config_.cross;
@@ -102,7 +130,7 @@ ops::AttentionOptions Attention::options_of(const AttentionInputs& in, const at:
 }
 
 at::Tensor Attention::compute(const at::Tensor& x, const AttentionInputs& in) {
-  const ops::AttentionOptions options = options_of(in, x.device());
+  ops::AttentionOptions options = options_of(in, x.device());
   const bool plain_fused = config_.fused_qkv && config_.heads == config_.kv_heads && !in.rotary &&
                            in.cache == nullptr && !query_norm_ && !in.bias.defined();
   if (plain_fused) return output_->forward(ops::attention_fused(qkv_->forward(x), config_.heads, options));
@@ -112,8 +140,10 @@ at::Tensor Attention::compute(const at::Tensor& x, const AttentionInputs& in) {
     h.q = ops::rotary(h.q, *in.rotary);
     h.k = ops::rotary(h.k, *in.rotary);
   }
+  if (config_.disentangled) options.bias = distance_scores(h, in.distances);
   if (in.cache != nullptr) std::tie(h.k, h.v) = in.cache->append(config_.layer, h.k, h.v);
-  const at::Tensor mixed = ops::attention(h.q, h.k, h.v, options);  // [B, H, T, D], laid out [B, T, H, D]
+  at::Tensor mixed = ops::attention(h.q, h.k, h.v, options);  // [B, H, T, D], laid out [B, T, H, D]
+  if (config_.disentangled && in.end_key) mixed = with_blind_padding(mixed, h.v, *in.end_key);
   return output_->forward(
       mixed.transpose(1, 2).reshape({x.size(0), x.size(1), config_.heads * config_.head_dim}));
 }

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "deepspeed/nn/disentangled.h"
 #include "deepspeed/nn/dropout.h"
 #include "deepspeed/nn/kv_cache.h"
 #include "deepspeed/nn/linear.h"
@@ -31,9 +32,11 @@ struct AttentionConfig {
   at::Tensor alibi_slopes{};  // [heads], linear biases (ops::AttentionOptions); undefined: none
   double attention_dropout = 0;
   std::string dropout_site = "attention.dropout";
-  Init weight_init, output_init;      // the output projection may be scaled down with depth
-  std::optional<Init> query_init{};   // of the queries' projection, where it is another
-  bool cross = false;                 // keys and values are made of a memory; never causal
+  Init weight_init, output_init;     // the output projection may be scaled down with depth
+  std::optional<Init> query_init{};  // of the queries' projection, where it is another
+  std::optional<DisentangledParts> disentangled{};
+  double distance_dropout = 0;  // of what distances are projected from
+  bool cross = false;           // keys and values are made of a memory; never causal
 };
 
 /// What attention is given beside the states that ask.
@@ -44,8 +47,10 @@ struct AttentionInputs {
   /// to the scores.
   std::optional<at::Tensor> first_key{}, end_key{};
   at::Tensor bias{};
-  at::Tensor memory{};                // [B, S, hidden], of cross-attention
-  MemoryKeys* memory_keys = nullptr;  // where its keys and values are kept; once they are, no memory is needed
+  Distances distances{};  // of disentangled attention
+  at::Tensor memory{};    // [B, S, hidden], of cross-attention
+  MemoryKeys* memory_keys =
+      nullptr;  // where its keys and values are kept; once they are, no memory is needed
 };
 
 template <class F>
@@ -53,6 +58,8 @@ void visit_tensors(AttentionInputs& in, F&& visit) {
   visit_tensors(in.first_key, visit);
   visit_tensors(in.end_key, visit);
   visit_tensors(in.bias, visit);
+  visit_tensors(in.distances.embeddings, visit);
+  visit_tensors(in.distances.rows, visit);
   visit_tensors(in.memory, visit);
 }
 
@@ -68,7 +75,9 @@ class Attention : public BlockModule<Attention> {
   /// Puts one projection, hidden -> [q | k | v], in the place of three: the module "qkv" in that of "query",
   /// "key" and "value". An Error where it has one already, and where keys are not of what queries are of.
   void fuse_qkv(std::unique_ptr<Projection> projection);
-  bool fuses_qkv() const { return !config_.cross; }
+  bool fuses_qkv() const {
+    return !config_.cross && !(config_.disentangled && config_.disentangled->shared_projections);
+  }
 
  private:
   struct Heads {
@@ -76,12 +85,15 @@ class Attention : public BlockModule<Attention> {
   };
   at::Tensor split(const at::Tensor& t, int64_t heads) const;
   Heads project(const at::Tensor& x);
+  /// What distances add to the scores.
+  at::Tensor distance_scores(const Heads& heads, const Distances& distances);
   Heads project_across(const at::Tensor& x, const AttentionInputs& inputs);
   ops::AttentionOptions options_of(const AttentionInputs& inputs, const at::Device& device);
 
   AttentionConfig config_;
-  DropoutSite dropout_;
+  DropoutSite dropout_, distance_dropout_;
   std::shared_ptr<Linear> qkv_, query_, key_, value_, output_;
+  std::shared_ptr<Linear> distance_query_, distance_key_;  // where distances have projections of their own
   std::shared_ptr<Norm> query_norm_, key_norm_;
 };
 

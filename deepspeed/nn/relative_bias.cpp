@@ -20,11 +20,11 @@ at::Tensor relative_buckets(const at::Tensor& distances, const RelativeBiasConfi
 
 RelativeBias::RelativeBias(const RelativeBiasConfig& config) : config_(config) {
   const int64_t each_way = config.both_ways ? config.buckets / 2 : config.buckets;
-  DS_CHECK(each_way >= 2 && config.buckets % (config.both_ways ? 2 : 1) == 0 &&
-               config.max_distance > each_way / 2,
-           "relative positions: {} buckets up to a distance of {}; want two each way at least, and a distance "
-           "beyond those that have one each",
-           config.buckets, config.max_distance);
+  DS_CHECK(
+      each_way >= 2 && config.buckets % (config.both_ways ? 2 : 1) == 0 && config.max_distance > each_way / 2,
+      "relative positions: {} buckets up to a distance of {}; want two each way at least, and a distance "
+      "beyond those that have one each",
+      config.buckets, config.max_distance);
   weight_ = declare_parameter("weight", {config.buckets, config.heads}, config.init);
 }
 

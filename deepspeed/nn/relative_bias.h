@@ -7,7 +7,7 @@
 namespace deepspeed::nn {
 
 struct RelativeBiasConfig {
-  int64_t buckets = 32;       // of distances; both ways: half of them each way
+  int64_t buckets = 32;        // of distances; both ways: half of them each way
   int64_t max_distance = 128;  // from there on all distances share the last one
   int64_t heads = 0;
   bool both_ways = true;  // else keys after the query are all at distance 0

@@ -79,9 +79,10 @@ void check(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const 
            "attention: q {}, k {}, v {} do not fit; want [B,H,T,D] and twice [B,Hkv,S,D] with H % Hkv == 0",
            shape(q), shape(k), shape(v));
   const bool positions = options.causal || options.window > 0 || options.alibi_slopes.defined();
-  DS_CHECK(!positions || k.size(2) >= q.size(2),
-           "attention: {} queries of {} keys have no positions among them; want S >= T where positions matter",
-           q.size(2), k.size(2));
+  DS_CHECK(
+      !positions || k.size(2) >= q.size(2),
+      "attention: {} queries of {} keys have no positions among them; want S >= T where positions matter",
+      q.size(2), k.size(2));
   DS_CHECK(
       q.scalar_type() == k.scalar_type() && q.scalar_type() == v.scalar_type() &&
           (q.scalar_type() == at::kFloat || q.scalar_type() == at::kBFloat16 || q.scalar_type() == at::kHalf),

@@ -29,10 +29,10 @@ struct AttentionOptions {
 /// q is [B,H,T,D], k and v are [B,Hkv,S,D] with H % Hkv == 0 and S >= T; query t stands at position S-T+t, so
 /// that with a key-value cache the last T keys are the queries' own. Without `causal`, `window` and alibi
 /// positions do not matter, and S may be smaller: the keys may be those of another sequence. With `causal` a
-/// query sees keys up to its position, with `window` w only keys s where |position - s| < w. float32, bfloat16 or float16, the same
-/// for all three; sums are float32 always. Strides are free where the last one is 1 (slices of a fused
-/// [B,T,3,H,D] projection are read in place). Returns [B,H,T,D] of q's dtype over memory laid out as
-/// [B,T,H,D]: transpose(1, 2).reshape({B, T, H*D}) copies nothing.
+/// query sees keys up to its position, with `window` w only keys s where |position - s| < w. float32,
+/// bfloat16 or float16, the same for all three; sums are float32 always. Strides are free where the last one
+/// is 1 (slices of a fused [B,T,3,H,D] projection are read in place). Returns [B,H,T,D] of q's dtype over
+/// memory laid out as [B,T,H,D]: transpose(1, 2).reshape({B, T, H*D}) copies nothing.
 ///
 /// Documents packed into one row see only themselves by `first_key` (causal only): query (b, t) sees no key
 /// before first_key[b, t], which must not fall along t nor pass t's own position. Tiles of hidden keys are

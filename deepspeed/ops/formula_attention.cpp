@@ -47,7 +47,7 @@ at::Tensor bias_of(const at::Tensor& q, int64_t keys, const AttentionOptions& op
 
 // Scores and probabilities in fp32. The mask is that of rows padded to 16 keys (attention_mask_index).
 at::Tensor by_whole_scores(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, double scale,
-                        const AttentionOptions& options) {
+                           const AttentionOptions& options) {
   const int64_t keys = k.size(2), padded = (keys + 15) / 16 * 16;
   at::Tensor scores = at::matmul(q.to(at::kFloat), k.to(at::kFloat).transpose(2, 3)) * scale;
   if (const at::Tensor bias = bias_of(q, keys, options, at::kFloat); bias.defined()) scores = scores + bias;
@@ -69,7 +69,8 @@ at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor&
                    values = group == 1 ? v : v.repeat_interleave(group, 1);
   const double scale = options.scale.value_or(1 / std::sqrt(static_cast<double>(q.size(3))));
   // ATen's own kernels give a bias no gradient.
-  const bool learns_bias = options.bias.defined() && options.bias.requires_grad() && at::GradMode::is_enabled();
+  const bool learns_bias =
+      options.bias.defined() && options.bias.requires_grad() && at::GradMode::is_enabled();
   if (options.dropout_p > 0 || learns_bias) return by_whole_scores(q, keys, values, scale, options);
   // The kernels' own causal mask is known to be right only where queries and keys are as many.
   const bool plain = options.window == 0 && !options.first_key.defined() && !options.end_key.defined() &&

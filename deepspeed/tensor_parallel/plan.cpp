@@ -82,9 +82,8 @@ Range Part::*columns_of(const std::string& owner) {
 bool is_attention(const std::string& owner) { return owner == "attention" || owner == "cross_attention"; }
 
 bool is_token_table(const std::string& name) {
-  for (const char* table :
-       {"embedding.weight", "encoder.embedding.weight", "head.weight", "head.bias", "head.decoder.weight",
-        "decoder.head.weight"})
+  for (const char* table : {"embedding.weight", "encoder.embedding.weight", "head.weight", "head.bias",
+                            "head.decoder.weight", "decoder.head.weight"})
     if (name == table) return true;
   return false;
 }
@@ -132,8 +131,9 @@ Plan::Cut Plan::cut_of(const std::string& name, const Part& part) const {
   if (is_token_table(name)) return cut_vocabulary_ ? Cut{{part.vocabulary}} : Cut{};
   if (place.layer == "relative") return {{part.heads}};
   if (is_attention(place.owner)) {
-    if (place.layer == "query") return {{rows(part.heads)}, true};
-    if (place.layer == "key" || place.layer == "value") return {{rows(part.kv_heads)}, true};
+    if (place.layer == "query" || place.layer == "distance_query") return {{rows(part.heads)}, true};
+    if (place.layer == "key" || place.layer == "value" || place.layer == "distance_key")
+      return {{rows(part.kv_heads)}, true};
     if (place.layer == "qkv")
       return {{rows(part.heads), rows(part.kv_heads, heads_), rows(part.kv_heads, heads_ + kv_heads_)}, true};
     if (place.layer == "output" && place.leaf == "weight") return {{rows(part.heads)}};

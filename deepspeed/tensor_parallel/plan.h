@@ -33,8 +33,8 @@ struct Part {
 
 /// Queries, keys, values, MLPs' up and gate are cut by what they give (column-parallel), attention's output
 /// and MLPs' down by what they take (row-parallel): so is every expert of a mixture. Tables of tokens are cut
-/// by tokens, those of relative positions by heads. Norms, other positions, routers, biases of what is row-parallel, and the small heads of encoders are
-/// whole on every rank.
+/// by tokens, those of relative positions by heads. Norms, other positions, routers, biases of what is
+/// row-parallel, and the small heads of encoders are whole on every rank.
 ///
 /// Heads stay whole. With at least as many key-value heads as ranks, each rank has its own ones, uneven where
 /// they must be, and the queries that read them; with fewer, the ranks that share a key-value head each hold

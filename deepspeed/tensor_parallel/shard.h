@@ -35,11 +35,11 @@ class Sharding {
 };
 
 /// Makes `model` this rank's part of itself: a model of models/ under `spec`, a decoder, an encoder with a
-/// head, or both in one, whose parameters are unmaterialized. Its modules and parameters keep their names; projections and
-/// tables are replaced by those that hold this rank's slices, so that a forward, with the same inputs on
-/// every rank, gives on every rank what the whole model gives, in the same bits on all. Nothing is read or
-/// allocated, no rank ever holds the whole model; materialize it with SliceSource. Every rank of the group
-/// calls it, and from then on every forward. Key-value caches hold this rank's heads alone.
+/// head, or both in one, whose parameters are unmaterialized. Its modules and parameters keep their names;
+/// projections and tables are replaced by those that hold this rank's slices, so that a forward, with the
+/// same inputs on every rank, gives on every rank what the whole model gives, in the same bits on all.
+/// Nothing is read or allocated, no rank ever holds the whole model; materialize it with SliceSource. Every
+/// rank of the group calls it, and from then on every forward. Key-value caches hold this rank's heads alone.
 ///
 /// Errors as Plan's; a model with parameters already materialized. A forward that would record gradients is
 /// refused without options.training, and that of a mixture of experts always.

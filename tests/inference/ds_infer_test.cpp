@@ -163,8 +163,9 @@ TEST(DsInfer, AnswersWithAnEncoderAndADecoder) {
   const std::string model = model_of(texts[0]).string();
   for (const Json& one : texts) {
     if (one["input"] != texts[0]["input"]) continue;
-    std::vector<std::string> arguments = {"--task", "text2text-generation", "--dtype", "fp32", one["input"],
-                                          "--generation", one["options"].dump()};
+    std::vector<std::string> arguments = {
+        "--task",       "text2text-generation", "--dtype", "fp32", one["input"],
+        "--generation", one["options"].dump()};
     std::string shown;
     for (const Json& answer : one["output"]) shown += answer["generated_text"].get<std::string>() + "\n";
     const std::string asked = one["output"].size() > 1 ? "> " + one["input"].get<std::string>() + "\n" : "";
@@ -176,8 +177,8 @@ TEST(DsInfer, AnswersWithAnEncoderAndADecoder) {
     for (size_t i = 0; i < one["output"].size(); ++i)
       EXPECT_EQ(lines[0]["output"][i]["generated_text"], one["output"][i]["generated_text"]);
   }
-  const auto rows = lines_of(ds_infer(
-      model, {"--bench", "--bench-runs", "2", "--bench-prompt-tokens", "9", "--max-new-tokens", "5", "--json"}));
+  const auto rows = lines_of(ds_infer(model, {"--bench", "--bench-runs", "2", "--bench-prompt-tokens", "9",
+                                              "--max-new-tokens", "5", "--json"}));
   ASSERT_EQ(rows.size(), 4u);
   EXPECT_EQ(rows[2]["name"], "between tokens");
   EXPECT_EQ(rows[2]["count"], 8);

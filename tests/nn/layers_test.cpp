@@ -71,9 +71,8 @@ TEST(Attention, GivesTheSameWithACacheAsWithoutOne) {
         const at::Tensor whole = attention.forward(x, AttentionInputs{.rotary = table(7, 0)});
         ContiguousKvCache cache(1, 7);
         for (auto [from, count] : std::vector<std::pair<int64_t, int64_t>>{{0, 4}, {4, 1}, {5, 2}}) {
-          const at::Tensor step =
-              attention.forward(x.narrow(1, from, count),
-                                AttentionInputs{.rotary = table(count, from), .cache = &cache});
+          const at::Tensor step = attention.forward(
+              x.narrow(1, from, count), AttentionInputs{.rotary = table(count, from), .cache = &cache});
           cache.advance(count);
           EXPECT_TRUE(at::allclose(step, whole.narrow(1, from, count), 1e-4, 1e-5));
         }

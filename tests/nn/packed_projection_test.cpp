@@ -124,9 +124,8 @@ TEST(PackLinears, AFusedAttentionWorksWithACache) {
   pack_linears(attention, {.weights = {.scheme = PackedScheme::kFp32}});
   ContiguousKvCache cache(1, 6);
   for (int64_t t = 0; t < 6; ++t) {
-    const at::Tensor step =
-        attention.forward(x.narrow(1, t, 1),
-                          AttentionInputs{.rotary = ops::rotary_table(16, 1, t), .cache = &cache});
+    const at::Tensor step = attention.forward(
+        x.narrow(1, t, 1), AttentionInputs{.rotary = ops::rotary_table(16, 1, t), .cache = &cache});
     cache.advance(1);
     EXPECT_LT(largest_error(step, whole.narrow(1, t, 1)), 1e-5);
   }

@@ -425,10 +425,18 @@ TEST(Attention, RefusesWhatDoesNotFitInOneLine) {
              both.softcap = 2;
              attention(q, q, q, both);
            },
-           [&] { attention(q, q, q, biased({1, 4, 5, 4}, with(true))); },
-           [&] { attention(q, q, q, biased({3, 4, 5, 5}, with(true))); },
-           [&] { attention(q, q, q, biased({1, 4, 5, 5}, capped(2, true))); },
-           [&] { attention_fused(at::zeros({1, 4, 96}), 4, biased({1, 4, 4, 4}, with(true))); },
+           [&] {
+             attention(q, q, q, biased({1, 4, 5, 4}, with(true)));
+           },
+           [&] {
+             attention(q, q, q, biased({3, 4, 5, 5}, with(true)));
+           },
+           [&] {
+             attention(q, q, q, biased({1, 4, 5, 5}, capped(2, true)));
+           },
+           [&] {
+             attention_fused(at::zeros({1, 4, 96}), 4, biased({1, 4, 4, 4}, with(true)));
+           },
            [&] {
              attention_fused(at::zeros({1, 4, 50}), 4);
            }}) {

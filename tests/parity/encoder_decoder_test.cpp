@@ -1,6 +1,6 @@
 // Models with an encoder and a decoder against transformers (README.md beside this file): logits, loss and
-// gradients with padding and labels that do not count, greedy answers, that each option shows in them, caches,
-// and that an export is what was read.
+// gradients with padding and labels that do not count, greedy answers, that each option shows in them,
+// caches, and that an export is what was read.
 #include <ATen/ATen.h>
 #include <gmock/gmock.h>
 #include <unistd.h>
@@ -117,7 +117,8 @@ TEST_P(EncoderDecoders, PaddingOfTheInputChangesNothing) {
   const at::NoGradGuard no_grad;
   const Golden golden(GetParam());
   const auto model = load(GetParam(), spec_of(GetParam()));
-  const at::Tensor answer = model->shifted(golden["labels"]), ids = golden["ids"], whole = logits_of(*model, golden);
+  const at::Tensor answer = model->shifted(golden["labels"]), ids = golden["ids"],
+                   whole = logits_of(*model, golden);
   for (int64_t row = 0; row < ids.size(0); ++row) {
     const auto end = golden["ends"][row].item<int64_t>();
     const at::Tensor alone = model->logits(ids.narrow(0, row, 1).narrow(1, 0, end), answer.narrow(0, row, 1));
@@ -148,7 +149,8 @@ TEST_P(EncoderDecoders, ExportTheFolderTheyWereReadFrom) {
   const fs::path source = folder_of(GetParam()),
                  target = fs::temp_directory_path() / fmt::format("ds_export_{}_{}", GetParam(), ::getpid());
   const ArchSpec spec = spec_of(GetParam());
-  models::export_hugging_face(target, spec, *load(GetParam(), spec), {.source = source, .dtype = at::kBFloat16});
+  models::export_hugging_face(target, spec, *load(GetParam(), spec),
+                              {.source = source, .dtype = at::kBFloat16});
   const auto theirs = formats::SafetensorsModel::open(source), ours = formats::SafetensorsModel::open(target);
   EXPECT_EQ(ours.names(), theirs.names());
   for (const std::string& name : theirs.names()) {
@@ -198,8 +200,9 @@ TEST(EncoderDecoder, AHeadThatFilesLackIsTheTableOfTokens) {
 
 TEST(EncoderDecoder, EveryDropoutActsInTrainingOnly) {
   const Golden golden("t5");
-  for (const auto member : {&ArchSpec::embedding_dropout, &ArchSpec::attention_dropout,
-                            &ArchSpec::residual_dropout, &ArchSpec::inner_dropout, &ArchSpec::output_dropout}) {
+  for (const auto member :
+       {&ArchSpec::embedding_dropout, &ArchSpec::attention_dropout, &ArchSpec::residual_dropout,
+        &ArchSpec::inner_dropout, &ArchSpec::output_dropout}) {
     ArchSpec spec = spec_of("t5");
     spec.*member = 0.3;
     const auto model = load("t5", spec);

@@ -89,7 +89,8 @@ void expect_parity(const std::string& family, const std::string& head) {
 
 class EncoderFamily : public testing::TestWithParam<std::string> {};
 INSTANTIATE_TEST_SUITE_P(Transformers, EncoderFamily,
-                         testing::Values("bert", "roberta", "xlm_roberta", "distilbert", "albert"),
+                         testing::Values("bert", "roberta", "xlm_roberta", "distilbert", "albert",
+                                         "deberta_v2", "deberta_v2_own"),
                          [](const auto& info) { return info.param; });
 
 TEST_P(EncoderFamily, AgreesOnLogitsLossAndEveryParametersGradientOfEveryHead) {
@@ -140,7 +141,15 @@ TEST(EncoderFamilies, LogitsShowEveryOption) {
        }},
       {"albert", "depth", [](ArchSpec& s) { s.layer_order.clear(); }},
       {"albert", "tanh GELU", [](ArchSpec& s) { s.activation = nn::Activation::kRelu; }},
-      {"distilbert", "ReLU of the pooler", [](ArchSpec& s) { s.relu_pooler = false; }}};
+      {"deberta_v2", "content to position",
+       [](ArchSpec& s) { s.disentangled->parts.content_to_position = false; }},
+      {"deberta_v2", "position to content",
+       [](ArchSpec& s) { s.disentangled->parts.position_to_content = false; }},
+      {"deberta_v2", "buckets", [](ArchSpec& s) { s.disentangled->table.buckets = false; }},
+      {"deberta_v2", "farthest distance", [](ArchSpec& s) { s.disentangled->table.max_distance = 12; }},
+      {"deberta_v2", "scale of the scores", [](ArchSpec& s) { s.attention_scale.reset(); }},
+      {"deberta_v2", "GELU of the pooler", [](ArchSpec& s) { s.pooler_activation.reset(); }},
+      {"distilbert", "ReLU of the pooler", [](ArchSpec& s) { s.pooler_activation.reset(); }}};
   for (const Change& change : changes) {
     ArchSpec spec = spec_of(change.family);
     change.apply(spec);
@@ -152,11 +161,19 @@ TEST(EncoderFamilies, LogitsShowEveryOption) {
 }
 
 TEST(EncoderFamilies, ConfigurationsThatNeedMoreAreRefused) {
-  for (const auto& config :
-       std::vector<nlohmann::json>{{{"model_type", "albert"}, {"inner_group_num", 2}},
-                                   {{"model_type", "distilbert"}, {"sinusoidal_pos_embds", true}},
-                                   {{"model_type", "roberta"}, {"hidden_act", "relu"}},
-                                   {{"model_type", "roberta"}, {"pad_token_id", nullptr}}})
+  for (const auto& config : std::vector<nlohmann::json>{
+           {{"model_type", "albert"}, {"inner_group_num", 2}},
+           {{"model_type", "distilbert"}, {"sinusoidal_pos_embds", true}},
+           {{"model_type", "roberta"}, {"hidden_act", "relu"}},
+           {{"model_type", "deberta-v2"}, {"conv_kernel_size", 3}},
+           {{"model_type", "deberta-v2"}, {"embedding_size", 128}},
+           {{"model_type", "deberta-v2"}, {"relative_attention", true}},
+           {{"model_type", "deberta-v2"}, {"relative_attention", true}, {"pos_att_type", "c2p|p2p"}},
+           {{"model_type", "deberta-v2"},
+            {"relative_attention", true},
+            {"pos_att_type", "c2p|p2c"},
+            {"norm_rel_ebd", "batch_norm"}},
+           {{"model_type", "roberta"}, {"pad_token_id", nullptr}}})
     EXPECT_ANY_THROW(models::parse_arch_spec(config, "c")) << config;
 }
 

@@ -25,7 +25,7 @@ FAMILIES = {"t5": T5 | dict(feed_forward_proj="relu"),
             "t5_gated": T5 | dict(feed_forward_proj="gated-gelu", tie_word_embeddings=False)}
 LENGTH, ENDS, ANSWER = 23, [23, 9, 16], 12
 FIRST_SEED, SEEDS = 7, 40
-TABLE_STD = {True: 1.0, False: 0.6}
+TABLE_STD = {True: (1.0, 0.3), False: (0.6, 0.6)}  # of the table and of the head, by whether the head is one of its own
 
 
 def make_model(folder, config, seed):
@@ -38,14 +38,15 @@ def make_model(folder, config, seed):
         model.lm_head.weight = torch.nn.Parameter(torch.empty_like(model.lm_head.weight))
     with torch.no_grad():
         for name, weight in model.named_parameters():
-            if "final_layer_norm" in name:  # large, for the likeliest token to stand out
-                weight.normal_(6.0, 0.6)
+            if "final_layer_norm" in name:  # large, for what is read to show, and for the likeliest token to stand out
+                size = 6.0 if name.startswith("encoder") else 3.0
+                weight.normal_(size, size / 10)
             elif weight.dim() == 1:
                 weight.normal_(1.0, 0.1)
             elif "relative_attention_bias" in name:
                 weight.normal_(0.0, 2.0)
             elif name.startswith(("shared", "lm_head")):  # a large table that is also the head makes answers repeat themselves
-                weight.normal_(0.0, TABLE_STD[untied])
+                weight.normal_(0.0, TABLE_STD[untied][name.startswith("lm_head")])
             else:
                 scores = config["d_kv"] if name.endswith(".q.weight") else 1
                 weight.normal_(0.0, 1.5 * (weight.shape[1] * scores) ** -0.5)

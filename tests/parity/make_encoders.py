@@ -1,6 +1,6 @@
 """Makes the goldens of encoders (encoders.json and what it names) with transformers and the real DeepSpeed; see README.md.
 
-  $(benchmarks/peers/env.sh ds)/bin/python tests/parity/make_encoders.py [--logits-only]
+  $(benchmarks/peers/env.sh ds)/bin/python tests/parity/make_encoders.py [--logits-only [NAME ...]]
 """
 import importlib.metadata
 import json
@@ -26,6 +26,7 @@ SPECIAL = {"[PAD]": 0, "[CLS]": 1, "[SEP]": 2, "[MASK]": 3}
 FIRST_BYTE = 4  # byte b has id FIRST_BYTE + b
 SHARP = dict(model_type="bert", num_hidden_layers=2, hidden_size=32, intermediate_size=40, num_attention_heads=4,
              max_position_embeddings=20, vocab_size=67, type_vocab_size=3, pad_token_id=5, num_labels=3)
+DEBERTA = dict(model_type="deberta-v2", relative_attention=True, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
 # For logits and gradients only. The padding token occurs in the texts, before which RoBERTa counts no position.
 KIN = {
     "roberta": SHARP | dict(model_type="roberta", pad_token_id=16, max_position_embeddings=40),
@@ -33,6 +34,11 @@ KIN = {
     "distilbert": dict(model_type="distilbert", n_layers=2, dim=32, hidden_dim=40, n_heads=4, max_position_embeddings=20,
                        vocab_size=67, pad_token_id=5, num_labels=3),
     "albert": SHARP | dict(model_type="albert", num_hidden_layers=5, num_hidden_groups=2, embedding_size=12),
+    # As version 3 is, and with everything otherwise.
+    "deberta_v2": SHARP | DEBERTA | dict(position_buckets=8, pos_att_type=["p2c", "c2p"], share_att_key=True, norm_rel_ebd="layer_norm",
+                                         position_biased_input=False, type_vocab_size=0),
+    "deberta_v2_own": SHARP | DEBERTA | dict(max_relative_positions=11, pos_att_type="c2p|p2c", share_att_key=False, legacy=False,
+                                             pooler_hidden_act="relu"),
 }
 HEADS = {"mlm": AutoModelForMaskedLM, "classes": AutoModelForSequenceClassification, "tokens": AutoModelForTokenClassification,
          "answers": AutoModelForQuestionAnswering}
@@ -220,7 +226,10 @@ def make_runs():
 
 
 def main():
+    only = sys.argv[sys.argv.index("--logits-only") + 1:] if "--logits-only" in sys.argv else []
     for name, config in ({"bert": SHARP} | KIN).items():
+        if only and name not in only:
+            continue
         sharp = GOLDENS / "models" / f"{name}-sharp"
         make_model(sharp, config, std=0.15, heads=HEADS)
         for head in HEADS:

@@ -77,11 +77,13 @@ TEST_P(EncoderDecoders, LossAndGradientsAreThoseOfOneRank) {
 
 TEST_P(EncoderDecoders, AnswerAsOneRankGreedySampledAndWithBeams) {
   std::vector<inference::Request> requests;
-  for (const char* asked : {R"({"max_new_tokens": 12})",
-                            R"({"max_new_tokens": 9, "do_sample": true, "n": 2, "seed": 5, "temperature": 2})",
-                            R"({"max_new_tokens": 8, "num_beams": 3, "num_return_sequences": 2})"}) {
+  for (const char* asked :
+       {R"({"max_new_tokens": 12})",
+        R"({"max_new_tokens": 9, "do_sample": true, "n": 2, "seed": 5, "temperature": 2})",
+        R"({"max_new_tokens": 8, "num_beams": 3, "num_return_sequences": 2})"}) {
     std::vector<int32_t> prompt;
-    for (size_t t = 0; t < 4 * requests.size() + 3; ++t) prompt.push_back(static_cast<int32_t>((7 + 29 * t) % 67));
+    for (size_t t = 0; t < 4 * requests.size() + 3; ++t)
+      prompt.push_back(static_cast<int32_t>((7 + 29 * t) % 67));
     requests.push_back({prompt, inference::parse_generation(config::Json::parse(asked))});
   }
   const auto tokens = [&](EncoderDecoder& model) {

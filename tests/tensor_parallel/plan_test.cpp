@@ -105,11 +105,11 @@ TEST(Slices, StretchesAreTheFewestInTheOrderOfTheSlice) {
 
 // ---- every family
 
-const char* const kTypes[] = {"albert", "bert",        "bloom",   "distilbert", "falcon",     "gemma",
-                              "gemma2", "gemma3_text", "gpt2",    "gpt_neo",    "gpt_neox",   "gptj",
-                              "llama",  "mistral",     "mixtral", "opt",        "phi",        "phi3",
-                              "qwen2",  "qwen2_moe",   "qwen3",   "roberta",    "t5",
-                              "xlm-roberta"};
+const char* const kTypes[] = {"albert",    "bert",     "bloom",   "deberta-v2",  "distilbert",
+                              "falcon",    "gemma",    "gemma2",  "gemma3_text", "gpt2",
+                              "gpt_neo",   "gpt_neox", "gptj",    "llama",       "mistral",
+                              "mixtral",   "opt",      "phi",     "phi3",        "qwen2",
+                              "qwen2_moe", "qwen3",    "roberta", "t5",          "xlm-roberta"};
 
 std::vector<nn::ParameterSpec> parameters_of(const ArchSpec& spec) {
   const auto rng = std::make_shared<accel::Rng>(1);

@@ -93,7 +93,8 @@ TEST_P(DecoderFamily, ContinuesAPromptAsTransformersDoes) {
 
 class EncoderFamily : public testing::TestWithParam<std::string> {};
 INSTANTIATE_TEST_SUITE_P(TensorParallel, EncoderFamily,
-                         testing::Values("bert", "roberta", "xlm_roberta", "distilbert", "albert"),
+                         testing::Values("bert", "roberta", "xlm_roberta", "distilbert", "albert",
+                                         "deberta_v2", "deberta_v2_own"),
                          test_name);
 
 // Of positions that are not padding, where there are positions.

@@ -34,9 +34,10 @@ void add_model_options(CLI::App& app, InferOptions& o) {
                  "Hugging Face folder, .gguf or other file of weights, or ORG/NAME in its cache")
       ->required()
       ->check(deepspeed::tools::not_empty());
-  app.add_option("--task", o.task,
-                 "text-generation, text2text-generation, chat, fill-mask, text-classification, token-classification, "
-                 "question-answering or feature-extraction; default: what config.json's architectures say")
+  app.add_option(
+         "--task", o.task,
+         "text-generation, text2text-generation, chat, fill-mask, text-classification, token-classification, "
+         "question-answering or feature-extraction; default: what config.json's architectures say")
       ->check(deepspeed::tools::not_empty());
   app.add_option("--file", o.file, "texts, one a line; '-' is standard input")
       ->check(deepspeed::tools::not_empty());
