@@ -50,9 +50,7 @@ class StreamedModel::Builder {
   void build() {
     choose();
     pack();
-    const auto parameters = nn::list_parameters(model_);
-    source_.weights->check(parameters);
-    for (const nn::ParameterSpec& parameter : parameters)
+    for (const nn::ParameterSpec& parameter : nn::list_parameters(model_))
       if (streams(parameter.tensor))
         at::Tensor(parameter.tensor).set_data(zero::without_memory(parameter.shape, form_.type));
       else
@@ -111,6 +109,7 @@ class StreamedModel::Builder {
       for (const std::string& name : linears) loader_.drop(name);
     };
     if (source_.quantized) source_.quantized->install(model_, /*fuse=*/true, packed);
+    source_.weights->check(nn::list_parameters(model_));
     if (!form_.packed) return;
     nn::PackLinearsOptions options = form_.packed->linears;
     options.load = [this](nn::Linear& linear) { loader_.load(linear); };

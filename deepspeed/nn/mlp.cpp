@@ -44,7 +44,8 @@ at::Tensor Mlp::compute(const at::Tensor& x) {
   if (unit_) return down_->forward(unit_->forward(x));
   if (gate_) {
     const auto unit = activation_ == Activation::kSwiGlu ? ops::swiglu : ops::geglu;
-    return down_->forward(unit(gate_->forward(x), up_->forward(x)));
+    const at::Tensor gate = gate_->forward(x);  // first, whatever order a compiler gives arguments
+    return down_->forward(unit(gate, up_->forward(x)));
   }
   return down_->forward(activate(activation_, up_->forward(x)));
 }
