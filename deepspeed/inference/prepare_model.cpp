@@ -123,8 +123,8 @@ int64_t hold(torch::nn::Module& model, const ModelSource& source, const WeightFo
 // This rank's slices of them.
 int64_t hold_slices(torch::nn::Module& model, const ModelSource& source, WeightForm form,
                     const comm::GroupPtr& group, int64_t grain) {
-  DS_CHECK(!source.quantized,
-           "not available yet: weights stored quantized with tensor_parallel.tp_size = {}", group->size());
+  DS_CHECK(!source.quantized, "not available yet: weights stored quantized with tensor_parallel.tp_size = {}",
+           group->size());
   source.weights->check(nn::list_parameters(model));
   const auto sharding = tensor_parallel::shard(model, source.spec, group, {.grain = grain});
   auto parameters = nn::list_parameters(model);
@@ -132,7 +132,8 @@ int64_t hold_slices(torch::nn::Module& model, const ModelSource& source, WeightF
   nn::DenseMaterializer().materialize(parameters, tensor_parallel::SliceSource(*source.weights, sharding));
   if (!form.packed) return 0;
   form.packed->head.reset();  // its rows are joined over the ranks
-  return pack_row_parallel(model, form.packed->linears) + models::pack_model(model, *form.packed).packed_bytes;
+  return pack_row_parallel(model, form.packed->linears) +
+         models::pack_model(model, *form.packed).packed_bytes;
 }
 
 }  // namespace

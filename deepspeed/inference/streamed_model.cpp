@@ -122,8 +122,9 @@ class StreamedModel::Builder {
     if (auto* linear = dynamic_cast<nn::Linear*>(&block)) return add_linear(name, *linear);
     auto* table = dynamic_cast<nn::Embedding*>(&block);
     if (table == nullptr || !streams(table->weight())) return;
-    table->set_lookup([weights = source_.weights, spec = loader_.spec(table->weight())](
-                          const at::Tensor&, const at::Tensor& ids) { return read_rows(*weights, spec, ids); });
+    table->set_lookup(
+        [weights = source_.weights, spec = loader_.spec(table->weight())](
+            const at::Tensor&, const at::Tensor& ids) { return read_rows(*weights, spec, ids); });
   }
 
   void add_linear(const std::string& name, nn::Linear& linear) {
@@ -171,7 +172,7 @@ class StreamedModel::Builder {
   const zero::ZeroConfig& zero_;
   WeightLoader loader_;
   WeightPlaces places_;
-  std::set<std::string> streamed_;  // names of parameters
+  std::set<std::string> streamed_;                                              // names of parameters
   std::unordered_map<const void*, std::vector<zero::StreamedTensor>> written_;  // by a weight's packed()
   std::vector<zero::TensorUnit> units_;
   int64_t largest_ = 0;  // elements of the layers' largest matrix
