@@ -35,15 +35,14 @@ void make(const std::filesystem::path& config, const std::filesystem::path& fold
   for (auto& parameter : nn::list_parameters(model))
     specs.emplace(parameter.tensor.unsafeGetTensorImpl(), parameter);
   const nn::InitSource source(kSeed);
-  models::export_hugging_face(folder, spec, model,
-                              {.source = config.parent_path(),
-                               .dtype = at::kBFloat16,
-                               .values = [&](const at::Tensor& parameter) {
-                                 const auto& wanted = specs.at(parameter.unsafeGetTensorImpl());
-                                 at::Tensor values = at::empty({wanted.numel()}, at::kFloat);
-                                 source.fill(wanted, 0, values);
-                                 return values.view(wanted.shape);
-                               }});
+  models::export_hugging_face(
+      folder, spec, model,
+      {.source = config.parent_path(), .dtype = at::kBFloat16, .values = [&](const at::Tensor& parameter) {
+         const auto& wanted = specs.at(parameter.unsafeGetTensorImpl());
+         at::Tensor values = at::empty({wanted.numel()}, at::kFloat);
+         source.fill(wanted, 0, values);
+         return values.view(wanted.shape);
+       }});
 }
 
 std::vector<std::vector<int32_t>> prompts(int64_t count, int64_t length, int64_t vocabulary) {

@@ -152,7 +152,8 @@ void add_own_fields(config::Schema<InferenceConfig>& s) {
   s.object("quant", &C::quant, quant_schema());
   s.object("zero", &C::zero, zero_schema())
       .doc(
-          "With stage 3 and offload_param.device nvme weights are read as they are used. What adjusts training "
+          "With stage 3 and offload_param.device nvme weights are read as they are used. What adjusts "
+          "training "
           "has no effect.");
   s.field("keep_module_on_host", &C::keep_module_on_host)
       .doc("Without effect: models are read where they are used.");

@@ -124,8 +124,8 @@ int64_t hold(torch::nn::Module& model, const ModelSource& source, const WeightFo
 // This rank's slices of them.
 int64_t hold_slices(torch::nn::Module& model, const ModelSource& source, WeightForm form,
                     const comm::GroupPtr& group, int64_t grain) {
-  DS_CHECK(!source.quantized,
-           "not available yet: weights stored quantized with tensor_parallel.tp_size = {}", group->size());
+  DS_CHECK(!source.quantized, "not available yet: weights stored quantized with tensor_parallel.tp_size = {}",
+           group->size());
   source.weights->check(nn::list_parameters(model));
   const auto sharding = tensor_parallel::shard(model, source.spec, group, {.grain = grain});
   const tensor_parallel::SliceSource slices(*source.weights, sharding);

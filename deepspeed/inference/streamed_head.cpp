@@ -29,9 +29,9 @@ StreamedHead::StreamedHead(const models::VocabularyHead& head, const nn::Paramet
       const at::Tensor dense = at::empty({tile.rows, width}, table.dtype);
       source.fill(table, first * width, dense.view({-1}));
       if (tiling.packed) {
-        tile.packed = ops::PackedWeight::pack(
-            dense, *tiling.packed, ops::WeightOrder::kOutIn,
-            bias_ ? std::optional(bias_->narrow(0, first, tile.rows)) : std::nullopt);
+        tile.packed =
+            ops::PackedWeight::pack(dense, *tiling.packed, ops::WeightOrder::kOutIn,
+                                    bias_ ? std::optional(bias_->narrow(0, first, tile.rows)) : std::nullopt);
         tensors = write_packed(*tile.packed, places);
       } else {
         tile.dense = dense;
@@ -40,7 +40,8 @@ StreamedHead::StreamedHead(const models::VocabularyHead& head, const nn::Paramet
         tensors.push_back({dense, written.file, written.offset});
       }
     }
-    units.push_back({fmt::format("the vocabulary head from token {} on", first), nullptr, std::move(tensors)});
+    units.push_back(
+        {fmt::format("the vocabulary head from token {} on", first), nullptr, std::move(tensors)});
   }
 }
 

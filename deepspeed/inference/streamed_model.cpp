@@ -50,9 +50,7 @@ class StreamedModel::Builder {
   void build() {
     choose();
     pack();
-    const auto parameters = nn::list_parameters(model_);
-    source_.weights->check(parameters);
-    for (const nn::ParameterSpec& parameter : parameters)
+    for (const nn::ParameterSpec& parameter : nn::list_parameters(model_))
       if (streams(parameter.tensor))
         at::Tensor(parameter.tensor).set_data(zero::without_memory(parameter.shape, form_.type));
       else
@@ -110,6 +108,7 @@ class StreamedModel::Builder {
         out_.resident_ += weight.bytes();
     };
     if (source_.quantized) source_.quantized->install(model_, /*fuse=*/true, packed);
+    source_.weights->check(nn::list_parameters(model_));
     if (!form_.packed) return;
     nn::PackLinearsOptions options = form_.packed->linears;
     options.source = source_.weights.get();
@@ -122,8 +121,9 @@ class StreamedModel::Builder {
     if (auto* linear = dynamic_cast<nn::Linear*>(&block)) return add_linear(name, *linear);
     auto* table = dynamic_cast<nn::Embedding*>(&block);
     if (table == nullptr || !streams(table->weight())) return;
-    table->set_lookup([weights = source_.weights, spec = loader_.spec(table->weight())](
-                          const at::Tensor&, const at::Tensor& ids) { return read_rows(*weights, spec, ids); });
+    table->set_lookup(
+        [weights = source_.weights, spec = loader_.spec(table->weight())](
+            const at::Tensor&, const at::Tensor& ids) { return read_rows(*weights, spec, ids); });
   }
 
   void add_linear(const std::string& name, nn::Linear& linear) {
@@ -171,7 +171,7 @@ class StreamedModel::Builder {
   const zero::ZeroConfig& zero_;
   WeightLoader loader_;
   WeightPlaces places_;
-  std::set<std::string> streamed_;  // names of parameters
+  std::set<std::string> streamed_;                                              // names of parameters
   std::unordered_map<const void*, std::vector<zero::StreamedTensor>> written_;  // by a weight's packed()
   std::vector<zero::TensorUnit> units_;
   int64_t largest_ = 0;  // elements of the layers' largest matrix

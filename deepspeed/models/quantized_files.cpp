@@ -241,10 +241,8 @@ nn::PackedLinears QuantizedFiles::install(torch::nn::Module& model, bool fuse,
                                           decltype(nn::PackLinearsOptions::packed) packed) const {
   return nn::pack_linears(model, {.weights = weights_,
                                   .fuse = fuse,
-                                  .stored =
-                                      [this](const std::string& name, int64_t in, bool biased) {
-                                        return linear(name, in, biased);
-                                      },
+                                  .stored = [this](const std::string& name, int64_t in,
+                                                   bool biased) { return linear(name, in, biased); },
                                   .packed = std::move(packed)});
 }
 

@@ -46,7 +46,8 @@ at::Tensor Mlp::inner(const at::Tensor& x) {
   if (unit_) return unit_->forward(x);
   if (gate_) {
     const auto unit = activation_ == Activation::kSwiGlu ? ops::swiglu : ops::geglu;
-    return unit(gate_->forward(x), up_->forward(x));
+    const at::Tensor gate = gate_->forward(x);  // first, whatever order a compiler gives arguments
+    return unit(gate, up_->forward(x));
   }
   return activate(activation_, up_->forward(x));
 }

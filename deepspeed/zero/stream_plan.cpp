@@ -31,8 +31,7 @@ UnitReads plan_reads(const std::vector<StreamedRange>& ranges, const std::vector
     const StreamedRange& range = ranges[i];
     const int64_t begin = page_begin(range.offset),
                   range_end = page_end(range.offset + static_cast<int64_t>(range.bytes));
-    const bool joins =
-        !plan.reads.empty() && plan.reads.back().file == range.file && begin <= end + kGap;
+    const bool joins = !plan.reads.empty() && plan.reads.back().file == range.file && begin <= end + kGap;
     if (!joins) {
       plan.reads.push_back({range.file, begin, 0, plan.bytes});
       end = begin;

@@ -48,8 +48,9 @@ TEST(InferenceConfig, ZeroTakesTheKeysOfTraining) {
   EXPECT_EQ(config.zero.stage3.param_persistence_threshold, 7);
   EXPECT_EQ(config.zero.offload_param.nvme_path, "/disk");
   EXPECT_EQ(config.zero.offload_param.buffer_count, 3);
-  for (const char* other : {R"({"zero": {"stage": 3}})", R"({"zero": {"stage": 3, "offload_param": {"device": "cpu"}}})",
-                            R"({"zero": {"stage": 2, "offload_param": {"device": "cpu"}}})"})
+  for (const char* other :
+       {R"({"zero": {"stage": 3}})", R"({"zero": {"stage": 3, "offload_param": {"device": "cpu"}}})",
+        R"({"zero": {"stage": 2, "offload_param": {"device": "cpu"}}})"})
     EXPECT_FALSE(parse_inference_config(other).streams()) << other;
 }
 
@@ -104,7 +105,8 @@ TEST(InferenceConfig, WhatIsWrongOrNotBuiltIsOneLine) {
               HasSubstr("did you mean 'offload_param'?"));
   EXPECT_THAT(error_of(R"({"zero": {"stage": 3, "offload_param": {"device": "nvme"}}})"),
               HasSubstr("needs \"nvme_path\""));
-  EXPECT_THAT(error_of(R"({"zero": {"zenflow": {"topk_ratio": 0.2}}})"), HasSubstr("not available yet: ZenFlow"));
+  EXPECT_THAT(error_of(R"({"zero": {"zenflow": {"topk_ratio": 0.2}}})"),
+              HasSubstr("not available yet: ZenFlow"));
   EXPECT_THAT(error_of(R"({"injection_policy": {"BertLayer": 1}})"),
               HasSubstr("not available yet: policies"));
   EXPECT_THAT(error_of(R"({"checkpoint": {"checkpoints": []}})"),

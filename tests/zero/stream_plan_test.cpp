@@ -58,10 +58,10 @@ TEST(PlanReads, EveryRangeIsCoveredByOneRead) {
     for (size_t i = 0; i < ranges.size(); ++i) {
       bool covered = false;
       for (const StreamedRead& read : plan.reads)
-        covered = covered ||
-                  (read.file == ranges[i].file && read.offset <= ranges[i].offset &&
-                   ranges[i].offset + ranges[i].bytes <= read.offset + read.bytes &&
-                   plan.places[i] == read.place + static_cast<size_t>(ranges[i].offset - read.offset));
+        covered =
+            covered || (read.file == ranges[i].file && read.offset <= ranges[i].offset &&
+                        ranges[i].offset + ranges[i].bytes <= read.offset + read.bytes &&
+                        plan.places[i] == read.place + static_cast<size_t>(ranges[i].offset - read.offset));
       EXPECT_TRUE(covered);
     }
   }

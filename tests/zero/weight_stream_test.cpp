@@ -31,7 +31,9 @@ std::string error_of(const std::function<void()>& action) {
   return "no error";
 }
 
-std::byte value(size_t file, size_t at) { return static_cast<std::byte>((at * 31 + at / 251 + 7 * file) & 255); }
+std::byte value(size_t file, size_t at) {
+  return static_cast<std::byte>((at * 31 + at / 251 + 7 * file) & 255);
+}
 
 class WeightStreamTest : public testing::Test {
  protected:
@@ -60,16 +62,15 @@ class WeightStreamTest : public testing::Test {
     return out;
   }
   // As little memory as there may be.
-  static WeightStreamOptions small() {
-    return {.buffers = 2, .aio = {.block_size = 8192, .queue_depth = 2}};
-  }
+  static WeightStreamOptions small() { return {.buffers = 2, .aio = {.block_size = 8192, .queue_depth = 2}}; }
   static void check(WeightStream& stream, size_t unit) {
     const auto places = stream.acquire(unit);
     const StreamedUnit wanted = units()[unit];
     ASSERT_EQ(places.size(), wanted.ranges.size());
     for (size_t r = 0; r < places.size(); ++r)
       for (size_t i = 0; i < wanted.ranges[r].bytes; ++i)
-        ASSERT_EQ(places[r][i], value(wanted.ranges[r].file, static_cast<size_t>(wanted.ranges[r].offset) + i))
+        ASSERT_EQ(places[r][i],
+                  value(wanted.ranges[r].file, static_cast<size_t>(wanted.ranges[r].offset) + i))
             << "unit " << unit << ", byte " << i;
     stream.release();
   }
@@ -101,8 +102,8 @@ TEST_F(WeightStreamTest, AUnitThatNobodyReleasedIsLetGo) {
 TEST_F(WeightStreamTest, FailuresAreNamedAndOver) {
   auto failing = std::make_shared<bool>(false);
   WeightStreamOptions options = small();
-  options.backend =
-      aio::with_faults(aio::make_thread_pool, [=](const aio::Transfer&, int64_t) -> std::optional<aio::Fault> {
+  options.backend = aio::with_faults(
+      aio::make_thread_pool, [=](const aio::Transfer&, int64_t) -> std::optional<aio::Fault> {
         return *failing ? std::optional(aio::Fault{.error = EIO}) : std::nullopt;
       });
   WeightStream stream(files(), units(), options);
@@ -133,8 +134,9 @@ TEST_F(WeightStreamTest, AFileThatChangesIsRefused) {
   WeightStream other(files(), {units()[0]}, small());
   other.acquire(0);
   std::ofstream(path(1), std::ios::binary | std::ios::in | std::ios::out).put('x');
-  EXPECT_THAT(error_of([&] { other.acquire(0); }),
-              HasSubstr("file1 was changed while a model was being read from it (unit 0); load the model again"));
+  EXPECT_THAT(
+      error_of([&] { other.acquire(0); }),
+      HasSubstr("file1 was changed while a model was being read from it (unit 0); load the model again"));
 }
 
 TEST_F(WeightStreamTest, ALinearMultipliesByWhatItsFileHolds) {
@@ -155,7 +157,8 @@ TEST_F(WeightStreamTest, ALinearMultipliesByWhatItsFileHolds) {
     EXPECT_TRUE(at::equal(parameter, weight));
   }
   EXPECT_FALSE(nn::is_materialized(parameter));
-  EXPECT_EQ(std::distance(fs::directory_iterator(folder), fs::directory_iterator()), 2) << "no file of its own";
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder), fs::directory_iterator()), 2)
+      << "no file of its own";
 }
 
 }  // namespace
