@@ -17,17 +17,19 @@ namespace {
 // Smaller tiles of the head would only be more, unless buffer_size wants them.
 constexpr int64_t kLeastTile = 1 << 24;  // elements
 
-// The rows of a table that are looked up, read from where the model's files have them, neighbours in one go.
+// The rows of a table that are looked up, read from where the model's files have them, neighbours in one go;
+// rounded as those of a head that shares the table and is `packed`.
 at::Tensor read_rows(const models::WeightSource& weights, const nn::ParameterSpec& spec,
-                     const at::Tensor& ids) {
+                     const std::optional<ops::PackOptions>& packed, const at::Tensor& ids) {
   const int64_t width = spec.shape.at(1);
   const auto [distinct, places] = at::_unique(ids.reshape({-1}), /*sorted=*/true, /*return_inverse=*/true);
-  const at::Tensor rows = at::empty({distinct.numel(), width}, spec.dtype);
+  at::Tensor rows = at::empty({distinct.numel(), width}, packed ? at::kFloat : spec.dtype);
   const auto* id = distinct.const_data_ptr<int64_t>();
   for (int64_t i = 0, end = 0; i < distinct.numel(); i = end) {
     for (end = i + 1; end < distinct.numel() && id[end] == id[end - 1] + 1;) ++end;
     weights.fill(spec, id[i] * width, rows.narrow(0, i, end - i).view({-1}));
   }
+  if (packed) rows = ops::PackedWeight::pack(rows, *packed).dequantize().to(spec.dtype);
   std::vector<int64_t> shape = ids.sizes().vec();
   shape.push_back(width);
   return rows.index_select(0, places.reshape({-1})).view(shape);
@@ -122,8 +124,25 @@ class StreamedModel::Builder {
     auto* table = dynamic_cast<nn::Embedding*>(&block);
     if (table == nullptr || !streams(table->weight())) return;
     table->set_lookup(
-        [weights = source_.weights, spec = loader_.spec(table->weight())](
-            const at::Tensor&, const at::Tensor& ids) { return read_rows(*weights, spec, ids); });
+        [weights = source_.weights, spec = loader_.spec(table->weight()),
+         packed = packing_of_head_with(table->weight())](const at::Tensor&, const at::Tensor& ids) {
+          return read_rows(*weights, spec, packed, ids);
+        });
+  }
+
+  // How the head of that name is packed; nothing: not at all.
+  std::optional<ops::PackOptions> packing_of_head(const std::string& name) const {
+    if (!form_.packed || (form_.packed->linears.keep && form_.packed->linears.keep(name)))
+      return std::nullopt;
+    return form_.packed->head;
+  }
+
+  std::optional<ops::PackOptions> packing_of_head_with(const at::Tensor& table) const {
+    for (const auto& [name, block] : nn::blocks_of(model_))
+      if (auto* head = dynamic_cast<models::VocabularyHead*>(block);
+          head != nullptr && head->weight().defined() && head->weight().is_same(table))
+        return packing_of_head(name);
+    return std::nullopt;
   }
 
   void add_linear(const std::string& name, nn::Linear& linear) {
@@ -146,12 +165,12 @@ class StreamedModel::Builder {
   }
 
   void add_head(const std::string& name, models::VocabularyHead& head) {
-    std::optional<ops::PackOptions> packed;
-    if (form_.packed && !(form_.packed->linears.keep && form_.packed->linears.keep(name)))
-      packed = form_.packed->head;
+    const std::optional<ops::PackOptions> packed = packing_of_head(name);
     if (!streams(head.weight())) {
       if (!packed) return;
-      head.pack(*packed);
+      models::PackModelOptions options = *form_.packed;
+      options.embedding_type = form_.type;
+      models::pack_head(model_, head, options);
       out_.resident_ += head.packed()->bytes();
       return;
     }

@@ -1,15 +1,12 @@
 #include "deepspeed/models/packed_model.h"
 
 #include "deepspeed/base/error.h"
-#include "deepspeed/models/vocabulary_head.h"
 
 namespace deepspeed::models {
 namespace {
 
-using Blocks = std::vector<std::pair<std::string, nn::Block*>>;
-
-ops::PackedWeight pack_head(torch::nn::Module& model, const VocabularyHead& head,
-                            const PackModelOptions& options) {
+ops::PackedWeight packed_table(torch::nn::Module& model, const VocabularyHead& head,
+                               const PackModelOptions& options) {
   const std::vector<nn::ParameterSpec> specs = nn::list_parameters(model);
   const auto spec_of = [&](const at::Tensor& parameter) -> const nn::ParameterSpec& {
     for (const auto& spec : specs)
@@ -32,31 +29,30 @@ ops::PackedWeight pack_head(torch::nn::Module& model, const VocabularyHead& head
                                  *options.head, bias);
 }
 
-// Embeddings whose table this is read the packed one.
-void tie_embeddings(const Blocks& blocks, const at::Tensor& table, const ops::PackedWeight& packed,
-                    at::ScalarType type) {
-  for (const auto& [name, block] : blocks)
+}  // namespace
+
+void pack_head(torch::nn::Module& model, VocabularyHead& head, const PackModelOptions& options) {
+  const at::Tensor table = head.weight();
+  head.pack(packed_table(model, head, options));
+  for (const auto& [name, block] : nn::blocks_of(model))
     if (auto* embedding = dynamic_cast<nn::Embedding*>(block);
         embedding != nullptr && embedding->weight().is_same(table))
       embedding->replace_table(
-          [packed, type](const at::Tensor&, const at::Tensor& ids) { return packed.rows(ids, type); });
+          [packed = *head.packed(), type = options.embedding_type](const at::Tensor&, const at::Tensor& ids) {
+            return packed.rows(ids, type);
+          });
 }
-
-}  // namespace
 
 nn::PackedLinears pack_model(torch::nn::Module& model, const PackModelOptions& options) {
   nn::PackedLinears done = nn::pack_linears(model, options.linears);
   if (!options.head) return done;
-  const Blocks blocks = nn::blocks_of(model);
-  for (const auto& [name, block] : blocks) {
+  for (const auto& [name, block] : nn::blocks_of(model)) {
     auto* head = dynamic_cast<VocabularyHead*>(block);
     if (head == nullptr || head->packed() != nullptr || (options.linears.keep && options.linears.keep(name)))
       continue;
     const std::vector<nn::TorchLayer> layers = head->torch_layers();
     for (const at::Tensor& t : layers.at(0).parameters) done.dense_bytes += static_cast<int64_t>(t.nbytes());
-    const at::Tensor table = head->weight();
-    head->pack(pack_head(model, *head, options));
-    tie_embeddings(blocks, table, *head->packed(), options.embedding_type);
+    pack_head(model, *head, options);
     done.packed_bytes += head->packed()->bytes();
     ++done.products;
   }

@@ -1,6 +1,7 @@
 // A whole model by packed weights.
 #pragma once
 
+#include "deepspeed/models/vocabulary_head.h"
 #include "deepspeed/nn/packed_projection.h"
 
 namespace deepspeed::models {
@@ -12,6 +13,9 @@ struct PackModelOptions {
   std::optional<ops::PackOptions> head{};
   at::ScalarType embedding_type = at::kFloat;
 };
+
+/// Packs one head as options.head says, and ties the model's embeddings that share its table to it.
+void pack_head(torch::nn::Module& model, VocabularyHead& head, const PackModelOptions& options);
 
 /// nn::pack_linears and every VocabularyHead of the model (keep is asked for its name, too).
 nn::PackedLinears pack_model(torch::nn::Module& model, const PackModelOptions& options);
