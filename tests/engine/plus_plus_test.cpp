@@ -190,7 +190,7 @@ TEST(Mics, CheckpointsContinueOnPlainStageThreeAndBack) {
       ASSERT_TRUE(run.engine().load_checkpoint(folder));
       const auto losses = run.steps(3);
       if (group->rank() != 0) return;
-      for (size_t s = 0; s < losses.size(); ++s) EXPECT_NEAR(losses[s] / straight[s], 1, 1e-5) << text;
+      for (size_t s = 0; s < losses.size(); ++s) EXPECT_NEAR(losses[s] / straight[s], 1, 1e-5) << config;
     });
   std::filesystem::remove_all(folder);
 }
