@@ -117,6 +117,26 @@ ModelFiles ModelFiles::open(const fs::path& folder_or_file) {
   return model;
 }
 
+ModelFiles ModelFiles::open_all(const std::vector<fs::path>& files) {
+  DS_CHECK(!files.empty(), "no model weights: no file is named");
+  ModelFiles model;
+  model.source_ = files.front();
+  for (const fs::path& file : files) {
+    ModelFiles part = open(file);
+    if (model.parts_.empty()) model.format_ = part.format_;
+    DS_CHECK(part.format_ == model.format_ && part.format_ != ModelFormat::kGguf,
+             "'{}' is a {} file among {} files; a list of files is safetensors or PyTorch's", file.string(),
+             model_format_name(part.format_), model_format_name(model.format_));
+    for (const auto& [name, place] : part.places_) {
+      const auto [known, is_new] = model.places_.emplace(name, place);
+      DS_CHECK(is_new, "'{}' and '{}' both hold a tensor '{}'", known->second.file->string(),
+               place.file->string(), shown(name));
+    }
+    model.parts_.push_back(std::move(part));
+  }
+  return model;
+}
+
 ModelFiles ModelFiles::of_gguf(GgufFile file) {
   ModelFiles model;
   model.format_ = ModelFormat::kGguf;

@@ -28,6 +28,9 @@ class ModelFiles {
   /// parts of one model count as one). A file: by its first bytes, an index (.json) by the files that it
   /// names. Errors say what was looked for, and which files a folder of several models has.
   static ModelFiles open(const std::filesystem::path& folder_or_file);
+  /// Several files of one model, each with some of its tensors and none of them GGUF. Errors: there are none,
+  /// one is of another format, two hold a tensor of the same name.
+  static ModelFiles open_all(const std::vector<std::filesystem::path>& files);
   /// Of a GGUF file that is open already, by its path().
   static ModelFiles of_gguf(GgufFile file);
   /// Whether open(folder) would find weights.
@@ -65,6 +68,7 @@ class ModelFiles {
   std::unique_ptr<std::vector<MappedTensor>> safetensors_tensors_;
   std::unique_ptr<TorchModel> torch_;
   std::unique_ptr<std::vector<GgufFile>> gguf_;
+  std::vector<ModelFiles> parts_;  // of open_all
   std::map<std::string_view, Place, std::less<>> places_;
 };
 

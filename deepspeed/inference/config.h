@@ -41,8 +41,9 @@ struct InferenceConfig {
   QuantConfig quant;
   /// Of it inference looks at the stage, offload_param and the thresholds of persistence.
   zero::ZeroConfig zero;
-  std::optional<std::string> checkpoint;  // where the weights lie, in place of the model's folder
-  std::string base_dir;                   // that `checkpoint` is relative to
+  std::optional<std::string> checkpoint;      // where the weights lie, in place of the model's folder
+  std::vector<std::string> checkpoint_files;  // the same as several files, each with some of the weights
+  std::string base_dir;                       // that `checkpoint` and these are relative to
   bool keep_module_on_host = false, set_empty_params = false, return_tuple = true;
   int64_t max_out_tokens = 1024, min_out_tokens = 1;  // of prompt and answer together
   std::vector<std::string> warnings;

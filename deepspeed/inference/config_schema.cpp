@@ -2,6 +2,7 @@
 
 #include "deepspeed/base/error.h"
 #include "deepspeed/config/not_yet.h"
+#include "deepspeed/inference/checkpoint_files.h"
 #include "deepspeed/zero/schema.h"
 
 namespace deepspeed::inference {
@@ -157,16 +158,18 @@ void add_own_fields(config::Schema<InferenceConfig>& s) {
           "has no effect.");
   s.field("keep_module_on_host", &C::keep_module_on_host)
       .doc("Without effect: models are read where they are used.");
-  s.custom("checkpoint", "text | null", nullptr,
+  s.custom("checkpoint", "text | object | null", nullptr,
            [](const Node& node, C& config, const Rules& rules, Warnings&) {
              if (node.json().is_object())
-               config::refuse_not_yet(
-                   "lists of checkpoint files; name a folder, a file, or an index of files", node);
-             config.checkpoint = config::read_text(node, rules);
+               config.checkpoint_files =
+                   parse_checkpoint_files(node.json(), fmt::format("{} at {}", node.path(), node.where()));
+             else
+               config.checkpoint = config::read_text(node, rules);
            })
       .doc(
-          "Where the weights lie, in place of the model's folder: a folder, a file, or an index of files "
-          "(.json).")
+          "Where the weights lie, in place of the model's folder: a folder, a file, an index of files "
+          "(.json), or "
+          "DeepSpeed's {type, checkpoints, version} with a list of files, as an object or in a .json.")
       .nullable = true;
   s.field("base_dir", &C::base_dir).doc("The folder that 'checkpoint' is relative to.");
   s.field("set_empty_params", &C::set_empty_params)

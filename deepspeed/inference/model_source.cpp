@@ -3,11 +3,12 @@
 #include <algorithm>
 
 #include "deepspeed/base/error.h"
-#include "deepspeed/base/file.h"
 #include "deepspeed/formats/hub_cache.h"
+#include "deepspeed/inference/checkpoint_files.h"
 #include "deepspeed/inference/generation_config.h"
 #include "deepspeed/inference/gguf_tokenizer.h"
 #include "deepspeed/models/gguf_model.h"
+#include "deepspeed/models/json_file.h"
 
 namespace deepspeed::inference {
 namespace {
@@ -18,7 +19,7 @@ using config::Json;
 constexpr size_t kLongestConfig = size_t{64} << 20;
 
 Json read_json(const fs::path& path) {
-  const Json json = Json::parse(base::read_text_file(path, kLongestConfig), nullptr, false);
+  Json json = models::read_json_file<Json>(path, kLongestConfig);
   DS_CHECK(json.is_object(), "{}: must hold a JSON object", path.string());
   return json;
 }
@@ -31,9 +32,21 @@ void drop_nothing(models::ArchSpec& spec) {
   spec.pooler_dropout = spec.classifier_dropout = spec.token_dropout = spec.answer_dropout = 0;
 }
 
-fs::path weights_path(const fs::path& model, const InferenceConfig& config) {
-  if (!config.checkpoint) return model;
-  return fs::path(config.base_dir) / formats::expand_home(*config.checkpoint);
+formats::ModelFiles open_list(const std::vector<std::string>& files, const std::string& base_dir) {
+  std::vector<fs::path> paths;
+  for (const std::string& file : files) paths.push_back(fs::path(base_dir) / formats::expand_home(file));
+  return formats::ModelFiles::open_all(paths);
+}
+
+// The model's own unless the configuration names others.
+formats::ModelFiles open_weights(const fs::path& model, const InferenceConfig& config) {
+  if (!config.checkpoint_files.empty()) return open_list(config.checkpoint_files, config.base_dir);
+  if (!config.checkpoint) return formats::ModelFiles::open(model);
+  const fs::path path = fs::path(config.base_dir) / formats::expand_home(*config.checkpoint);
+  if (path.extension() == ".json" && fs::is_regular_file(path))
+    if (const Json json = read_json(path); json.contains("checkpoints"))
+      return open_list(parse_checkpoint_files(json, path.string()), config.base_dir);
+  return formats::ModelFiles::open(path);
 }
 
 // The type of the largest tensor.
@@ -105,7 +118,7 @@ ModelSource open_model(const std::string& name, const InferenceConfig& config) {
   ModelSource out;
   out.path = formats::find_model(name);
   out.config = out.generation = out.special_tokens = Json::object();
-  formats::ModelFiles files = formats::ModelFiles::open(weights_path(out.path, config));
+  formats::ModelFiles files = open_weights(out.path, config);
   out.spec = models::arch_spec_of(out.path, files);
   drop_nothing(out.spec);
   out.stored_type = type_of(files);

@@ -29,8 +29,8 @@ struct ModelSource {
   std::shared_ptr<const text::Tokenizer> tokenizer;  // null where the model has none
   std::optional<text::ChatTemplate> chat;
   std::optional<std::string> pooling;  // of an encoder in a GGUF file that says it (gguf_tokenizer.h)
-  config::Json special_tokens;  // {"mask_token": "[MASK]", ...}
-  size_t longest = 0;           // tokens that the tokenizer's configuration allows, or the model's positions
+  config::Json special_tokens;         // {"mask_token": "[MASK]", ...}
+  size_t longest = 0;  // tokens that the tokenizer's configuration allows, or the model's positions
 
   /// Its id, or nothing where the model has no such token ("mask_token", "cls_token", "unk_token").
   std::optional<int32_t> special_token(const std::string& name) const;

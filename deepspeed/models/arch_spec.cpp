@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "deepspeed/base/error.h"
-#include "deepspeed/base/file.h"
 #include "deepspeed/models/families.h"
+#include "deepspeed/models/json_file.h"
 
 namespace deepspeed::models {
 namespace {
@@ -52,17 +52,18 @@ void check_counts(const json& config, const std::string& where) {
     for (const char* key : keys) {
       const auto found = config.find(key);
       if (found == config.end() || !found->is_number_integer()) continue;
-      DS_CHECK(*found <= kMost, "{}: '{}' is {}, more than the {} that a model may have", where, key,
-               found->dump(), kMost);
-      most = std::max(most, found->get<int64_t>());
+      DS_CHECK(whole_number(*found) <= kMost, "{}: '{}' is {}, more than the {} that a model may have", where,
+               key, found->dump(), kMost);
+      most = std::max(most, whole_number(*found));
     }
     return most;
   };
   largest({"num_attention_heads", "n_head", "num_heads", "n_heads"});
   const int64_t layers = largest({"num_hidden_layers", "n_layer", "num_layers", "n_layers"}),
                 experts = largest({"num_local_experts", "num_experts"});
-  DS_CHECK(layers * experts <= kMost, "{}: {} layers of {} experts are more than the {} that a model may have",
-           where, layers, experts, kMost);
+  DS_CHECK(layers * experts <= kMost,
+           "{}: {} layers of {} experts are more than the {} that a model may have", where, layers, experts,
+           kMost);
 }
 
 void check(const ArchSpec& s, const std::string& where) {
@@ -131,7 +132,8 @@ RowOrder ArchSpec::row_order(const std::string& ours) const {
 
 int64_t ArchSpec::place_in_file(const std::string& ours) const {
   const NumberedName name = split_numbers(ours);
-  return row_of(*this, ours, name.pattern).rows == RowOrder::kExpertOfAll ? std::stoll(name.numbers.back()) : 0;
+  return row_of(*this, ours, name.pattern).rows == RowOrder::kExpertOfAll ? std::stoll(name.numbers.back())
+                                                                          : 0;
 }
 
 double ArchSpec::added(const std::string& ours) const {
@@ -173,19 +175,7 @@ ArchSpec parse_arch_spec(const json& config, const std::string& where) {
 }
 
 ArchSpec read_arch_spec(const std::filesystem::path& config_json) {
-  const std::string text = base::read_text_file(config_json, size_t{16} << 20);
-  constexpr int kDeepest = 64;
-  const auto not_too_deep = [&](int depth, json::parse_event_t, json&) {
-    DS_CHECK(depth <= kDeepest, "{}: values lie deeper than {} within each other", config_json.string(), kDeepest);
-    return true;
-  };
-  json config;
-  try {
-    config = json::parse(text, not_too_deep);
-  } catch (const json::parse_error& error) {
-    base::fail("{}: not valid JSON: {}", config_json.string(), error.what());
-  }
-  return parse_arch_spec(config, config_json.string());
+  return parse_arch_spec(read_json_file(config_json), config_json.string());
 }
 
 }  // namespace deepspeed::models

@@ -1,5 +1,7 @@
 #include "deepspeed/models/config_reader.h"
 
+#include <limits>
+
 #include "deepspeed/base/error.h"
 
 namespace deepspeed::models {
@@ -9,6 +11,12 @@ constexpr int64_t kLargestSize = int64_t{1} << 31;  // of any one dimension: kee
 
 }  // namespace
 
+int64_t whole_number(const nlohmann::json& value) {
+  constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
+  const bool beyond = value.is_number_unsigned() && value.get<uint64_t>() > static_cast<uint64_t>(kMost);
+  return beyond ? kMost : value.get<int64_t>();
+}
+
 int64_t ConfigReader::size(const char* key) const {
   DS_CHECK(present(key), "{}: '{}' is missing", where_, key);
   return size(key, 0);
@@ -17,9 +25,9 @@ int64_t ConfigReader::size(const char* key) const {
 int64_t ConfigReader::size(const char* key, int64_t fallback) const {
   if (!present(key)) return fallback;
   DS_CHECK(config_[key].is_number_integer(), "{}: '{}' must be a whole number", where_, key);
-  const auto value = config_[key].get<int64_t>();
+  const int64_t value = whole_number(config_[key]);
   DS_CHECK(value > 0 && value < kLargestSize, "{}: '{}' is {}, which is no possible size", where_, key,
-           value);
+           config_[key].dump());
   return value;
 }
 
@@ -52,9 +60,9 @@ std::optional<int64_t> ConfigReader::token(const char* key, std::optional<int64_
   if (is_null(key)) return std::nullopt;
   if (!present(key)) return fallback && *fallback < vocab ? fallback : std::nullopt;
   DS_CHECK(config_[key].is_number_integer(), "{}: '{}' must be a token id", where_, key);
-  const auto id = config_[key].get<int64_t>();
-  DS_CHECK(id < vocab && id >= -vocab, "{}: '{}' is {}, outside the vocabulary of {}", where_, key, id,
-           vocab);
+  const int64_t id = whole_number(config_[key]);
+  DS_CHECK(id < vocab && id >= -vocab, "{}: '{}' is {}, outside the vocabulary of {}", where_, key,
+           config_[key].dump(), vocab);
   return id < 0 ? id + vocab : id;
 }
 

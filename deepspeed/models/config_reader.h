@@ -10,6 +10,8 @@
 
 namespace deepspeed::models {
 
+/// The largest there is for what 63 bits do not hold. `value` is a whole number.
+int64_t whole_number(const nlohmann::json& value);
 /// The value for an error's one line: its beginning, where it is long.
 inline std::string shown(const nlohmann::json& value) { return formats::shown(value.dump()); }
 

@@ -37,7 +37,8 @@ class GgufKeys {
   int64_t head_dim() const {
     return has("attention.key_length") ? positive("attention.key_length") : model_share();
   }
-  /// The share of a head that rotary positions turn, such that what readers round down is rope.dimension_count.
+  /// The share of a head that rotary positions turn, such that what readers round down is
+  /// rope.dimension_count.
   double turned_share() const;
   /// "llama.block_count", for errors.
   std::string full(const std::string& key) const { return prefix_ + key; }

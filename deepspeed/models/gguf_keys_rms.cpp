@@ -27,11 +27,11 @@ json scaling_of(const GgufKeys& keys) {
     return scaling;
   }
   scaling["rope_type"] = type;
-  for (const auto& [key, theirs] : {std::pair("factor", "rope.scaling.factor"),
-                                    std::pair("attention_factor", "rope.scaling.attn_factor"),
-                                    std::pair("attention_factor", "rope.scaling.yarn_attn_factor"),
-                                    std::pair("beta_fast", "rope.scaling.yarn_beta_fast"),
-                                    std::pair("beta_slow", "rope.scaling.yarn_beta_slow")})
+  for (const auto& [key, theirs] :
+       {std::pair("factor", "rope.scaling.factor"), std::pair("attention_factor", "rope.scaling.attn_factor"),
+        std::pair("attention_factor", "rope.scaling.yarn_attn_factor"),
+        std::pair("beta_fast", "rope.scaling.yarn_beta_fast"),
+        std::pair("beta_slow", "rope.scaling.yarn_beta_slow")})
     if (keys.has(theirs)) scaling[key] = keys.number(theirs);
   if (keys.has("rope.scaling.original_context_length"))
     scaling["original_max_position_embeddings"] = keys.integer("rope.scaling.original_context_length");

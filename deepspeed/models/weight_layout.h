@@ -12,9 +12,10 @@ enum class RowOrder {
   kFirstHalf,   // ours is the first half of the file's rows (gate_up_proj holds gate, then up)
   kSecondHalf,  // ours is the second half
   kByHead,  // ours: all heads' queries, keys, values; the file's: every key-value head's queries, key, value
-  kExpertOfAll,  // ours is one expert's; the file's tensor has a dimension more, and holds those of all experts
-  kNeighbours,  // what rotary positions turn together, rows i and i + dim / 2 of a head of ours, are the
-                // file's rows 2 i and 2 i + 1 (llama.cpp's order)
+  kExpertOfAll,  // ours is one expert's; the file's tensor has a dimension more, and holds those of all
+                 // experts
+  kNeighbours,   // what rotary positions turn together, rows i and i + dim / 2 of a head of ours, are the
+                 // file's rows 2 i and 2 i + 1 (llama.cpp's order)
 };
 
 struct HeadCounts {
@@ -30,8 +31,8 @@ struct Run {
 
 /// Rows of the file's tensor that holds our parameter of `rows` rows; with kExpertOfAll, of an expert.
 int64_t file_rows(RowOrder order, int64_t rows);
-/// The file's row that holds row `row` of our `rows`; with kExpertOfAll, within the expert's. With kByHead `rows` must be a multiple of heads + 2
-/// kv_heads.
+/// The file's row that holds row `row` of our `rows`; with kExpertOfAll, within the expert's. With kByHead
+/// `rows` must be a multiple of heads + 2 kv_heads.
 int64_t file_row(RowOrder order, int64_t row, int64_t rows, HeadCounts heads);
 /// Where elements [begin, begin + count) of our parameter, `rows` rows of `width` elements, stand: the fewest
 /// runs, in our order.

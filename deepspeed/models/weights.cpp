@@ -177,9 +177,10 @@ void WeightSource::check(const std::vector<nn::ParameterSpec>& specs) const {
     const auto& tensor = files_.tensor(name);
     const auto wanted = file_shape(spec_, spec);
     const bool of_gguf = files_.gguf_metadata() != nullptr;
-    DS_CHECK(same_shape(tensor.shape, wanted, of_gguf), "{}: tensor '{}' has shape {}, the model's {} asks for {}",
-             files_.file_of(name).string(), name, formats::shape_text(tensor.shape),
-             of_gguf ? "metadata" : "config.json", formats::shape_text(wanted));
+    DS_CHECK(same_shape(tensor.shape, wanted, of_gguf),
+             "{}: tensor '{}' has shape {}, the model's {} asks for {}", files_.file_of(name).string(), name,
+             formats::shape_text(tensor.shape), of_gguf ? "metadata" : "config.json",
+             formats::shape_text(wanted));
     if (const auto dtype = tensor.dtype())
       tensor_dtype(*dtype, fmt::format("{}: tensor '{}'", files_.file_of(name).string(), name));
   }

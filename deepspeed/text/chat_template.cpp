@@ -89,7 +89,7 @@ std::string cut_at_tag(std::string text, const std::string& content, const std::
 nlohmann::ordered_json parse_config(const std::filesystem::path& path) {
   try {
     return nlohmann::ordered_json::parse(base::read_text_file(path, kMaxConfigBytes));
-  } catch (const nlohmann::json::parse_error& error) {
+  } catch (const nlohmann::json::exception& error) {
     const std::string text = error.what();
     base::fail("{}: not valid JSON: {}", path.string(), one_line(text.substr(text.find(' ') + 1)));
   }

@@ -89,7 +89,7 @@ AddedTokens read_added_tokens(const JsonView& view, const Pipeline& pipeline) {
 nlohmann::json parse(std::string_view json, const std::string& name) {
   try {
     return nlohmann::json::parse(json);
-  } catch (const nlohmann::json::parse_error& error) {
+  } catch (const nlohmann::json::exception& error) {
     const std::string text = error.what();
     base::fail("{}: not valid JSON: {}", name, one_line(text.substr(text.find(' ') + 1)));
   }

@@ -1,6 +1,6 @@
 // Any bytes as the GGUF file of a model: what opens gives a configuration, a tokenizer, a chat template and
-// generation defaults, or one line a piece says why not. The tokenizer must encode and decode text, the template
-// render.
+// generation defaults, or one line a piece says why not. The tokenizer must encode and decode text, the
+// template render.
 #include <cstdlib>
 #include <span>
 #include <string>
@@ -34,7 +34,8 @@ void answers(Call&& call) {
 void check_tokenizer(const formats::GgufMetadata& metadata) {
   const auto tokenizer = inference::gguf_tokenizer(metadata, "fuzz.gguf");
   if (!tokenizer) return;
-  const text::Encoding encoding = tokenizer->encode("I'll say <s>caf\u00e9 \u4e2d 12\r\n  ok [SEP]\U0001f600 ab");
+  const text::Encoding encoding =
+      tokenizer->encode("I'll say <s>caf\u00e9 \u4e2d 12\r\n  ok [SEP]\U0001f600 ab");
   if (encoding.offsets.size() != encoding.ids.size() || encoding.tokens.size() != encoding.ids.size())
     std::abort();
   if (text::find_invalid_utf8(tokenizer->decode(encoding.ids, false)) != std::string_view::npos) std::abort();
@@ -56,7 +57,8 @@ void check(const formats::ModelFiles& files) {
   answers([&] { check_tokenizer(metadata); });
   answers([&] { check_template(metadata); });
   answers([&] {
-    inference::parse_generation(deepspeed::config::Json::object(), inference::gguf_generation_defaults(metadata));
+    inference::parse_generation(deepspeed::config::Json::object(),
+                                inference::gguf_generation_defaults(metadata));
   });
   answers([&] { inference::gguf_pooling(metadata); });
 }

@@ -94,6 +94,16 @@ TEST(InferenceConfig, ArgumentsJoinTheFileUnlessTheyDiffer) {
             "conflicting values of 'dtype': \"fp32\" in config and \"fp16\" as an argument");
 }
 
+TEST(InferenceConfig, AListOfCheckpointFilesIsDeepSpeeds) {
+  const auto config = parse_inference_config(
+      R"({"checkpoint": {"type": "BLOOM", "checkpoints": ["a.bin", "/b.bin"], "version": 1.0}, "base_dir": "/models"})");
+  EXPECT_EQ(config.checkpoint_files, (std::vector<std::string>{"a.bin", "/b.bin"}));
+  EXPECT_EQ(config.base_dir, "/models");
+  EXPECT_EQ(parse_inference_config(R"({"checkpoint": {"checkpoints": ["a.bin"], "base_dir": "/other"}})")
+                .checkpoint_files,
+            (std::vector<std::string>{"/other/a.bin"}));
+}
+
 TEST(InferenceConfig, WhatIsWrongOrNotBuiltIsOneLine) {
   EXPECT_EQ(error_of(R"({"dtyp": "fp32"})"), "unknown key 'dtyp' at config:1:2; did you mean 'dtype'?");
   EXPECT_EQ(error_of("", {{"max_out_token", 3}}),
@@ -110,7 +120,12 @@ TEST(InferenceConfig, WhatIsWrongOrNotBuiltIsOneLine) {
   EXPECT_THAT(error_of(R"({"injection_policy": {"BertLayer": 1}})"),
               HasSubstr("not available yet: policies"));
   EXPECT_THAT(error_of(R"({"checkpoint": {"checkpoints": []}})"),
-              HasSubstr("name a folder, a file, or an index"));
+              HasSubstr("checkpoint at config:1:2: 'checkpoints' must be a list of files"));
+  EXPECT_THAT(error_of(R"({"checkpoint": {"checkpoints": [7]}})"), HasSubstr("holds 7, which is no file"));
+  EXPECT_THAT(error_of(R"({"checkpoint": {"checkpoint": ["a"]}})"), HasSubstr("did you mean 'checkpoints'?"));
+  EXPECT_THAT(
+      error_of(R"({"checkpoint": {"checkpoints": {"non_tp": ["a"], "tp": ["b"]}, "parallelization": "tp"}})"),
+      HasSubstr("split for tensor parallelism"));
   EXPECT_THAT(error_of(R"({"max_out_tokens": 0})"), HasSubstr("max_out_tokens must be"));
   EXPECT_THAT(error_of(R"({"max_out_tokens": 4, "min_out_tokens": 5})"), HasSubstr("above max_out_tokens"));
   EXPECT_THAT(error_of(R"({"tensor_parallel": {"tp_size": 0}})"), HasSubstr("tp_size must be"));

@@ -249,6 +249,28 @@ TEST_F(Engine, ACheckpointStandsInForTheFoldersWeights) {
   EXPECT_EQ(engine->generate({"Once"}, {{"max_new_tokens", 4}})[0].sequences[0].tokens.size(), 4u);
 }
 
+TEST_F(Engine, ACheckpointMayBeAListOfFiles) {
+  const auto tokens = [&](const Json& checkpoint) {
+    const auto engine = init_inference(
+        folder.string(), "", {{"dtype", "fp32"}, {"checkpoint", checkpoint}, {"base_dir", folder.string()}});
+    return engine->generate_tokens({{3, 4, 5}}, {{"max_new_tokens", 8}})[0].sequences[0].tokens;
+  };
+  const auto wanted = tokens(nullptr);
+  Json list = {{"type", "ds_model"}, {"version", 1.0}, {"checkpoints", Json::array()}};
+  for (const int i : {3, 1, 2})
+    list["checkpoints"].push_back(fmt::format("model-0000{}-of-00003.safetensors", i));
+  base::write_text_file(folder / "ds.json", list.dump());
+  fs::remove(folder / "model.safetensors.index.json");
+  EXPECT_EQ(tokens(list), wanted);
+  EXPECT_EQ(tokens("ds.json"), wanted);
+  list["checkpoints"].push_back("model-00001-of-00003.safetensors");
+  EXPECT_THAT(error_of([&] { tokens(list); }), HasSubstr("both hold a tensor"));
+  list["checkpoints"] = Json::array({"model-00001-of-00003.safetensors"});
+  EXPECT_THAT(error_of([&] { tokens(list); }), HasSubstr("missing "));
+  list["checkpoints"] = Json::array({"gone.safetensors"});
+  EXPECT_THAT(error_of([&] { tokens(list); }), HasSubstr("gone.safetensors"));
+}
+
 TEST_F(Engine, BadModelsAreOneLine) {
   EXPECT_THAT(error_of([&] { init_inference((folder / "gone").string()); }), HasSubstr("gone"));
   EXPECT_THAT(error_of([&] { init_inference(folder.string(), "", Json::object(), Task::kFillMask); }),

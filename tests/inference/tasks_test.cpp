@@ -76,10 +76,10 @@ Json numbers(const at::Tensor& tensor) {
 Json features(InferenceEngine& engine, const Json& one) {
   const auto pooling = option<std::string>(one, "pooling");
   if (pooling == "none") return Json::array({numbers(engine.feature_extraction().tokens(one["input"]))});
-  const SentenceConfig config =
-      pooling ? SentenceConfig{.pooling = {parse_pooling(*pooling)},
-                               .max_seq_length = option<size_t>(one, "max_seq_length")}
-              : *read_sentence_config(engine.source().path);
+  const SentenceConfig config = pooling
+                                    ? SentenceConfig{.pooling = {parse_pooling(*pooling)},
+                                                     .max_seq_length = option<size_t>(one, "max_seq_length")}
+                                    : *read_sentence_config(engine.source().path);
   return numbers(engine.feature_extraction().sentences({one["input"]}, config)[0]);
 }
 
@@ -105,8 +105,8 @@ TEST(Tasks, TokenClassificationIsTransformers) {
 TEST(Tasks, FeatureExtractionIsTransformers) { check_all("tasks.json", "feature-extraction", features); }
 TEST(Tasks, QuestionAnsweringIsTransformers) { check_all("answers.json", "question-answering", find_answer); }
 
-// Files as llama.cpp's converter writes them (make_gguf_encoders.py), tokenizers included. Of what stands beside
-// a folder's weights they say the pooling alone.
+// Files as llama.cpp's converter writes them (make_gguf_encoders.py), tokenizers included. Of what stands
+// beside a folder's weights they say the pooling alone.
 std::unique_ptr<InferenceEngine> gguf_engine(const std::string& model, Task task) {
   InferenceConfig config;
   config.dtype = WeightType::kFp32;

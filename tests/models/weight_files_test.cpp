@@ -44,8 +44,8 @@ std::shared_ptr<Model> load(const fs::path& path, const ArchSpec& spec) {
 
 ArchSpec spec_of(const fs::path& path) {
   ArchSpec spec = arch_spec_of(path, formats::ModelFiles::open(path));
-  for (double* dropout : {&spec.embedding_dropout, &spec.attention_dropout, &spec.residual_dropout,
-                          &spec.classifier_dropout})
+  for (double* dropout :
+       {&spec.embedding_dropout, &spec.attention_dropout, &spec.residual_dropout, &spec.classifier_dropout})
     *dropout = 0;
   return spec;
 }

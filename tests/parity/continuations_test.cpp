@@ -43,8 +43,8 @@ struct Case {
 };
 
 // Families that llama.cpp has no architecture for, or whose options none of its keys or tensors is for.
-const std::vector<std::string> kWithoutGguf = {"opt", "gpt_neo", "falcon-rw", "phi", "qwen2_moe", "qwen2_moe-all",
-                                               "llama-dynamic"};
+const std::vector<std::string> kWithoutGguf = {"opt",       "gpt_neo",       "falcon-rw",    "phi",
+                                               "qwen2_moe", "qwen2_moe-all", "llama-dynamic"};
 // Of these its metadata does not say everything: windows, the scale of scores. A config.json beside the file
 // does.
 const std::vector<std::string> kToldByConfig = {"mistral", "mixtral", "qwen2", "gemma2", "gemma3"};
@@ -98,7 +98,8 @@ fs::path folder_of(const std::string& family) { return kGoldens / "models" / (fa
 class Continuations : public testing::TestWithParam<Case> {
  protected:
   void SetUp() override {
-    scratch = fs::temp_directory_path() / fmt::format("ds_continuations_{}_{}", GetParam().family, ::getpid());
+    scratch =
+        fs::temp_directory_path() / fmt::format("ds_continuations_{}_{}", GetParam().family, ::getpid());
     fs::remove_all(scratch);
     fs::create_directories(scratch);
   }

@@ -6,9 +6,9 @@
 #include <algorithm>
 
 #include "deepspeed/base/error.h"
-#include "deepspeed/base/file.h"
 #include "deepspeed/config/convert.h"
 #include "deepspeed/inference/tasks/encoder_batch.h"
+#include "deepspeed/models/json_file.h"
 
 namespace deepspeed::inference {
 namespace {
@@ -31,11 +31,7 @@ constexpr std::pair<const char*, Pooling> kPoolingKeys[] = {
     {"pooling_mode_weightedmean_tokens", Pooling::kWeightedMean},
     {"pooling_mode_lasttoken", Pooling::kLast}};
 
-Json read_json(const fs::path& path) {
-  const Json json = Json::parse(base::read_text_file(path, size_t{1} << 20), nullptr, false);
-  DS_CHECK(!json.is_discarded(), "{}: not valid JSON", path.string());
-  return json;
-}
+Json read_json(const fs::path& path) { return models::read_json_file<Json>(path, size_t{1} << 20); }
 
 std::vector<Pooling> read_poolings(const fs::path& path) {
   const Json json = read_json(path);
