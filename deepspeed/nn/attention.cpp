@@ -90,10 +90,13 @@ Attention::Heads Attention::project_across(const at::Tensor& x, const AttentionI
     return heads;
   }
   DS_CHECK(in.memory.defined(), "cross-attention of layer {} has no memory to attend to", config_.layer);
-  at::Tensor k = split(key_->forward(in.memory), config_.kv_heads);
+  // Its gradients of keys and of values meet here, before those of other layers: in the same order whether this
+  // layer is recomputed or not.
+  const at::Tensor memory = in.memory.alias();
+  at::Tensor k = split(key_->forward(memory), config_.kv_heads);
   if (key_norm_) k = key_norm_->forward(k);
   heads.k = k.transpose(1, 2);
-  heads.v = split(value_->forward(in.memory), config_.kv_heads).transpose(1, 2);
+  heads.v = split(value_->forward(memory), config_.kv_heads).transpose(1, 2);
   if (in.memory_keys != nullptr) in.memory_keys->keep(config_.layer, heads.k, heads.v);
   return heads;
 }

@@ -102,8 +102,8 @@ class Text2TextEngine : public testing::Test {
   }
   static std::vector<std::string> texts_of(InferenceEngine& engine, const Json& one) {
     std::vector<std::string> texts;
-    for (const Sequence& sequence : engine.generate({one["input"]}, one["options"])[0].sequences)
-      texts.push_back(sequence.text);
+    const std::vector<Answer> answers = engine.generate({one["input"]}, one["options"]);
+    for (const Sequence& sequence : answers.at(0).sequences) texts.push_back(sequence.text);
     return texts;
   }
 };

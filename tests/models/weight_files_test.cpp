@@ -33,7 +33,7 @@ fs::path folder_of(const std::string& name) {
 
 template <class Model = Decoder>
 std::shared_ptr<Model> load(const fs::path& path, const ArchSpec& spec) {
-  auto model = std::make_shared<Model>(spec, nullptr);
+  auto model = std::make_shared<Model>(spec, std::make_shared<accel::Rng>(1));
   const auto parameters = nn::list_parameters(*model);
   const WeightSource weights(formats::ModelFiles::open(path), spec);
   weights.check(parameters);
