@@ -25,7 +25,7 @@ FAMILIES = {"t5": T5 | dict(feed_forward_proj="relu"),
             "t5_gated": T5 | dict(feed_forward_proj="gated-gelu", tie_word_embeddings=False)}
 LENGTH, ENDS, ANSWER = 23, [23, 9, 16], 12
 FIRST_SEED, SEEDS = 7, 40
-TABLE_STD = {True: (1.0, 0.3), False: (0.6, 0.6)}  # of the table and of the head, by whether the head is one of its own
+TABLE_STD = {True: (1.0, 0.12), False: (0.6, 0.6)}  # of the table and of the head, by whether the head is one of its own
 
 
 def make_model(folder, config, seed):

@@ -29,7 +29,7 @@ INSTANTIATE_TEST_SUITE_P(TensorParallel, EncoderDecoders, testing::Values("t5", 
 int64_t bytes_to_each(const models::ArchSpec& spec, const Part& part, int ranks, int64_t inputs,
                       int64_t answers) {
   const int64_t rows = (1 + 2 * spec.layers) * inputs + (1 + 3 * spec.decoder_layers) * answers;
-  return rows * (2 * spec.hidden * 4 / ranks) + answers * part.vocabulary.count * 4;
+  return rows * 2 * spec.hidden * 4 / ranks + answers * part.vocabulary.count * 4;
 }
 
 TEST_P(EncoderDecoders, GiveTheLogitsOfTransformersForTheBytesOfTheFormula) {
@@ -50,15 +50,19 @@ TEST_P(EncoderDecoders, GiveTheLogitsOfTransformersForTheBytesOfTheFormula) {
 }
 
 TEST_P(EncoderDecoders, LossAndGradientsAreThoseOfOneRank) {
-  const auto whole = whole_model<EncoderDecoder>(GetParam());
-  const at::Tensor loss = whole->forward(ids_, labels_, ends_);
+  // Initial weights, not the wide ones of the goldens, which blow the rounding of sums in another order up.
+  const auto spec = spec_of(GetParam());
+  const nn::InitSource source(3);
+  EncoderDecoder whole(spec, std::make_shared<accel::Rng>(1));
+  nn::DenseMaterializer().materialize(nn::list_parameters(whole), source);
+  whole.eval();
+  const at::Tensor loss = whole.forward(ids_, labels_, ends_);
   loss.backward();
-  const auto gradients = whole->named_parameters();
+  const auto gradients = whole.named_parameters();
   for (const int n : {2, 3})
     comm::run_ranks(n, [&](comm::GroupPtr group) {
-      const auto spec = spec_of(GetParam());
       EncoderDecoder model(spec, std::make_shared<accel::Rng>(1));
-      const Sharding sharding = load(model, spec, weights_of(GetParam(), spec), group, {.training = true});
+      const Sharding sharding = load(model, spec, source, group, {.training = true});
       model.eval();
       const at::Tensor part_loss = model.forward(ids_, labels_, ends_);
       EXPECT_NEAR(part_loss.item<double>(), loss.item<double>(), 1e-5);
