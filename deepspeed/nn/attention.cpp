@@ -90,8 +90,8 @@ Attention::Heads Attention::project_across(const at::Tensor& x, const AttentionI
     return heads;
   }
   DS_CHECK(in.memory.defined(), "cross-attention of layer {} has no memory to attend to", config_.layer);
-  // Its gradients of keys and of values meet here, before those of other layers: in the same order whether this
-  // layer is recomputed or not.
+  // Its gradients of keys and of values meet here, before those of other layers: in the same order whether
+  // this layer is recomputed or not.
   const at::Tensor memory = in.memory.alias();
   at::Tensor k = split(key_->forward(memory), config_.kv_heads);
   if (key_norm_) k = key_norm_->forward(k);
