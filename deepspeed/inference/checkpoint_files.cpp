@@ -29,7 +29,11 @@ void check_keys(const Json& description, const std::string& where) {
 std::vector<std::string> parse_checkpoint_files(const Json& description, const std::string& where) {
   check_keys(description, where);
   const Json list = description.value("checkpoints", Json());
-  DS_CHECK(!list.is_object() && description.value("parallelization", Json("pp")) == "pp",
+  for (const char* key : {"dtype", "type"})
+    DS_CHECK(!description.contains(key) || description[key].is_string(), "{}: '{}' must be text", where, key);
+  const bool one_rank =
+      description.value("mp_size", Json(1)) == 1 && description.value("tp_size", Json(1)) == 1;
+  DS_CHECK(one_rank && !list.is_object() && description.value("parallelization", Json("pp")) == "pp",
            "not available yet: {}: checkpoints that are split for tensor parallelism; name the whole model's "
            "files",
            where);

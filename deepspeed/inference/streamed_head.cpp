@@ -26,7 +26,8 @@ StreamedHead::StreamedHead(const models::VocabularyHead& head, const nn::Paramet
       const auto skipped = first * width * static_cast<int64_t>(tile.dense.element_size());
       tensors.push_back({tile.dense, place->file, place->offset + skipped});
     } else {
-      const at::Tensor dense = at::empty({tile.rows, width}, table.dtype);
+      // What is packed is rounded once, as in memory.
+      const at::Tensor dense = at::empty({tile.rows, width}, tiling.packed ? at::kFloat : table.dtype);
       source.fill(table, first * width, dense.view({-1}));
       if (tiling.packed) {
         tile.packed =

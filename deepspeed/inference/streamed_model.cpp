@@ -116,6 +116,15 @@ class StreamedModel::Builder {
     options.source = source_.weights.get();
     options.packed = packed;
     nn::pack_linears(model_, options);
+    for (const auto& [name, block] : nn::blocks_of(model_)) {
+      auto* head = dynamic_cast<models::VocabularyHead*>(block);
+      if (head == nullptr || streams(head->weight()) || !packing_of_head(name)) continue;
+      models::PackModelOptions heads = *form_.packed;
+      heads.linears.source = source_.weights.get();
+      heads.embedding_type = form_.type;
+      models::pack_head(model_, *head, heads);
+      out_.resident_ += head->packed()->bytes();
+    }
   }
 
   void add_block(const std::string& name, nn::Block& block) {
@@ -165,15 +174,8 @@ class StreamedModel::Builder {
   }
 
   void add_head(const std::string& name, models::VocabularyHead& head) {
+    if (!streams(head.weight())) return;
     const std::optional<ops::PackOptions> packed = packing_of_head(name);
-    if (!streams(head.weight())) {
-      if (!packed) return;
-      models::PackModelOptions options = *form_.packed;
-      options.embedding_type = form_.type;
-      models::pack_head(model_, head, options);
-      out_.resident_ += head.packed()->bytes();
-      return;
-    }
     const int64_t most = std::min(std::max(largest_, kLeastTile), zero_.offload_param.buffer_size);
     const StreamedHead& streamed = out_.heads_.emplace_back(
         head, loader_.spec(head.weight()), HeadTiling{packed, most}, *source_.weights, places_, units_);

@@ -220,22 +220,26 @@ void read_runs(const formats::MappedTensor& tensor, const std::vector<Run>& runs
   });
 }
 
-// All of a tensor whose elements lie apart: every read of it copies all of its bytes.
-at::Tensor read_apart(const formats::MappedTensor& tensor, at::ScalarType type) {
-  at::Tensor whole = at::empty({static_cast<int64_t>(tensor.elements())}, type);
-  formats::read_elements(tensor, 0, tensor.elements(),
-                         {static_cast<std::byte*>(whole.data_ptr()), whole.nbytes()});
-  return whole;
-}
-
 }  // namespace
+
+at::Tensor WeightSource::whole_apart(const formats::MappedTensor& tensor, at::ScalarType type) const {
+  const std::lock_guard lock(apart_->mutex);
+  if (apart_->tensor != &tensor) {
+    at::Tensor whole = at::empty({static_cast<int64_t>(tensor.elements())}, type);
+    formats::read_elements(tensor, 0, tensor.elements(),
+                           {static_cast<std::byte*>(whole.data_ptr()), whole.nbytes()});
+    apart_->elements = std::move(whole);
+    apart_->tensor = &tensor;
+  }
+  return apart_->elements;
+}
 
 void WeightSource::fill(const nn::ParameterSpec& spec, int64_t begin, at::Tensor slice) const {
   if (is_missing_head(spec)) return nn::InitSource(seed_).fill(spec, begin, std::move(slice));
   const auto& tensor = files_.tensor(file_name(spec));
   const auto type = tensor.dtype() ? tensor_dtype(*tensor.dtype(), tensor.name) : at::kFloat;
   const double added = spec_.added(spec.name);
-  const at::Tensor apart = tensor.contiguous() ? at::Tensor() : read_apart(tensor, type);
+  const at::Tensor apart = tensor.contiguous() ? at::Tensor() : whole_apart(tensor, type);
   const bool as_stored = type == slice.scalar_type() && added == 0;
   for (int64_t done = 0; done < slice.numel(); done += kChunk) {
     at::Tensor out = slice.narrow(0, done, std::min(kChunk, slice.numel() - done));

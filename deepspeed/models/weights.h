@@ -5,6 +5,8 @@
 
 #include <filesystem>
 #include <functional>
+#include <memory>
+#include <mutex>
 
 #include "deepspeed/formats/model_files.h"
 #include "deepspeed/models/arch_spec.h"
@@ -49,9 +51,20 @@ class WeightSource : public nn::ParameterSource {
   void check_names(const std::vector<nn::ParameterSpec>& specs) const;
   bool is_missing_head(const nn::ParameterSpec& spec) const;
 
+  // All of a tensor whose elements lie apart in its file, of which every read copies all bytes: the one that
+  // was read last is kept, for whoever reads it part by part.
+  at::Tensor whole_apart(const formats::MappedTensor& tensor, at::ScalarType type) const;
+
+  struct Apart {
+    std::mutex mutex;
+    const formats::MappedTensor* tensor = nullptr;
+    at::Tensor elements;
+  };
+
   formats::ModelFiles files_;
   ArchSpec spec_;
   uint64_t seed_;
+  std::shared_ptr<Apart> apart_ = std::make_shared<Apart>();
 };
 
 struct ExportOptions {

@@ -135,7 +135,7 @@ ops::AttentionOptions Attention::options_of(const AttentionInputs& in, const at:
 at::Tensor Attention::compute(const at::Tensor& x, const AttentionInputs& in) {
   ops::AttentionOptions options = options_of(in, x.device());
   const bool plain_fused = config_.fused_qkv && config_.heads == config_.kv_heads && !in.rotary &&
-                           in.cache == nullptr && !query_norm_ && !in.bias.defined();
+                           in.cache == nullptr && !query_norm_ && !in.bias.defined() && !config_.disentangled;
   if (plain_fused) return output_->forward(ops::attention_fused(qkv_->forward(x), config_.heads, options));
 
   Heads h = config_.cross ? project_across(x, in) : project(x);

@@ -216,6 +216,7 @@ at::Tensor PackedProjection::apply(const at::Tensor& x) const {
 
 ops::RowReader rows_from(const ParameterSource& source, const ParameterSpec& spec) {
   return [&source, &spec, width = spec.shape.at(1)](int64_t begin, int64_t count, float* to) {
+    const at::NoGradGuard no_grad;  // on a compute thread
     source.fill(spec, begin * width, at::from_blob(to, {count * width}, at::kFloat));
   };
 }

@@ -82,7 +82,7 @@ class PackedWeight {
   at::Tensor bias() const;
   /// One with memory of its own.
   PackedWeight clone() const;
-  /// Memory it takes, and what a product with few rows reads of it.
+  /// Memory of its numbers and scales, which is what a product with few rows reads of it.
   int64_t bytes() const;
 
   /// As the kernels read them (cpu/packed_format.h): uint8, bf16, fp32 or undefined.

@@ -10,8 +10,8 @@ namespace deepspeed::ops {
 
 /// body(begin, end) for ranges that together are [0, count), on one thread for every `grain` begun but at
 /// most at::get_num_threads(), of libtorch's own OpenMP team; on the calling thread alone inside such a loop.
-/// What a body throws is thrown here once all have ended. They may use raw pointers only: threads have no
-/// autograd state of the caller.
+/// What a body throws is thrown here once all have ended. Threads have no autograd state of the
+/// caller: they may use raw pointers, and tensors that want no gradient.
 void parallel_ranges(int64_t count, int64_t grain, c10::function_ref<void(int64_t begin, int64_t end)> body);
 
 }  // namespace deepspeed::ops

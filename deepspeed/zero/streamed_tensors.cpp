@@ -68,7 +68,8 @@ StreamedTensors::StreamedTensors(std::vector<aio::File> files, const std::vector
 }
 
 StreamedTensors::~StreamedTensors() {
-  release();
+  if (held_)  // an error has left it; nothing more is to be read
+    for (const at::Tensor& tensor : tensors_.at(*held_)) drop_memory(tensor);
   for (const auto& [block, observer] : observers_) block->remove_observer(observer.get());
 }
 

@@ -44,6 +44,7 @@ WeightStream::WeightStream(std::vector<aio::File> files, std::vector<StreamedUni
     Unit planned{std::move(unit.name), plan_reads(unit.ranges, file_bytes), {}, units_.size() + 1};
     for (const StreamedRead& read : planned.plan.reads)
       if (planned.files.empty() || planned.files.back() != read.file) planned.files.push_back(read.file);
+    DS_CHECK(planned.plan.bytes > 0, "{} has no bytes to read", planned.name);
     largest = std::max(largest, planned.plan.bytes);
     all += planned.plan.bytes;
     units_.push_back(std::move(planned));
@@ -118,9 +119,14 @@ bool WeightStream::start(size_t unit) {
   const auto begin = ring_.take(plan.bytes);
   if (!begin) return false;
   Slot& slot = slots_.emplace_back(Slot{unit, *begin, {}});
-  for (const StreamedRead& read : plan.reads)
-    slot.tickets.push_back(handle_.async_pread(memory_.bytes().subspan(*begin + read.place, read.bytes),
-                                               sources_[read.file].file, read.offset));
+  try {
+    for (const StreamedRead& read : plan.reads)
+      slot.tickets.push_back(handle_.async_pread(memory_.bytes().subspan(*begin + read.place, read.bytes),
+                                                 sources_[read.file].file, read.offset));
+  } catch (...) {
+    discard();  // else a part of the unit would count as all of it
+    throw;
+  }
   return true;
 }
 

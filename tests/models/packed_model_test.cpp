@@ -2,9 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
 #include "deepspeed/base/error.h"
 #include "deepspeed/models/decoder.h"
-#include "deepspeed/models/encoder.h"
+#include "deepspeed/models/encoder_heads.h"
 #include "deepspeed/nn/materializer.h"
 
 namespace deepspeed::models {
@@ -106,6 +108,21 @@ TEST(PackedModel, PacksWhatItReadsAsWhatIsInMemory) {
       read->eval();
       EXPECT_TRUE(at::equal(read->logits(ids), in_memory->logits(ids))) << spec.model_type;
     }
+}
+
+TEST(PackedModel, DisentangledAttentionKeepsItsDistances) {
+  at::NoGradGuard no_grad;
+  for (const char* name : {"deberta_v2-sharp", "deberta_v2_own-sharp"}) {
+    const auto folder = std::filesystem::path(DS_SOURCE_DIR) / "tests/parity/goldens/models" / name;
+    const ArchSpec spec = read_arch_spec(folder / "config.json");
+    MaskedLanguageModel model(spec, std::make_shared<accel::Rng>(1));
+    nn::DenseMaterializer().materialize(nn::list_parameters(model), nn::InitSource(1));
+    model.eval();
+    const EncoderInput input{at::arange(22).view({2, 11}) % spec.vocab, {}, at::tensor({11, 7}, at::kInt)};
+    const at::Tensor dense = model.logits(input);
+    pack_model(model, all_in(PackedScheme::kFp32));
+    EXPECT_LT(off(model.logits(input), dense), 1e-5) << name;
+  }
 }
 
 TEST(PackedModel, AModelWithoutMemoryWantsASource) {

@@ -172,7 +172,7 @@ void add_bench_options(CLI::App& app, InferOptions& o) {
   app.add_option("--perplexity", o.perplexity,
                  "measure how well the model foretells this text, or .bin file of 32-bit token ids")
       ->check(deepspeed::tools::not_empty())
-      ->excludes("--bench")
+      ->excludes("--bench", "--file", "--messages", "texts")
       ->group("Measuring");
   app.add_option("--perplexity-window", o.perplexity_window, "tokens a window, whose second half is scored")
       ->capture_default_str()
