@@ -7,6 +7,9 @@
 
 namespace deepspeed::models {
 
+/// ArchSpec::max_positions where no table of positions ends.
+constexpr int64_t kAnyLength = int64_t{1} << 30;
+
 ArchSpec albert(const ConfigReader& config);
 ArchSpec bert(const ConfigReader& config);
 ArchSpec bloom(const ConfigReader& config);

@@ -11,8 +11,6 @@
 namespace deepspeed::models {
 namespace {
 
-constexpr int64_t kAnyLength = int64_t{1} << 30;  // where no table of positions ends
-
 constexpr WeightName kNames[] = {
     {"encoder.embedding.weight", ".embeddings.word_embeddings.weight"},
     {"encoder.positions.weight", ".embeddings.position_embeddings.weight"},

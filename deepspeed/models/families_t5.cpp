@@ -8,8 +8,6 @@
 namespace deepspeed::models {
 namespace {
 
-constexpr int64_t kAnyLength = int64_t{1} << 30;  // positions are relative: there is no last one
-
 constexpr WeightName kNames[] = {
     {"embedding.weight", "shared.weight"},
     {"encoder.relative.weight", "encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight"},

@@ -9,6 +9,9 @@
 
 namespace deepspeed::models {
 
+/// All elements of a tensor of floating-point numbers.
+std::vector<double> floats_of(const formats::ModelFiles& files, const std::string& name);
+
 /// The keys of config.json as the metadata has them. Errors: architectures that are not known (the line names
 /// those that are), keys that are missing or of another type, sizes that the file's tensors contradict.
 nlohmann::json gguf_config(const formats::ModelFiles& files);

@@ -6,16 +6,17 @@
 #include "deepspeed/models/gguf_keys.h"
 
 namespace deepspeed::models {
-namespace {
 
-using nlohmann::json;
-
-json floats_of(const formats::ModelFiles& files, const std::string& name) {
+std::vector<double> floats_of(const formats::ModelFiles& files, const std::string& name) {
   const auto& tensor = files.tensor(name);
   std::vector<float> values(tensor.elements());
   formats::read_floats(tensor, 0, values.size(), values.data());
-  return values;
+  return {values.begin(), values.end()};
 }
+
+namespace {
+
+using nlohmann::json;
 
 json scaling_of(const GgufKeys& keys) {
   json scaling = json::object();

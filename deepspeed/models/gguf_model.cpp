@@ -107,13 +107,6 @@ WeightName stored_by(const ArchSpec& spec, WeightName name) {
   return name;
 }
 
-std::vector<double> floats_of(const formats::ModelFiles& files, const std::string& name) {
-  const auto& tensor = files.tensor(name);
-  std::vector<float> values(tensor.elements());
-  formats::read_floats(tensor, 0, values.size(), values.data());
-  return {values.begin(), values.end()};
-}
-
 bool has_sizes(const json& config) {
   return config.is_object() && (config.contains("hidden_size") || config.contains("n_embd"));
 }

@@ -23,14 +23,6 @@ VocabularyHead::VocabularyHead(const VocabularyHeadOptions& o) : softcap_(o.soft
   }
 }
 
-void VocabularyHead::pack(const ops::PackOptions& options) {
-  DS_CHECK(!packed_, "the vocabulary head is packed already");
-  DS_CHECK(weight_.storage().nbytes() > 0,
-           "the vocabulary head cannot be packed: its weight has no memory yet");
-  pack(ops::PackedWeight::pack(weight_.detach(), options, ops::WeightOrder::kOutIn,
-                               bias_ ? std::optional(bias_->detach()) : std::nullopt));
-}
-
 void VocabularyHead::pack(ops::PackedWeight packed) {
   DS_CHECK(!packed_, "the vocabulary head is packed already");
   DS_CHECK(!together_.join, "the vocabulary head cannot be packed: several ranks share it");

@@ -47,10 +47,8 @@ class VocabularyHead : public nn::BlockModule<VocabularyHead> {
 
   std::vector<nn::TorchLayer> torch_layers() const override;
 
-  /// Packs what it multiplies by; there is then no loss any more. A weight of its own gives its memory back,
-  /// a table of another Block stays.
-  void pack(const ops::PackOptions& options);
-  /// The same by what was packed elsewhere, bias included.
+  /// Multiplies by that from now on, bias included (models::pack_head); there is then no loss any more. A
+  /// weight of its own gives its memory back, a table of another Block stays.
   void pack(ops::PackedWeight packed);
   /// What pack() made; null before.
   const ops::PackedWeight* packed() const { return packed_ ? &*packed_ : nullptr; }
