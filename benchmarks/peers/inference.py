@@ -116,7 +116,7 @@ def decoders(options):
         print(f"left out: decoders: {GEMMA} is missing", file=sys.stderr)
         return
     kinds = [("bf16", ["--dtype", "bf16", "--set", "kernel_inject=true"]), ("int8", ["--dtype", "int8", "--set", INT8]),
-             ("int4", ["--dtype", "int8", "--set", "quant={\"weight\":{\"num_bits\":4}}"])]
+             ("int4", ["--dtype", "int8", "--set", "quant={\"weight\":{\"num_bits\":4,\"q_type\":\"asymmetric\"}}"])]
     for rival_name, environment, words in (("Hugging Face bfloat16", "hf", ("hf-decoder", GEMMA, "bfloat16", 512, 64)), ("llama.cpp Q4_K_M", "llama", ("llama", GEMMA, "-", 512, 64))):
         if environment not in options.rivals or not available(environment):
             continue

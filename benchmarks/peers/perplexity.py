@@ -5,9 +5,11 @@
 
 Both are given the same token ids, which llama.cpp's tokenizer makes (ours must make the same of the text), in windows that begin
 with the model's own first token and whose second half is scored. A row says how far each of our forms is from llama.cpp's
-Q4_K_M, and from our own bf16.
+Q4_K_M, and from our own bf16. "int4 calibrated" is what ds_quantize makes of the file, calibrated with a part of the text that
+no window scores.
 """
 import argparse
+import array
 import json
 import os
 import pathlib
@@ -24,16 +26,30 @@ FORMS = [("fp32", ["--dtype", "fp32", "--set", "kernel_inject=true"]),
          ("bf16", ["--dtype", "bf16", "--set", "kernel_inject=true"]),
          ("int8", ["--dtype", "int8", "--set", 'quant={"activation":{"enabled":false}}']),
          ("w8a8", ["--dtype", "int8"]),
-         ("int4", ["--dtype", "int8", "--set", 'quant={"weight":{"num_bits":4}}'])]
+         ("int4", ["--dtype", "int8", "--set", 'quant={"weight":{"num_bits":4,"q_type":"asymmetric"}}'])]
+# Of a folder that ds_quantize makes; calibrated with what stands behind the scored windows.
+CALIBRATED = "int4 calibrated"
 
 
-def ours(options, ids, flags):
-    words = [options.bin / "ds_infer", "--model", GEMMA, "-q", "--json", "--perplexity", ids, "--perplexity-window", options.window,
-             "--perplexity-windows", options.windows, *flags]
+def run(options, words):
     done = subprocess.run([str(word) for word in words], env=dict(os.environ, OMP_NUM_THREADS=str(options.threads)), capture_output=True, text=True)
     if done.returncode != 0:
         sys.exit(f"{' '.join(map(str, words))}\n{done.stderr[-3000:]}")
-    return json.loads(done.stdout)
+    return done.stdout
+
+
+def calibrated(options, ids, folder):
+    rest = array.array("I", ids.read_bytes())[options.windows * options.window:]
+    text = folder / "calibration.bin"
+    text.write_bytes(rest[len(rest) // 2:].tobytes())
+    run(options, [options.bin / "ds_quantize", GEMMA, folder / "int4", "--scheme", "int4", "--calibrate", text])
+    return ours(options, ids, ["--dtype", "int8"], folder / "int4")
+
+
+def ours(options, ids, flags, model=GEMMA):
+    words = [options.bin / "ds_infer", "--model", model, "-q", "--json", "--perplexity", ids, "--perplexity-window", options.window,
+             "--perplexity-windows", options.windows, *flags]
+    return json.loads(run(options, words))
 
 
 def theirs(options, text, ids):
@@ -46,7 +62,7 @@ def main():
     parser.add_argument("--windows", type=int, default=64)
     parser.add_argument("--window", type=int, default=512)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--forms", nargs="+", default=[name for name, _ in FORMS])
+    parser.add_argument("--forms", nargs="+", default=[name for name, _ in FORMS] + [CALIBRATED])
     parser.add_argument("--no-rival", action="store_true")
     parser.add_argument("--bin", type=lambda path: pathlib.Path(path).resolve(), default=ROOT / "build/release/bin")
     parser.add_argument("--json", action="store_true")
@@ -61,6 +77,8 @@ def main():
         subprocess.run([ROOT / "examples/gpt2/make_text.sh", text], check=True, stdout=subprocess.DEVNULL)
         base = theirs(options, text, ids) if rival else None
         found = {name: ours(options, ids if rival else text, flags) for name, flags in FORMS if name in options.forms}
+        if CALIBRATED in options.forms and rival:
+            found[CALIBRATED] = calibrated(options, ids, pathlib.Path(folder))
         if rival and ours(options, text, dict(FORMS)["bf16"]) != found.get("bf16"):
             sys.exit("our tokenizer makes other tokens of the text than llama.cpp's")
     rows = ([("llama.cpp Q4_K_M", base)] if base else []) + list(found.items())

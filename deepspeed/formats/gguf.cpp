@@ -182,6 +182,7 @@ void GgufFile::parse(std::span<const std::byte> image) {
   const auto tensor_count = reader.number<uint64_t>("number of tensors"),
              value_count = reader.number<uint64_t>("number of metadata values");
   metadata_.emplace(reader, value_count, where);
+  header_ = image.first(reader.at());
   const uint64_t alignment = read_alignment(*metadata_, where);
   if (tensor_count > reader.remaining() / kSmallestTensor)
     reader.fail("the file claims {} tensors, but only {} bytes are left", tensor_count, reader.remaining());
@@ -195,6 +196,12 @@ void GgufFile::parse(std::span<const std::byte> image) {
   for (size_t i = 0; i < tensors_.size(); ++i)
     DS_CHECK(index_.emplace(tensors_[i].name, i).second, "'{}': tensor '{}' appears twice", where,
              shown(tensors_[i].name));
+}
+
+std::vector<std::byte> GgufFile::metadata_image() const {
+  std::vector<std::byte> image(header_.begin(), header_.end());
+  std::memset(image.data() + kMagic.size() + sizeof version_, 0, sizeof(uint64_t));  // the number of tensors
+  return image;
 }
 
 const MappedTensor* GgufFile::find(std::string_view name) const {

@@ -34,6 +34,8 @@ class GgufFile {
   /// The tensor, or null.
   const MappedTensor* find(std::string_view name) const;
   const std::filesystem::path& path() const { return path_; }
+  /// A file image of its metadata without any tensors.
+  std::vector<std::byte> metadata_image() const;
 
  private:
   GgufFile() = default;
@@ -42,6 +44,7 @@ class GgufFile {
   std::filesystem::path path_;
   std::optional<base::MappedFile> mapped_;
   uint32_t version_ = 0;
+  std::span<const std::byte> header_;  // up to the end of the metadata
   std::optional<GgufMetadata> metadata_;
   std::vector<MappedTensor> tensors_;
   std::map<std::string_view, size_t> index_;  // views of the names in tensors_

@@ -3,9 +3,11 @@
 #include <algorithm>
 
 #include "deepspeed/base/error.h"
+#include "deepspeed/formats/gguf.h"
 #include "deepspeed/formats/hub_cache.h"
 #include "deepspeed/inference/checkpoint_files.h"
 #include "deepspeed/inference/generation_config.h"
+#include "deepspeed/inference/gguf_folder.h"
 #include "deepspeed/inference/gguf_tokenizer.h"
 #include "deepspeed/models/gguf_model.h"
 #include "deepspeed/models/json_file.h"
@@ -75,7 +77,18 @@ void read_special_tokens(const fs::path& folder, const Json& tokenizer_config, J
     }
 }
 
+void read_metadata(const formats::GgufMetadata& metadata, const std::string& name, ModelSource& out) {
+  if (auto tokenizer = gguf_tokenizer(metadata, name))
+    out.tokenizer = std::make_shared<text::Tokenizer>(std::move(*tokenizer));
+  out.chat = gguf_chat_template(metadata, name);
+  out.special_tokens = gguf_special_tokens(metadata);
+  out.generation = gguf_generation_defaults(metadata);
+  out.pooling = gguf_pooling(metadata);
+}
+
 void read_folder(const fs::path& folder, ModelSource& out) {
+  if (const fs::path own = folder / kGgufCompanion; fs::exists(own))
+    read_metadata(formats::GgufFile(own).metadata(), own.string(), out);
   if (fs::exists(folder / "tokenizer.json"))
     out.tokenizer = std::make_shared<text::Tokenizer>(text::Tokenizer::from_file(folder / "tokenizer.json"));
   const Json tokenizer = read_json_if_there(folder / "tokenizer_config.json");
@@ -87,16 +100,8 @@ void read_folder(const fs::path& folder, ModelSource& out) {
   if (auto chat = text::ChatTemplate::from_folder(folder)) out.chat = std::move(chat);
   if (!fs::exists(folder / "config.json")) return;
   out.config = read_json(folder / "config.json");
-  out.generation = generation_defaults(folder);
-}
-
-void read_metadata(const formats::GgufMetadata& metadata, const std::string& name, ModelSource& out) {
-  if (auto tokenizer = gguf_tokenizer(metadata, name))
-    out.tokenizer = std::make_shared<text::Tokenizer>(std::move(*tokenizer));
-  out.chat = gguf_chat_template(metadata, name);
-  out.special_tokens = gguf_special_tokens(metadata);
-  out.generation = gguf_generation_defaults(metadata);
-  out.pooling = gguf_pooling(metadata);
+  const Json defaults = generation_defaults(folder);
+  for (const auto& [key, value] : defaults.items()) out.generation[key] = value;
 }
 
 }  // namespace

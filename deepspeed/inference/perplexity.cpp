@@ -4,40 +4,17 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
-#include <cstring>
 
 #include "deepspeed/base/error.h"
-#include "deepspeed/base/file.h"
 #include "deepspeed/inference/infer_inputs.h"
+#include "deepspeed/inference/long_text.h"
 
 namespace deepspeed::inference {
 namespace {
 
 // Positions whose logits exist at once.
 constexpr int64_t kAtOnce = 64;
-
-std::vector<int32_t> tokens_of(const InferenceEngine& engine, const std::filesystem::path& path) {
-  constexpr size_t kMost = size_t{1} << 30;
-  const std::string bytes = base::read_text_file(path, kMost);
-  if (path.extension() != ".bin") return engine.tokenizer().encode(bytes, false).ids;
-  DS_CHECK(bytes.size() % sizeof(int32_t) == 0, "{}: {} bytes are no whole number of 32-bit token ids",
-           path.string(), bytes.size());
-  static_assert(std::endian::native == std::endian::little);
-  std::vector<int32_t> ids(bytes.size() / sizeof(int32_t));
-  if (!ids.empty()) std::memcpy(ids.data(), bytes.data(), bytes.size());
-  return ids;
-}
-
-// The token that the tokenizer puts before every text; -1: none.
-int32_t token_of_beginning(const InferenceEngine& engine) {
-  if (!engine.source().tokenizer) return -1;
-  const auto with = engine.tokenizer().encode("a").ids, without = engine.tokenizer().encode("a", false).ids;
-  const bool begins = with.size() > without.size() && !without.empty() &&
-                      std::equal(without.begin(), without.end(), with.begin() + 1);
-  return begins ? with[0] : -1;
-}
 
 // log p of targets [n] by hidden states [n, C], in fp64.
 at::Tensor log_probabilities(models::Decoder& model, const at::Tensor& hidden, const at::Tensor& targets) {
@@ -57,8 +34,7 @@ Perplexity perplexity(InferenceEngine& engine, const std::vector<int32_t>& ids, 
            "windows of {} tokens: want 4 to {}, the model's positions", window, spec.max_positions);
   const auto count = static_cast<int64_t>(ids.size());
   DS_CHECK(count >= window, "{} tokens are fewer than a window of {}", count, window);
-  for (const int32_t id : ids)
-    DS_CHECK(id >= 0 && id < spec.vocab, "token {} is not one of the model's {}", id, spec.vocab);
+  check_tokens(engine, ids);
   const int64_t whole = count / window, windows = most > 0 ? std::min(most, whole) : whole;
   const at::Tensor all =
       at::tensor(at::ArrayRef(ids.data(), static_cast<size_t>(windows * window)), at::kLong);
@@ -84,7 +60,7 @@ Perplexity perplexity(InferenceEngine& engine, const std::vector<int32_t>& ids, 
 }
 
 void measure_perplexity(InferenceEngine& engine, const InferOptions& options) {
-  const std::vector<int32_t> ids = tokens_of(engine, options.perplexity);
+  const std::vector<int32_t> ids = read_tokens(engine, options.perplexity);
   const Perplexity found =
       perplexity(engine, ids, static_cast<int64_t>(options.perplexity_window), token_of_beginning(engine),
                  static_cast<int64_t>(options.perplexity_windows));

@@ -33,39 +33,45 @@ at::ScalarType scalar_type_of(WeightType type) {
   return at::kFloat;
 }
 
-ops::PackedScheme quantized_scheme(const QuantConfig& quant) {
+ops::PackOptions quantized_by(const QuantConfig& quant) {
   DS_CHECK(quant.enabled && quant.weight.enabled,
            "dtype int8 quantizes weights, which quant.enabled and quant.weight.enabled must not forbid");
-  for (const auto* target : {&quant.weight, &quant.activation}) {
-    const char* name = target == &quant.weight ? "weight" : "activation";
-    DS_CHECK(target->q_type == QuantType::kSymmetric,
-             "not available yet: quant.{}.q_type asymmetric (use symmetric)", name);
-    DS_CHECK(target->q_groups == 1,
-             "not available yet: quant.{}.q_groups = {} (every row has a scale of its own, whatever it says; "
-             "use 1)",
-             name, target->q_groups);
-  }
+  DS_CHECK(quant.activation.q_type == QuantType::kSymmetric,
+           "not available yet: quant.activation.q_type asymmetric (use symmetric)");
+  DS_CHECK(quant.activation.q_groups == 1,
+           "not available yet: quant.activation.q_groups = {} (a token has as many scales as a row of the "
+           "weights that it is multiplied by; use 1)",
+           quant.activation.q_groups);
+  ops::PackOptions out{.asymmetric = quant.weight.q_type == QuantType::kAsymmetric,
+                       .least_scales = quant.weight.q_groups};
+  const auto as = [&](ops::PackedScheme scheme) {
+    out.scheme = scheme;
+    return out;
+  };
   switch (quant.weight.num_bits) {
     case 8:
       break;
     case 6:
-      return ops::PackedScheme::kFp6;
+      DS_CHECK(
+          !out.asymmetric,
+          "quant.weight: 6 bits are floating-point numbers, which lie around zero (use q_type symmetric)");
+      return as(ops::PackedScheme::kFp6);
     case 4:
-      return ops::PackedScheme::kInt4;
+      return as(ops::PackedScheme::kInt4);
     default:
       base::fail("not available yet: quant.weight.num_bits = {} (4, 6 and 8 are)", quant.weight.num_bits);
   }
-  if (!quant.activation.enabled || quant.activation.num_bits == 16) return ops::PackedScheme::kInt8;
+  if (!quant.activation.enabled || quant.activation.num_bits == 16) return as(ops::PackedScheme::kInt8);
   DS_CHECK(quant.activation.num_bits == 8, "not available yet: quant.activation.num_bits = {} (8 and 16 are)",
            quant.activation.num_bits);
-  return ops::PackedScheme::kInt8Dynamic;
+  return as(ops::PackedScheme::kInt8Dynamic);
 }
 
 // How the model's matrices are packed; nothing: they stay dense.
 std::optional<models::PackModelOptions> packing(const InferenceConfig& config) {
   models::PackModelOptions out;
   if (config.dtype == WeightType::kInt8) {
-    out.linears.weights.scheme = quantized_scheme(config.quant);
+    out.linears.weights = quantized_by(config.quant);
     if (!config.quant.qkv)
       out.linears.keep = [](const std::string& name) {
         return name.ends_with("attention.qkv") || name.ends_with("attention.query") ||

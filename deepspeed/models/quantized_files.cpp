@@ -10,6 +10,7 @@
 #include "deepspeed/base/file.h"
 #include "deepspeed/formats/model_files.h"
 #include "deepspeed/models/code_bits.h"
+#include "deepspeed/ops/gptq.h"
 
 namespace deepspeed::models {
 namespace {
@@ -19,6 +20,7 @@ using nlohmann::ordered_json;
 using ops::PackedScheme;
 
 constexpr const char *kMethod = "deepspeed.cpp", *kFile = "quantized.safetensors";
+constexpr const char* kMetadata = "tokenizer.gguf";  // of a model that came from GGUF, without tensors
 
 ordered_json read_json(const fs::path& path) {
   try {
@@ -75,6 +77,17 @@ at::Tensor read_floats(const formats::MappedTensor& tensor) {
   return out;
 }
 
+// The codes of a tensor of the files, as [out, in].
+ops::WeightCodes codes_of(const formats::MappedTensor& tensor, const QuantizeOptions& options,
+                          ops::WeightOrder order) {
+  const at::Tensor weight = read_floats(tensor);
+  if (const at::Tensor moments = options.moments ? options.moments(tensor.name) : at::Tensor();
+      moments.defined())
+    return ops::gptq_codes(order == ops::WeightOrder::kOutIn ? weight : weight.t().contiguous(), moments,
+                           options.weights);
+  return ops::PackedWeight::pack(weight, options.weights, order).codes();
+}
+
 std::span<const std::byte> bytes_of(const at::Tensor& t) {
   return {static_cast<const std::byte*>(t.const_data_ptr()), t.nbytes()};
 }
@@ -95,8 +108,9 @@ formats::TensorView dense_view(const formats::MappedTensor& tensor, const std::s
 void copy_other_files(const fs::path& source, const fs::path& folder) {
   for (const auto& entry : fs::directory_iterator(source)) {
     const std::string name = entry.path().filename().string(), kind = entry.path().extension().string();
-    const bool weights = kind == ".safetensors" || kind == ".bin" || kind == ".pt" || kind == ".gguf" ||
-                         name.ends_with(".index.json") || name == "config.json";
+    const bool weights = kind == ".safetensors" || kind == ".bin" || kind == ".pt" ||
+                         (kind == ".gguf" && name != kMetadata) || name.ends_with(".index.json") ||
+                         name == "config.json";
     if (!entry.is_regular_file() || weights) continue;
     fs::copy_file(entry.path(), folder / name, fs::copy_options::overwrite_existing);
   }
@@ -132,23 +146,26 @@ QuantizedSize quantize_files(const fs::path& source, const fs::path& folder, con
       (bias ? quantized : dense).push_back(dense_view(tensor, source.string()));
       continue;
     }
-    const ops::PackedWeight packed =
-        ops::PackedWeight::pack(read_floats(tensor), options.weights, spec.order);
-    const ops::WeightCodes codes = packed.codes();
+    const ops::WeightCodes codes = codes_of(tensor, options, spec.order);
     const at::Tensor bits = to_bits(codes.codes, code_bits(scheme));
-    kept.insert(kept.end(), {bits, codes.scales});
+    kept.push_back(bits);
     quantized.push_back({.name = name + ".codes",
                          .dtype = bits.scalar_type() == at::kChar ? formats::Dtype::kI8 : formats::Dtype::kU8,
                          .shape = bits.sizes().vec(),
                          .data = bytes_of(bits)});
-    quantized.push_back({.name = name + ".scales",
-                         .dtype = formats::Dtype::kBF16,
-                         .shape = codes.scales.sizes().vec(),
-                         .data = bytes_of(codes.scales)});
-    group = packed.format().group;
+    size.after += static_cast<int64_t>(bits.nbytes());
+    for (const auto& [end, values] : {std::pair(".scales", codes.scales), {".shifts", codes.shifts}}) {
+      if (!values.defined()) continue;
+      kept.push_back(values);
+      quantized.push_back({.name = name + end,
+                           .dtype = formats::Dtype::kBF16,
+                           .shape = values.sizes().vec(),
+                           .data = bytes_of(values)});
+      size.after += static_cast<int64_t>(values.nbytes());
+    }
+    group = ops::format_of(options.weights, codes.codes.size(0), codes.codes.size(1)).group;
     ++size.tensors;
     size.before += static_cast<int64_t>(tensor.bytes.size());
-    size.after += static_cast<int64_t>(bits.nbytes() + codes.scales.nbytes());
   }
   DS_CHECK(size.tensors > 0, "{}: none of its tensors is the weight of a linear layer to quantize",
            source.string());
@@ -158,6 +175,7 @@ QuantizedSize quantize_files(const fs::path& source, const fs::path& folder, con
   copy_other_files(source, folder);
   config["quantization_config"] = {
       {"quant_method", kMethod}, {"scheme", ops::scheme_name(scheme)}, {"group_size", group}};
+  if (options.weights.asymmetric) config["quantization_config"]["asymmetric"] = true;
   base::write_text_file(folder / "config.json", config.dump(2) + "\n");
   return size;
 }
@@ -178,7 +196,11 @@ QuantizedFiles::QuantizedFiles(const fs::path& folder, ArchSpec spec)
   DS_CHECK(scheme && said.contains("group_size") && said.at("group_size").is_number_integer(),
            "{}/config.json: quantization_config has scheme '{}' and group_size {}, which is not understood",
            folder.string(), name, said.contains("group_size") ? said.at("group_size").dump() : "none");
-  weights_ = {*scheme, said.at("group_size").get<int64_t>(), false};
+  const ordered_json asymmetric = said.value("asymmetric", ordered_json(false));
+  DS_CHECK(asymmetric.is_boolean(), "{}/config.json: quantization_config.asymmetric must be true or false",
+           folder.string());
+  weights_ = {
+      .scheme = *scheme, .group = said.at("group_size").get<int64_t>(), .asymmetric = asymmetric.get<bool>()};
 }
 
 std::optional<std::string> QuantizedFiles::stored_name(const std::string& parameter) const {
@@ -233,6 +255,12 @@ std::optional<nn::StoredLinear> QuantizedFiles::linear(const std::string& name, 
   const at::Tensor bits = take(*codes, codes->dtype == formats::Dtype::kI8 ? at::kChar : at::kByte);
   nn::StoredLinear result{{from_bits(bits, code_bits(weights_.scheme), in), take(*scales, at::kBFloat16)},
                           {}};
+  if (weights_.asymmetric) {
+    const formats::TensorInfo* shifts = codes_.find(*stored + ".shifts");
+    DS_CHECK(shifts != nullptr && shifts->dtype == formats::Dtype::kBF16 && shifts->shape == scales->shape,
+             "{}: '{}' has no shifts that fit its scales", codes_.path().string(), *stored);
+    result.codes.shifts = take(*shifts, at::kBFloat16);
+  }
   if (biased) result.bias = bias(name + ".bias", *stored, rows);
   return result;
 }

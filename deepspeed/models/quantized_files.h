@@ -2,11 +2,13 @@
 // load into the same packed weights bit by bit.
 //
 // quantized.safetensors holds for a Hugging Face tensor NAME of shape [out, in] (of [in, out], as GPT-2's,
-// the transpose) "NAME.codes" and "NAME.scales", bf16 [out, groups]. Codes are int8 [out, in]; for int4 uint8
+// the transpose) "NAME.codes" and "NAME.scales", bf16 [out, groups], of asymmetric ones "NAME.shifts" of the
+// same kind. Codes are int8 [out, in]; for int4 uint8
 // [out, ceil(in / 2)], q + 8, the first of two in the low half; for fp6 uint8 [out, ceil(6 in / 8)], six bits
 // each from the lowest on. Its bias, if any, is there as it was, and all other tensors are in
 // model.safetensors. config.json says so:
-//   "quantization_config": {"quant_method": "deepspeed.cpp", "scheme": "int4", "group_size": 32}
+//   "quantization_config": {"quant_method": "deepspeed.cpp", "scheme": "int4", "group_size": 32,
+//                           "asymmetric": true}
 #pragma once
 
 #include <filesystem>
@@ -25,6 +27,9 @@ struct QuantizeOptions {
   ops::PackOptions weights;
   /// Says which linear layers stay as they are, by the tensor's name in the file; empty: none.
   std::function<bool(const std::string& name)> keep = {};
+  /// Moments of the inputs of the tensor's layer, which then is rounded by ops::gptq_codes; undefined, or
+  /// empty: every number is rounded to its nearest. Asked once for each tensor, in the files' order.
+  std::function<at::Tensor(const std::string& name)> moments = {};
 };
 
 struct QuantizedSize {

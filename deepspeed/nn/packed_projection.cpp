@@ -81,9 +81,11 @@ ops::PackedWeight pack(const std::vector<Part>& parts, const ops::PackOptions& o
     return tensors.size() == 1 ? tensors[0] : at::cat(tensors, dimension);
   };
   if (parts[0].stored)
-    return ops::PackedWeight::from_codes({all([](const Part& p) { return p.stored->codes.codes; }, 0),
-                                          all([](const Part& p) { return p.stored->codes.scales; }, 0)},
-                                         options, given);
+    return ops::PackedWeight::from_codes(
+        {all([](const Part& p) { return p.stored->codes.codes; }, 0),
+         all([](const Part& p) { return p.stored->codes.scales; }, 0),
+         options.asymmetric ? all([](const Part& p) { return p.stored->codes.shifts; }, 0) : at::Tensor()},
+        options, given);
   if (parts[0].rows) {
     int64_t outputs = 0;
     for (const Part& p : parts) outputs += p.outputs();

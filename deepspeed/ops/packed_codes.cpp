@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <numeric>
 #include <vector>
 
 namespace deepspeed::ops {
@@ -94,6 +95,87 @@ uint16_t quantize_int4(const float* w, int64_t count, float largest, int8_t* cod
   return full;
 }
 
+// What codes q stand for: w^ = q scale + shift, both of bf16.
+struct Line {
+  float scale, shift;
+};
+
+struct Rounded {
+  double squares;  // of errors
+  Line best;       // for these codes, by least squares
+};
+
+// Codes by this line.
+template <class Importance>
+Rounded round_by(Line line, Integers to, const float* __restrict w, Importance importance, int64_t count,
+                 int8_t* __restrict codes) {
+  constexpr size_t kFew = 8;
+  struct Sums {
+    std::array<float, kFew> one{}, w{}, q{}, qq{}, wq{}, squares{};
+  } sums;
+  const float inverse = 1 / line.scale;
+  const auto add = [&](size_t lane, int64_t i) {
+    const float often = importance(i), x = w[i];
+    const float q = clamped(nearest_whole((x - line.shift) * inverse), to.least, to.most);
+    codes[i] = static_cast<int8_t>(static_cast<int32_t>(q));
+    const float error = x - (q * line.scale + line.shift);
+    sums.one[lane] += often;
+    sums.w[lane] += often * x;
+    sums.q[lane] += often * q;
+    sums.qq[lane] += often * q * q;
+    sums.wq[lane] += often * x * q;
+    sums.squares[lane] += often * error * error;
+  };
+  const int64_t whole = count / int64_t{kFew} * int64_t{kFew};
+  for (int64_t i = 0; i < whole; i += kFew)
+    for (size_t lane = 0; lane < kFew; ++lane) add(lane, i + static_cast<int64_t>(lane));
+  for (int64_t i = whole; i < count; ++i) add(0, i);
+  const auto all = [](const std::array<float, kFew>& lanes) {
+    return std::accumulate(lanes.begin(), lanes.end(), 0.0);
+  };
+  const double n = all(sums.one), x = all(sums.w), q = all(sums.q), qq = all(sums.qq), xq = all(sums.wq);
+  const double apart = n * qq - q * q;
+  Line best = line;
+  if (apart > 0 && n * xq - q * x > 0)
+    best = {bf16_value(nearest_bf16(static_cast<float>((n * xq - q * x) / apart))),
+            bf16_value(nearest_bf16(static_cast<float>((qq * x - q * xq) / apart)))};
+  return {all(sums.squares), best};
+}
+
+// Tries the range's even steps and, for few bits, ranges somewhat narrower and wider, each made better by
+// least squares a few times.
+template <class Importance>
+GroupScale quantize_asymmetric(Integers to, const float* w, Importance importance, int64_t count, bool search,
+                               int8_t* codes) {
+  const auto [least, most] = std::minmax_element(w, w + count);
+  const float steps = to.most - to.least, from = *least, until = *most;
+  const bool few = steps < 32;
+  std::vector<int8_t> tried(static_cast<size_t>(count));
+  Line kept{0, bf16_value(nearest_bf16(from / 2 + until / 2))};
+  std::fill_n(codes, count, int8_t{0});
+  if (until / steps - from / steps < kLeastLargest) return {0, nearest_bf16(kept.shift)};
+  double fewest = std::numeric_limits<double>::infinity();
+  const int ranges = search ? 7 : 1, times = few ? 4 : 1;
+  for (int range = 0; range < ranges; ++range) {
+    // The even steps come first, then one step less and more, and so on.
+    const float changed = steps + 0.3f * static_cast<float>(range % 2 == 0 ? range / 2 : -(range + 1) / 2);
+    Line line{bf16_value(bf16_away_from_zero(until / changed - from / changed)), 0};
+    // The middle of the range is the middle of the codes.
+    line.shift = bf16_value(nearest_bf16(from / 2 + until / 2 - (to.least + to.most) / 2 * line.scale));
+    for (int time = 0; time < times && line.scale >= kLeastLargest; ++time) {
+      const Rounded rounded = round_by(line, to, w, importance, count, tried.data());
+      if (rounded.squares < fewest || (range == 0 && time == 0)) {
+        fewest = rounded.squares;
+        kept = line;
+        std::copy(tried.begin(), tried.end(), codes);
+      }
+      if (rounded.best.scale == line.scale && rounded.best.shift == line.shift) break;
+      line = rounded.best;
+    }
+  }
+  return {nearest_bf16(kept.scale), nearest_bf16(kept.shift)};
+}
+
 // Of its numbers, the first one of the largest size; NaN where one is no number.
 float largest_of(const float* w, int64_t count) {
   constexpr size_t kFew = 8;
@@ -139,22 +221,31 @@ int8_t nearest_code(PackedScheme scheme, float x) {
   return static_cast<int8_t>(clamped(nearest_whole(x), least, most));
 }
 
-uint16_t quantize_group(PackedScheme scheme, const float* w, int64_t count, int8_t* codes) {
+GroupScale quantize_group(PackedScheme scheme, bool asymmetric, const float* w, int64_t count, int8_t* codes,
+                          const float* importance) {
   const float largest = largest_of(w, count);
   const bool nan = largest != largest;
   if (nan || std::fabs(largest) < kLeastLargest) {
     std::fill_n(codes, count, int8_t{0});
-    return nan ? nearest_bf16(std::numeric_limits<float>::quiet_NaN()) : 0;
+    return {nan ? nearest_bf16(std::numeric_limits<float>::quiet_NaN()) : uint16_t{0}};
   }
-  if (scheme == PackedScheme::kInt4) return quantize_int4(w, count, largest, codes);
+  if (asymmetric) {
+    const Integers to = integers_of(scheme);
+    if (importance == nullptr)
+      return quantize_asymmetric(
+          to, w, [](int64_t) { return 1.0f; }, count, false, codes);
+    return quantize_asymmetric(
+        to, w, [&](int64_t i) { return importance[i]; }, count, true, codes);
+  }
+  if (scheme == PackedScheme::kInt4) return {quantize_int4(w, count, largest, codes)};
   if (scheme == PackedScheme::kFp6) {
     const uint16_t scale = bf16_away_from_zero(std::fabs(largest) / 28.0f);
     for (int64_t i = 0; i < count; ++i) codes[i] = nearest_fp6(w[i] / bf16_value(scale));
-    return scale;
+    return {scale};
   }
   const uint16_t scale = bf16_away_from_zero(std::fabs(largest) / 127.0f);
   round_group(integers_of(scheme), w, count, bf16_value(scale), codes);
-  return scale;
+  return {scale};
 }
 
 int64_t column_words(const cpu::PackedFormat& format) {

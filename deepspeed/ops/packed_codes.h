@@ -9,8 +9,15 @@
 
 namespace deepspeed::ops {
 
-/// The group's scale, as bf16, and its codes: q, or the six bits of an e3m2 number.
-uint16_t quantize_group(cpu::PackedScheme scheme, const float* w, int64_t count, int8_t* codes);
+/// What a group's numbers share, as bf16: w^ = value of the code * scale + shift.
+struct GroupScale {
+  uint16_t scale = 0, shift = 0;
+};
+
+/// The group's scale and its codes: q, or the six bits of an e3m2 number. `asymmetric`: with a shift, that
+/// and the scale being sought by least squares, of errors that count importance[i] times each (null: once).
+GroupScale quantize_group(cpu::PackedScheme scheme, bool asymmetric, const float* w, int64_t count,
+                          int8_t* codes, const float* importance = nullptr);
 
 /// What a code stands for, without its scale.
 float code_value(cpu::PackedScheme scheme, int8_t code);

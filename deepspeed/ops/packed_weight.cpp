@@ -29,19 +29,6 @@ constexpr std::array<std::pair<PackedScheme, const char*>, 6> kNames = {{
     {PackedScheme::kFp6, "fp6"},
 }};
 
-PackedFormat checked_format(const PackOptions& options, int64_t in, int64_t out) {
-  PackedFormat f{options.scheme, in, out, 0, options.gated};
-  DS_CHECK(in > 0 && out > 0, "packed weight: a weight of [{}, {}] cannot be packed", out, in);
-  DS_CHECK(!f.gated || out % 2 == 0, "packed weight: {} outputs cannot be gates and as many ups", out);
-  DS_CHECK(in <= cpu::kMostInBytes, "packed weight: {} inputs are more than the {} whose sums fit 32 bits",
-           in, cpu::kMostInBytes);
-  if (!f.quantized()) return f;
-  f.group = options.group.value_or(f.scheme == PackedScheme::kInt4 ? 32 : 0);
-  DS_CHECK(f.group >= 0 && f.group % 32 == 0 && f.group <= 128,
-           "packed weight: groups of {} numbers; want 32, 64, 96, 128, or 0 for the whole row", f.group);
-  return f;
-}
-
 // The panel and the column in it of an output.
 struct Place {
   int64_t panel, column;
@@ -91,6 +78,11 @@ Pointers pointers(const at::Tensor& packed, const at::Tensor& scales) {
   return {packed.data_ptr<uint8_t>(), scales.defined() ? static_cast<uint16_t*>(scales.data_ptr()) : nullptr};
 }
 
+GroupScale scale_of(const PackedFormat& f, const Pointers& from, Place at, int64_t group) {
+  const uint16_t* own = from.scales + at.panel * f.panel_scales() + group * f.group_scales() + at.column;
+  return {own[0], f.asymmetric ? own[kPanel] : uint16_t{0}};
+}
+
 }  // namespace
 
 const char* scheme_name(PackedScheme scheme) {
@@ -103,6 +95,28 @@ std::optional<PackedScheme> scheme_of(std::string_view name) {
   for (const auto& [scheme, known] : kNames)
     if (known == name) return scheme;
   return std::nullopt;
+}
+
+PackedFormat format_of(const PackOptions& options, int64_t out, int64_t in) {
+  PackedFormat f{.scheme = options.scheme, .in = in, .out = out, .gated = options.gated};
+  DS_CHECK(in > 0 && out > 0, "packed weight: a weight of [{}, {}] cannot be packed", out, in);
+  DS_CHECK(!f.gated || out % 2 == 0, "packed weight: {} outputs cannot be gates and as many ups", out);
+  DS_CHECK(in <= cpu::kMostInBytes, "packed weight: {} inputs are more than the {} whose sums fit 32 bits",
+           in, cpu::kMostInBytes);
+  if (!f.quantized()) return f;
+  f.asymmetric = options.asymmetric;
+  DS_CHECK(!f.asymmetric || f.scheme != PackedScheme::kFp6,
+           "packed weight: fp6 numbers lie around zero; asymmetric are int8, w8a8 and int4");
+  f.group = options.group.value_or(f.scheme == PackedScheme::kInt4 ? 32 : 0);
+  if (const int64_t a_row = (options.least_scales + out - 1) / out; !options.group && a_row > 1) {
+    DS_CHECK(a_row <= in / 32,
+             "packed weight: {} scales for a weight of [{}, {}] would each stand for fewer than 32 numbers",
+             options.least_scales, out, in);
+    if (f.group == 0) f.group = std::min<int64_t>(128, in / a_row / 32 * 32);
+  }
+  DS_CHECK(f.group >= 0 && f.group % 32 == 0 && f.group <= 128,
+           "packed weight: groups of {} numbers; want 32, 64, 96, 128, or 0 for the whole row", f.group);
+  return f;
 }
 
 PackedWeight::PackedWeight(const PackedFormat& f, const std::optional<at::Tensor>& bias) : format_(f) {
@@ -129,7 +143,7 @@ PackedWeight PackedWeight::pack(const at::Tensor& weight, const PackOptions& opt
 
 PackedWeight PackedWeight::pack(int64_t out, int64_t in, const RowReader& rows, const PackOptions& options,
                                 const std::optional<at::Tensor>& bias) {
-  PackedWeight result(checked_format(options, in, out), bias);
+  PackedWeight result(format_of(options, out, in), bias);
   const PackedFormat& f = result.format_;
   const Pointers to = pointers(result.packed_, result.scales_);
   // A run of columns that lie one after the other is read at once: those of several panels, or of gates and
@@ -147,7 +161,7 @@ PackedWeight PackedWeight::pack(int64_t out, int64_t in, const RowReader& rows, 
         if (count > 0) rows(half * half_out + row, count, w.data());
         for (int64_t i = 0; i < most; ++i) {
           const int64_t panel = (first + i) * halves + half;
-          uint16_t* scales = to.scales ? to.scales + panel * f.groups() * kPanel : nullptr;
+          uint16_t* scales = to.scales ? to.scales + panel * f.panel_scales() : nullptr;
           for (int64_t column = 0; column < kPanel; ++column) {
             if (const int64_t at = i * kPanel + column; at < count)
               writer.column(column, w.data() + at * in, scales);
@@ -167,14 +181,19 @@ PackedWeight PackedWeight::from_codes(const WeightCodes& from, const PackOptions
   DS_CHECK(from.codes.dim() == 2 && from.codes.scalar_type() == at::kChar && from.codes.is_cpu() &&
                from.codes.is_contiguous(),
            "packed weight: codes must be contiguous int8 [out, in] on the CPU");
-  PackedWeight result(checked_format(options, from.codes.size(1), from.codes.size(0)), bias);
+  PackedWeight result(format_of(options, from.codes.size(0), from.codes.size(1)), bias);
   const PackedFormat& f = result.format_;
   DS_CHECK(f.quantized(), "packed weight: {} has no codes", scheme_name(f.scheme));
   DS_CHECK(from.scales.sizes() == at::IntArrayRef({f.out, f.groups()}) && from.scales.is_contiguous() &&
                from.scales.scalar_type() == at::kBFloat16 && from.scales.is_cpu(),
            "packed weight: scales must be contiguous bf16 [{}, {}] on the CPU", f.out, f.groups());
+  DS_CHECK(from.shifts.defined() == f.asymmetric &&
+               (!f.asymmetric || (from.shifts.sizes() == from.scales.sizes() && from.shifts.is_contiguous() &&
+                                  from.shifts.scalar_type() == at::kBFloat16 && from.shifts.is_cpu())),
+           "packed weight: shifts must be as the scales where it is asymmetric, and not be there otherwise");
   const auto* codes = from.codes.const_data_ptr<int8_t>();
   const auto* scales = static_cast<const uint16_t*>(from.scales.const_data_ptr());
+  const auto* shifts = f.asymmetric ? static_cast<const uint16_t*>(from.shifts.const_data_ptr()) : nullptr;
   const int least = f.scheme == PackedScheme::kFp6 ? 0 : f.scheme == PackedScheme::kInt4 ? -8 : -127;
   const int most = f.scheme == PackedScheme::kFp6 ? 63 : f.scheme == PackedScheme::kInt4 ? 7 : 127;
   for (int64_t i = 0; i < f.out * f.in; ++i)
@@ -184,15 +203,15 @@ PackedWeight PackedWeight::from_codes(const WeightCodes& from, const PackOptions
   parallel_ranges(f.panels(), 1, [&](int64_t begin, int64_t end) {
     PanelWriter writer(f);
     for (int64_t p = begin; p < end; ++p) {
-      uint16_t* scales_of = to.scales + p * f.groups() * kPanel;
+      uint16_t* scales_of = to.scales + p * f.panel_scales();
       for (int64_t column = 0; column < kPanel; ++column) {
         const int64_t n = output_at(f, p, column);
         if (n < 0) {
           writer.no_column(column, scales_of);
           continue;
         }
-        writer.column(column, codes + n * f.in);
-        for (int64_t g = 0; g < f.groups(); ++g) scales_of[g * kPanel + column] = scales[n * f.groups() + g];
+        const int64_t first = n * f.groups();
+        writer.column(column, codes + n * f.in, scales + first, shifts ? shifts + first : nullptr, scales_of);
       }
       writer.finish(to.codes + p * f.panel_bytes());
     }
@@ -204,16 +223,21 @@ WeightCodes PackedWeight::codes() const {
   const PackedFormat& f = format_;
   DS_CHECK(f.quantized(), "packed weight: {} has no codes", scheme_name(f.scheme));
   WeightCodes result{at::empty({f.out, f.in}, at::kChar), at::empty({f.out, f.groups()}, at::kBFloat16)};
+  if (f.asymmetric) result.shifts = at::empty_like(result.scales);
   auto* codes = result.codes.data_ptr<int8_t>();
   auto* scales = static_cast<uint16_t*>(result.scales.data_ptr());
+  auto* shifts = f.asymmetric ? static_cast<uint16_t*>(result.shifts.data_ptr()) : nullptr;
   const Pointers from = pointers(packed_, scales_);
   parallel_ranges(f.out, 16, [&](int64_t begin, int64_t end) {
     for (int64_t n = begin; n < end; ++n) {
       const Place at = place(f, n);
       const uint8_t* panel = from.codes + at.panel * f.panel_bytes();
       for (int64_t k = 0; k < f.in; ++k) codes[n * f.in + k] = get_code(f.scheme, panel, k, at.column);
-      for (int64_t g = 0; g < f.groups(); ++g)
-        scales[n * f.groups() + g] = from.scales[(at.panel * f.groups() + g) * kPanel + at.column];
+      for (int64_t g = 0; g < f.groups(); ++g) {
+        const GroupScale of = scale_of(f, from, at, g);
+        scales[n * f.groups() + g] = of.scale;
+        if (shifts) shifts[n * f.groups() + g] = of.shift;
+      }
     }
   });
   return result;
@@ -231,8 +255,9 @@ void read_row(const PackedFormat& f, const Pointers& from, int64_t output, float
       to[k] = bf16_value(reinterpret_cast<const uint16_t*>(panel)[cpu::bf16_place(k, at.column)]);
     } else {
       const int64_t group = f.group > 0 ? k / f.group : 0;
-      to[k] = bf16_value(from.scales[(at.panel * f.groups() + group) * kPanel + at.column]) *
-              code_value(f.scheme, get_code(f.scheme, panel, k, at.column));
+      const GroupScale of = scale_of(f, from, at, group);
+      to[k] = bf16_value(of.scale) * code_value(f.scheme, get_code(f.scheme, panel, k, at.column)) +
+              bf16_value(of.shift);
     }
   }
 }

@@ -17,7 +17,7 @@ namespace deepspeed::ops {
 /// kInt8Dynamic    the same, multiplied by x rounded to 8 bits as well (ZeroQuant's W8A8)
 /// kInt4           w^ = q s, q in -8 ... 7; s may be negative
 /// kFp6            w^ = q s, q an e3m2 number: 0, or 2^-4 ... 28 with two bits behind the leading one
-/// One scale s stands for `group` numbers of a row.
+/// One scale s stands for `group` numbers of a row, and, where asymmetric, one shift: w^ = q s + shift.
 using cpu::PackedFormat;
 using cpu::PackedScheme;
 
@@ -33,7 +33,16 @@ struct PackOptions {
   /// The first half of the outputs are gates, the second half the ups they multiply: packed_linear gives
   /// half as many outputs, activation(gate) * up.
   bool gated = false;
+  /// Of int8, w8a8 and int4: groups have a shift beside their scale, so that their numbers need not lie
+  /// around zero.
+  bool asymmetric = false;
+  /// Where `group` is unset: at least so many scales in all. A row has one or more; where that is not enough,
+  /// its groups are as long as they may be.
+  int64_t least_scales = 0;
 };
+
+/// Errors: a shape or group that cannot be packed.
+PackedFormat format_of(const PackOptions& options, int64_t out, int64_t in);
 
 /// Writes rows [begin, begin + count) of a weight [out, in] to `to` in fp32, one after the other. Called on
 /// the compute threads, several at a time.
@@ -41,8 +50,9 @@ using RowReader = std::function<void(int64_t begin, int64_t count, float* to)>;
 
 /// The integers of a quantized weight in its own order: what files hold.
 struct WeightCodes {
-  at::Tensor codes;   // [out, in] int8: q, or the six bits of an fp6 number
-  at::Tensor scales;  // [out, groups] bf16
+  at::Tensor codes;     // [out, in] int8: q, or the six bits of an fp6 number
+  at::Tensor scales;    // [out, groups] bf16
+  at::Tensor shifts{};  // the same, of asymmetric ones; undefined: none
 };
 
 /// Holds no more than the packed numbers, their scales and the bias; copies share them. Scales are rounded to
@@ -53,6 +63,10 @@ struct WeightCodes {
 ///   the
 ///                scale is the better one, by the sum of squares, of m / 7 and that which makes m itself -8
 ///   fp6          |w - w^| <= max(|w| / 8, m / 896 (1 + 2^-7))
+/// and of asymmetric ones, with d the distance between the largest and the smallest w of a group,
+///   int8, w8a8   |w - w^| <= d / 508 (1 + 2^-7) + 2^-8 |shift|
+///   int4         the sum of squares is at most that of the range's sixteen even steps: they are where a
+///                search by least squares begins
 /// A group that holds an infinity or a NaN has a scale of NaN; one below 2^-100 throughout is zero.
 class PackedWeight {
  public:

@@ -13,6 +13,8 @@
 #include "deepspeed/comm/ranks.h"
 #include "deepspeed/inference/generate.h"
 #include "deepspeed/models/quantized_files.h"
+#include "deepspeed/nn/linear.h"
+#include "deepspeed/nn/packed_projection.h"
 #include "task_case.h"
 #include "tiny_models.h"
 
@@ -133,7 +135,10 @@ TEST_F(Engine, PackedWeightsGiveWhatDenseOnesDo) {
         Case{R"({"dtype": "int8", "quant": {"activation": {"enabled": false}}})", 8e-2},
         Case{R"({"dtype": "int8", "quant": {"qkv": {"enabled": false}}})", 8e-2},
         Case{R"({"dtype": "int8", "quant": {"weight": {"num_bits": 6}}})", 0.5},
-        Case{R"({"dtype": "int8", "quant": {"weight": {"num_bits": 4}}})", 0.6}}) {
+        Case{R"({"dtype": "int8", "quant": {"weight": {"num_bits": 8, "q_groups": 120}}})", 8e-2},
+        Case{R"({"dtype": "int8", "quant": {"weight": {"num_bits": 8, "q_type": "asymmetric"}}})", 8e-2},
+        Case{R"({"dtype": "int8", "quant": {"weight": {"num_bits": 4}}})", 0.6},
+        Case{R"({"dtype": "int8", "quant": {"weight": {"num_bits": 4, "q_type": "asymmetric"}}})", 0.5}}) {
     const double error = relative_error(logits_under(folder, c.config), wanted);
     std::printf("[  FIGURE  ] %s: %.1e\n", c.config.c_str(), error);
     EXPECT_LT(error, c.most) << c.config;
@@ -151,12 +156,28 @@ TEST_F(Engine, PackedWeightsGiveWhatDenseOnesDo) {
             init_inference(folder.string(), R"({"dtype": "fp32"})")->parameters());
   for (const auto& [config, part] : std::vector<std::pair<std::string, std::string>>{
            {R"({"dtype": "int8", "quant": {"weight": {"num_bits": 3}}})", "num_bits = 3"},
-           {R"({"dtype": "int8", "quant": {"weight": {"q_groups": 4}}})", "q_groups = 4"},
-           {R"({"dtype": "int8", "quant": {"weight": {"q_type": "asymmetric"}}})", "asymmetric"},
+           {R"({"dtype": "int8", "quant": {"weight": {"q_groups": 1000}}})", "fewer than 32 numbers"},
+           {R"({"dtype": "int8", "quant": {"weight": {"num_bits": 6, "q_type": "asymmetric"}}})",
+            "around zero"},
+           {R"({"dtype": "int8", "quant": {"activation": {"q_groups": 4}}})", "activation.q_groups = 4"},
+           {R"({"dtype": "int8", "quant": {"activation": {"q_type": "asymmetric"}}})", "asymmetric"},
            {R"({"dtype": "int8", "quant": {"activation": {"num_bits": 4}}})", "activation.num_bits = 4"},
            {R"({"dtype": "int8", "quant": {"enabled": false}})", "quant.enabled"}})
     EXPECT_THAT(error_of([&, &refused = config] { init_inference(folder.string(), refused); }),
                 HasSubstr(part));
+}
+
+TEST_F(Engine, ScalesAreAsManyAsAskedFor) {
+  const auto first_group = [&](const std::string& quant) {
+    const auto engine = init_inference(folder.string(), R"({"dtype": "int8", "quant": )" + quant + "}");
+    for (const auto& [name, block] : nn::blocks_of(engine->module()))
+      if (auto* linear = dynamic_cast<nn::Linear*>(block); linear && name.ends_with("attention.output"))
+        return dynamic_cast<const nn::PackedProjection&>(linear->projection()).weight().format();
+    throw std::runtime_error("no output projection");
+  };
+  EXPECT_EQ(first_group(R"({"weight": {"q_groups": 64}})").group, 0) << "a row has one";
+  EXPECT_EQ(first_group(R"({"weight": {"q_groups": 65}})").group, 32) << "of its 64 numbers";
+  EXPECT_TRUE(first_group(R"({"weight": {"q_type": "asymmetric"}})").asymmetric);
 }
 
 TEST_F(Engine, AQuantizedFolderIsAModel) {

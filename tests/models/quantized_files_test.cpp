@@ -11,6 +11,8 @@
 #include "deepspeed/models/decoder.h"
 #include "deepspeed/models/packed_model.h"
 #include "deepspeed/models/weights.h"
+#include "deepspeed/nn/linear.h"
+#include "deepspeed/ops/gptq.h"
 
 namespace deepspeed::models {
 namespace {
@@ -79,15 +81,16 @@ TEST_F(Quantized, FoldersLoadIntoThePackedWeightsOfTheModelBitByBit) {
   at::NoGradGuard no_grad;
   const at::Tensor ids = at::arange(10).view({1, 10});
   for (const char* config : {kLlama, kGpt2, kNeox, kPhi3})
-    for (const auto& [scheme, group] :
-         std::vector<std::pair<PackedScheme, std::optional<int64_t>>>{{PackedScheme::kInt4, std::nullopt},
-                                                                      {PackedScheme::kInt8, 0},
-                                                                      {PackedScheme::kFp6, 32},
-                                                                      {PackedScheme::kInt8Dynamic, 0}})
+    for (const ops::PackOptions& weights :
+         std::vector<ops::PackOptions>{{.scheme = PackedScheme::kInt4},
+                                       {.scheme = PackedScheme::kInt4, .asymmetric = true},
+                                       {.scheme = PackedScheme::kInt8, .group = 0},
+                                       {.scheme = PackedScheme::kFp6, .group = 32},
+                                       {.scheme = PackedScheme::kInt8Dynamic, .group = 0}})
       for (bool fuse : {true, false}) {
-        SCOPED_TRACE(fmt::format("{} {} fuse {}", config, ops::scheme_name(scheme), fuse));
+        SCOPED_TRACE(fmt::format("{} {}{} fuse {}", config, weights.asymmetric ? "asymmetric " : "",
+                                 ops::scheme_name(weights.scheme), fuse));
         write(config);
-        const ops::PackOptions weights{scheme, group, false};
         const QuantizedSize size = quantize_files(source(), out(), {.weights = weights});
         EXPECT_GE(size.tensors, 8);
         EXPECT_LT(size.after, size.before * 2 / 5);
@@ -101,6 +104,36 @@ TEST_F(Quantized, FoldersLoadIntoThePackedWeightsOfTheModelBitByBit) {
             out(), [&](Decoder& model) { EXPECT_EQ(files.install(model, fuse).products, want.products); });
         EXPECT_TRUE(at::equal(loaded->logits(ids), dense->logits(ids)));
       }
+}
+
+TEST_F(Quantized, TensorsWithMomentsAreRoundedByThem) {
+  for (const char* config : {kLlama, kGpt2}) {
+    write(config);
+    const ops::PackOptions weights{.scheme = PackedScheme::kInt4, .asymmetric = true};
+    const at::Tensor x = at::randn({300, 48}) + at::randn({300, 1}), moments = at::mm(x.t(), x);
+    std::vector<std::string> asked;
+    const auto moments_of = [&](const std::string& name) {
+      asked.push_back(name);
+      return name.find(".1.") != std::string::npos && name.find("down") == std::string::npos &&
+                     name.find("mlp.c_proj") == std::string::npos
+                 ? moments
+                 : at::Tensor();
+    };
+    const QuantizedSize size = quantize_files(source(), out(), {.weights = weights, .moments = moments_of});
+    EXPECT_EQ(static_cast<int64_t>(asked.size()), size.tensors);
+    const QuantizedFiles files(out(), spec);
+    const auto model = read(source());
+    for (const auto& [name, block] : nn::blocks_of(*model)) {
+      if (!name.ends_with("attention.output")) continue;
+      const auto stored = files.linear(name, 48, false);
+      const auto& dense = dynamic_cast<nn::DenseProjection&>(dynamic_cast<nn::Linear&>(*block).projection());
+      const at::Tensor w = spec.order == ops::WeightOrder::kOutIn ? dense.weight() : dense.weight().t();
+      const at::Tensor wanted = name.find("layers.1.") == std::string::npos
+                                    ? ops::PackedWeight::pack(w, weights).codes().codes
+                                    : ops::gptq_codes(w.contiguous(), moments, weights).codes;
+      EXPECT_TRUE(at::equal(stored->codes.codes, wanted)) << name;
+    }
+  }
 }
 
 TEST_F(Quantized, TensorsMayBeKept) {

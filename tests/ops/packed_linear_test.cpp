@@ -25,18 +25,35 @@ constexpr float kInf = std::numeric_limits<float>::infinity(), kNan = std::numer
 struct Case {
   PackedScheme scheme;
   std::optional<int64_t> group;
+  bool asymmetric = false;
 };
-const std::vector<Case> kCases = {{kFp32, {}},        {kBf16, {}},       {kInt8, 0},  {kInt8, 32},
-                                  {kInt8, 128},       {kInt8Dynamic, 0}, {kInt4, 32}, {kInt8Dynamic, 64},
-                                  {kInt8Dynamic, 96}, {kInt4, 0},        {kFp6, 0},   {kFp6, 64}};
+const std::vector<Case> kCases = {{kFp32, {}},
+                                  {kBf16, {}},
+                                  {kInt8, 0},
+                                  {kInt8, 32},
+                                  {kInt8, 128},
+                                  {kInt8Dynamic, 0},
+                                  {kInt4, 32},
+                                  {kInt8Dynamic, 64},
+                                  {kInt8Dynamic, 96},
+                                  {kInt4, 0},
+                                  {kFp6, 0},
+                                  {kFp6, 64},
+                                  {kInt4, 32, true},
+                                  {kInt4, 0, true},
+                                  {kInt8, 64, true},
+                                  {kInt8, 0, true},
+                                  {kInt8Dynamic, 0, true},
+                                  {kInt8Dynamic, 64, true}};
 
 std::string text(const Case& c) {
-  return fmt::format("{} group {}", scheme_name(c.scheme), c.group.value_or(-1));
+  return fmt::format("{}{} group {}", c.asymmetric ? "asymmetric " : "", scheme_name(c.scheme),
+                     c.group.value_or(-1));
 }
 
 PackedWeight packed(const Case& c, const at::Tensor& weight, bool gated = false,
                     const std::optional<at::Tensor>& bias = std::nullopt) {
-  return PackedWeight::pack(weight, {c.scheme, c.group, gated}, WeightOrder::kOutIn, bias);
+  return PackedWeight::pack(weight, {c.scheme, c.group, gated, c.asymmetric}, WeightOrder::kOutIn, bias);
 }
 
 // A few numbers far larger than the rest, as activations have them.
@@ -144,7 +161,7 @@ TEST(PackedLinear, ReadsWeightsOfAnyOrderAndType) {
   const at::Tensor weight = values({33, 70}, at::kBFloat16, 0.3);
   for (const Case& c : kCases) {
     const at::Tensor want = packed(c, weight.to(at::kFloat)).dequantize();
-    const PackOptions options{c.scheme, c.group, false};
+    const PackOptions options{c.scheme, c.group, false, c.asymmetric};
     EXPECT_TRUE(at::equal(PackedWeight::pack(weight, options).dequantize(), want));
     EXPECT_TRUE(at::equal(
         PackedWeight::pack(weight.t().contiguous(), options, WeightOrder::kInOut).dequantize(), want));
@@ -245,6 +262,10 @@ TEST(PackedLinear, RefusesWhatItCannotDo) {
               HasSubstr("3 outputs cannot be gates"));
   EXPECT_THAT(refusal([&] { packed({kInt8, 0}, values({8})); }), HasSubstr("two dimensions"));
   EXPECT_THAT(refusal([&] { packed({kBf16, {}}, values({8, 8})).codes(); }), HasSubstr("bf16 has no codes"));
+  EXPECT_THAT(refusal([&] {
+                packed({kFp6, 0, true}, values({8, 8}));
+              }),
+              HasSubstr("asymmetric are int8, w8a8 and int4"));
 }
 
 }  // namespace

@@ -58,6 +58,45 @@ TEST(PackedWeight, NumbersStayWithinTheBoundOfTheirScheme) {
       }
 }
 
+// The bound that packed_weight.h states for asymmetric groups, as a mean of squares.
+TEST(PackedWeight, AsymmetricGroupsStayWithinTheirs) {
+  for (PackedScheme scheme : {kInt8, kInt8Dynamic, kInt4})
+    for (int64_t group : {0, 32, 128})
+      for (double size : {1e-20, 0.02, 1e20})
+        for (double middle : {0.0, 1.0, -7.0}) {
+          const at::Tensor w = values({19, 150}, at::kFloat, size, 2) + middle * size;
+          const PackedWeight packed =
+              PackedWeight::pack(w, {.scheme = scheme, .group = group, .asymmetric = true});
+          const at::Tensor back = packed.dequantize();
+          const int64_t step = group > 0 ? group : 150;
+          for (int64_t first = 0; first < 150; first += step) {
+            const int64_t count = std::min(step, 150 - first);
+            const at::Tensor exact = w.narrow(1, first, count).to(at::kDouble);
+            const at::Tensor off = back.narrow(1, first, count).to(at::kDouble) - exact;
+            const double steps = scheme == kInt4 ? 15 : 254;
+            const at::Tensor allowed =
+                (exact.amax(1) - exact.amin(1)) / steps / 2 * (1 + 0x1p-7) + exact.abs().amax(1) * 0x1p-8;
+            EXPECT_TRUE((off.square().mean(1).sqrt() <= allowed).all().item<bool>())
+                << scheme_name(scheme) << " group " << group << " of " << size << " around " << middle;
+          }
+        }
+}
+
+TEST(PackedWeight, ShiftsAreWorthTheirBits) {
+  const auto size = [](const at::Tensor& w, bool asymmetric) {
+    const PackedWeight packed = PackedWeight::pack(w, {.scheme = kInt4, .asymmetric = asymmetric});
+    return (packed.dequantize() - w).square().mean().item<double>();
+  };
+  const at::Tensor w = values({256, 1024}, at::kFloat, 1, 6);
+  EXPECT_LT(size(w, true), 0.75 * size(w, false));
+  EXPECT_LT(size(w.abs(), true), 0.3 * size(w.abs(), false));
+}
+
+TEST(PackedWeight, AGroupOfOneNumberIsItsShift) {
+  const at::Tensor same = at::full({3, 64}, 0.75f);
+  EXPECT_TRUE(at::equal(PackedWeight::pack(same, {.scheme = kInt4, .asymmetric = true}).dequantize(), same));
+}
+
 TEST(PackedWeight, ARoundingToNearestEvenOfFp6FindsTheNearestOfAllCodes) {
   for (int step = -29 * 64; step <= 29 * 64; ++step) {
     const float x = static_cast<float>(step) / 64;
@@ -77,9 +116,11 @@ TEST(PackedWeight, ARoundingToNearestEvenOfFp6FindsTheNearestOfAllCodes) {
 TEST(PackedWeight, CodesComeBackAsTheyWereGiven) {
   for (PackedScheme scheme : {kInt8, kInt8Dynamic, kInt4, kFp6})
     for (int64_t group : {0, 32})
-      for (bool gated : {false, true}) {
+      for (const auto& [gated, asymmetric] :
+           {std::pair(false, false), {true, false}, {false, true}, {true, true}}) {
+        if (asymmetric && scheme == kFp6) continue;
         const at::Tensor w = values({42, 77}, at::kFloat, 0.1, 4), bias = values({42});
-        const PackOptions options{scheme, group, gated};
+        const PackOptions options{scheme, group, gated, asymmetric};
         const PackedWeight packed = PackedWeight::pack(w, options, WeightOrder::kOutIn, bias);
         const WeightCodes codes = packed.codes();
         const PackedWeight again = PackedWeight::from_codes(codes, options, bias);
@@ -87,6 +128,7 @@ TEST(PackedWeight, CodesComeBackAsTheyWereGiven) {
         EXPECT_TRUE(at::equal(again.packed_scales(), packed.packed_scales()));
         EXPECT_TRUE(at::equal(again.packed_bias(), packed.packed_bias()));
         EXPECT_TRUE(at::equal(again.codes().codes, codes.codes));
+        EXPECT_EQ(codes.shifts.defined(), asymmetric);
         EXPECT_TRUE(at::equal(again.dequantize(), packed.dequantize()));
       }
 }
@@ -133,6 +175,8 @@ TEST(PackedWeight, RefusesCodesThatAreNone) {
   EXPECT_THROW(PackedWeight::from_codes({codes, scales}, {kInt4, 0}), base::Error);
   EXPECT_NO_THROW(PackedWeight::from_codes({codes, scales}, {kInt8, 0}));
   EXPECT_THROW(PackedWeight::from_codes({codes, scales}, {kInt8, 32}), base::Error) << "wants groups";
+  EXPECT_THROW(PackedWeight::from_codes({codes, scales, scales}, {kInt8, 0}), base::Error) << "has shifts";
+  EXPECT_THROW(PackedWeight::from_codes({codes, scales}, {.scheme = kInt8, .asymmetric = true}), base::Error);
 }
 
 TEST(PackedWeight, FourBitsTakeTheBetterOfTwoScales) {
@@ -162,6 +206,8 @@ TEST(PackedWeight, TakesItsBitsANumber) {
   EXPECT_EQ(bytes(kInt8Dynamic, 0), 8 + 16.0 / 256);
   EXPECT_EQ(bytes(kInt4, 32), 4.5);
   EXPECT_EQ(bytes(kFp6, 64), 6.25);
+  const PackOptions asymmetric{.scheme = kInt4, .asymmetric = true};
+  EXPECT_EQ(PackedWeight::pack(values({64, 256}), asymmetric).bytes() * 8.0 / (64 * 256), 5);
 }
 
 TEST(PackedWeight, NamesOfSchemesAreFoundAgain) {

@@ -76,10 +76,10 @@ DS_INLINE void store_pairs(const __m512 (&w)[4], uint8_t* out) {
   }
 }
 
-/// q scale for the quads of a block of 32, q from `quad(i)`, bytes without sign.
+/// q scale + shift for the quads of a block of 32, q from `quad(i)`, bytes without sign.
 template <class Quad>
-DS_INLINE void decode_block(Quad&& quad, float offset, __m512 scale, uint8_t* out) {
-  const __m512 shift = _mm512_mul_ps(_mm512_set1_ps(-offset), scale);
+DS_INLINE void decode_block(Quad&& quad, float offset, __m512 scale, __m512 shift, uint8_t* out) {
+  shift = _mm512_fmadd_ps(_mm512_set1_ps(-offset), scale, shift);
   const __m512i byte = _mm512_set1_epi32(255);
   for (int q = 0; q < 8; ++q) {
     const __m512i bytes = quad(q);
@@ -122,18 +122,19 @@ DS_INLINE void decode_fp6_block(const uint8_t* from, __m512 scale, uint8_t* out)
 void decode_panel(const PackedProduct& p, int64_t panel, uint8_t* out) {
   const PackedFormat& f = p.format;
   const uint8_t* codes = p.codes + panel * f.panel_bytes();
-  const uint16_t* scales = p.scales + panel * f.groups() * kPanel;
+  const uint16_t* scales = p.scales + panel * f.panel_scales();
   const int64_t last = f.groups() - 1, blocks = f.padded_in() / 32;
   for (int64_t block = 0; block < blocks; ++block, out += 1024) {
     const int64_t group = f.group == 0 ? 0 : min64(last, block * 32 / f.group);
-    const __m512 scale = V::load(scales + group * kPanel);
+    const uint16_t* own = scales + group * f.group_scales();
+    const __m512 scale = V::load(own), shift = f.asymmetric ? V::load(own + kPanel) : V::set1(0);
     const uint8_t* from = codes + block * 64 * f.bits();
     if (f.scheme == PackedScheme::kInt4)
-      decode_block([&](int q) { return nibbles(from, q); }, 8, scale, out);
+      decode_block([&](int q) { return nibbles(from, q); }, 8, scale, shift, out);
     else if (f.scheme == PackedScheme::kFp6)
       decode_fp6_block(from, scale, out);
     else
-      decode_block([&](int q) { return _mm512_loadu_si512(from + q * 64); }, 128, scale, out);
+      decode_block([&](int q) { return _mm512_loadu_si512(from + q * 64); }, 128, scale, shift, out);
   }
 }
 
@@ -171,14 +172,16 @@ void packed_int8_amx(const PackedProduct& p, int64_t begin, int64_t end, int64_t
   alignas(64) float sums[32 * 32];
   for (int64_t pair = begin; pair < end; ++pair) {
     const uint8_t* left = p.codes + 2 * pair * panel_bytes;
-    const uint16_t* scales = p.scales + 2 * pair * f.groups() * kPanel;
+    const uint16_t* scales = p.scales + 2 * pair * f.panel_scales();
     for (int64_t row = row_begin; row < row_end; row += 32) {
       const int64_t rows = min64(32, row_end - row);
       for (int64_t g = 0; g < x_groups; ++g) {
         const int64_t first = g * f.x_group(), depth = min64(f.x_group(), f.padded_in() - first);
         tiles_of<true>(rows, p.x_bytes + row * p.x_stride + first, p.x_stride, left + first * 16,
                        left + panel_bytes + first * 16, depth, products);
-        const __m512 w[2] = {V::load(scales + g * kPanel), V::load(scales + (f.groups() + g) * kPanel)};
+        const uint16_t* own[2] = {scales + g * f.group_scales(),
+                                  scales + f.panel_scales() + g * f.group_scales()};
+        const __m512 w[2] = {V::load(own[0]), V::load(own[1])};
         for (int64_t r = 0; r < rows; ++r) {
           const int64_t at = (row + r) * x_groups + g;
           const __m512i minus = _mm512_set1_epi32(p.coded.sums[at]);
@@ -188,7 +191,12 @@ void packed_int8_amx(const PackedProduct& p, int64_t begin, int64_t end, int64_t
             const __m512 total =
                 _mm512_cvtepi32_ps(_mm512_sub_epi32(_mm512_load_si512(products + to), minus));
             const __m512 before = g == 0 ? _mm512_setzero_ps() : _mm512_load_ps(sums + to);
-            _mm512_store_ps(sums + to, _mm512_fmadd_ps(total, _mm512_mul_ps(x_scale, w[half]), before));
+            __m512 sum = _mm512_fmadd_ps(total, _mm512_mul_ps(x_scale, w[half]), before);
+            if (f.asymmetric) {
+              const float x_sum = static_cast<float>(p.coded.sums[at]) / static_cast<float>(f.offset());
+              sum = _mm512_fmadd_ps(V::load(own[half] + kPanel), _mm512_mul_ps(x_scale, V::set1(x_sum)), sum);
+            }
+            _mm512_store_ps(sums + to, sum);
           }
         }
       }

@@ -10,7 +10,8 @@
 //                    2j + 1 of its 32 numbers
 //   kFp6             [in / 32] times kInt4's 256 bytes with the codes' low four bits, then [2][16][4] bytes,
 //                    of which [h][column][i] holds the high two bits of quads 4h ... 4h + 3, lowest first
-// kBf16's and kInt8's order is also that of AMX tiles. Scales are bf16, [panel][group][16].
+// kBf16's and kInt8's order is also that of AMX tiles. Scales are bf16, [panel][group][16]; of asymmetric
+// weights [panel][group][2][16], first the scales, then the shifts.
 #pragma once
 
 #include <cstdint>
@@ -29,8 +30,9 @@ constexpr int64_t kMostInBytes = 1 << 16;  // `in` of a row whose products are s
 struct PackedFormat {
   PackedScheme scheme = PackedScheme::kFp32;
   int64_t in = 0, out = 0;
-  int64_t group = 0;   // numbers along `in` with one scale; 0: the whole row. Nothing for fp32 and bf16
-  bool gated = false;  // panels of gates and ups take turns
+  int64_t group = 0;        // numbers along `in` with one scale; 0: the whole row. Nothing for fp32 and bf16
+  bool gated = false;       // panels of gates and ups take turns
+  bool asymmetric = false;  // a number is q s + shift, of integer schemes
 
   bool quantized() const { return scheme != PackedScheme::kFp32 && scheme != PackedScheme::kBf16; }
   int64_t padded_in() const { return (in + kPadIn - 1) / kPadIn * kPadIn; }
@@ -56,7 +58,10 @@ struct PackedFormat {
   }
   int64_t panel_bytes() const { return padded_in() * kPanel * bits() / 8; }
   int64_t bytes() const { return panels() * panel_bytes(); }
-  int64_t scales() const { return quantized() ? panels() * groups() * kPanel : 0; }
+  /// bf16 numbers that a panel's group has: its scales, and its shifts behind them.
+  int64_t group_scales() const { return (asymmetric ? 2 : 1) * kPanel; }
+  int64_t panel_scales() const { return groups() * group_scales(); }
+  int64_t scales() const { return quantized() ? panels() * panel_scales() : 0; }
 
   /// Numbers of x with one scale, and how many of those a row has.
   int64_t x_group() const {

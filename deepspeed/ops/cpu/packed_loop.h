@@ -176,11 +176,14 @@ void int_panel(const PackedProduct& p, int64_t row, int64_t panel, float* sums_o
   constexpr int kVectors = kPanelVectors<V>;
   const PackedFormat& f = p.format;
   const uint8_t* codes = p.codes + panel * f.panel_bytes();
-  const uint16_t* scales = p.scales + panel * f.groups() * kPanel;
+  const uint16_t* scales = p.scales + panel * f.panel_scales();
+  const int64_t group_scales = f.group_scales();
+  const float unit = 1 / static_cast<float>(f.offset());  // of sums: a power of two where there are shifts
   const int64_t x_groups = f.x_groups(), blocks = (f.in + 31) / 32, step = f.x_group() / 32;
   const int32_t* x[kRows];
   for (int r = 0; r < kRows; ++r) x[r] = p.coded.words + (row + r) * words_a_row<I>(f);
   F y[kRows][kVectors];
+  float x_sums[kRows] = {};  // of x, where a shift stands for the whole row
   for (int r = 0; r < kRows; ++r)
     for (int v = 0; v < kVectors; ++v) y[r][v] = V::set1(0);
   for (int64_t g = 0; g < x_groups; ++g) {
@@ -194,15 +197,23 @@ void int_panel(const PackedProduct& p, int64_t row, int64_t panel, float* sums_o
       I::template total<kWide>(sums.low[r], sums.high[r], kScheme == PackedScheme::kFp6, p.coded.sums[at],
                                total);
       const F x_scale = V::set1(p.coded.scales[at]);
+      const uint16_t* own = scales + g * group_scales;
       for (int v = 0; v < kVectors; ++v)
-        y[r][v] =
-            V::fma(total[v], f.group > 0 ? x_scale * V::load(scales + g * kPanel + v * V::kWidth) : x_scale,
-                   y[r][v]);
+        y[r][v] = V::fma(total[v], f.group > 0 ? x_scale * V::load(own + v * V::kWidth) : x_scale, y[r][v]);
+      if (!f.asymmetric) continue;
+      const float x_sum = p.coded.scales[at] * (static_cast<float>(p.coded.sums[at]) * unit);
+      if (f.group == 0)
+        x_sums[r] += x_sum;
+      else
+        for (int v = 0; v < kVectors; ++v)
+          y[r][v] = V::fma(V::load(own + kPanel + v * V::kWidth), V::set1(x_sum), y[r][v]);
     }
   }
   for (int r = 0; r < kRows; ++r)
     for (int v = 0; v < kVectors; ++v) {
       if (f.group == 0) y[r][v] = y[r][v] * V::load(scales + v * V::kWidth);
+      if (f.group == 0 && f.asymmetric)
+        y[r][v] = V::fma(V::load(scales + kPanel + v * V::kWidth), V::set1(x_sums[r]), y[r][v]);
       V::store(sums_out + r * 2 * kPanel + v * V::kWidth, y[r][v]);
     }
 }

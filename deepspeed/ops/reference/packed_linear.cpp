@@ -38,6 +38,16 @@ at::Tensor half_steps(const at::Tensor& x, const PackedFormat& f) {
   return result;
 }
 
+// |w^| [out, in]; where it is a sum of two that are multiplied for themselves, |q s| + |shift|.
+at::Tensor summands_of(const PackedWeight& weight) {
+  const at::Tensor w = weight.dequantize().to(at::kDouble);
+  const PackedFormat& f = weight.format();
+  if (!f.asymmetric) return w.abs();
+  const at::Tensor shifts = weight.codes().shifts.to(at::kDouble).abs();
+  const at::Tensor spread = f.group > 0 ? shifts.repeat_interleave(f.group, 1).narrow(1, 0, f.in) : shifts;
+  return w.abs() + 2 * spread;
+}
+
 }  // namespace
 
 at::Tensor packed_linear(const at::Tensor& x, const PackedWeight& weight, const PackedEpilogue& epilogue) {
@@ -55,7 +65,7 @@ at::Tensor packed_linear(const at::Tensor& x, const PackedWeight& weight, const 
 at::Tensor packed_sum_bound(const at::Tensor& x, const PackedWeight& weight, bool tiles) {
   const PackedFormat& f = weight.format();
   const at::Tensor wide = x.to(at::kDouble), size = wide.abs();
-  const at::Tensor w = weight.dequantize().to(at::kDouble).abs();
+  const at::Tensor w = summands_of(weight);
   constexpr double kHalfBf16 = 0x1p-8, kFp32 = 0x1p-24;
   at::Tensor x_error = at::zeros_like(wide), w_error = at::zeros_like(w);
   if (f.scheme == PackedScheme::kBf16 || (tiles && f.scheme != PackedScheme::kInt8Dynamic)) {
