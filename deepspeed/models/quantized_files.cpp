@@ -1,8 +1,10 @@
 #include "deepspeed/models/quantized_files.h"
 
 #include <ATen/ATen.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <nlohmann/json.hpp>
 
@@ -20,6 +22,8 @@ using nlohmann::ordered_json;
 using ops::PackedScheme;
 
 constexpr const char *kMethod = "deepspeed.cpp", *kFile = "quantized.safetensors";
+constexpr std::array<std::string_view, 8> kLayers = {"qkv",    "query", "key", "value",
+                                                     "output", "gate",  "up",  "down"};
 constexpr const char* kMetadata = "tokenizer.gguf";  // of a model that came from GGUF, without tensors
 
 ordered_json read_json(const fs::path& path) {
@@ -29,6 +33,8 @@ ordered_json read_json(const fs::path& path) {
     base::fail("{}: {}", path.string(), error.what());
   }
 }
+
+const ops::PackOptions kEightBits{.scheme = PackedScheme::kInt8, .group = 0};
 
 int64_t code_bits(PackedScheme scheme) {
   return scheme == PackedScheme::kInt4 ? 4 : scheme == PackedScheme::kFp6 ? 6 : 8;
@@ -40,8 +46,7 @@ bool is_quantizable(std::string_view ours) {
   if (!ours.ends_with(kWeight) || ours.find("layers.") == std::string_view::npos) return false;
   ours.remove_suffix(kWeight.size());
   const std::string_view last = ours.substr(ours.rfind('.') + 1);
-  constexpr std::string_view kLayers[] = {"qkv", "query", "key", "value", "output", "gate", "up", "down"};
-  return std::find(std::begin(kLayers), std::end(kLayers), last) != std::end(kLayers);
+  return std::find(kLayers.begin(), kLayers.end(), last) != kLayers.end();
 }
 
 // Whether `name` is `pattern` with whole numbers for its "{}".
@@ -61,13 +66,21 @@ bool matches(std::string_view pattern, std::string_view name) {
   return pattern.empty() && name.empty();
 }
 
-bool is_linear_weight(const ArchSpec& spec, const std::string& name) {
+// Whether the tensor holds weights of such layers; with `parts`, of one of those.
+bool is_linear_weight(const ArchSpec& spec, const std::string& name,
+                      const std::vector<std::string>* parts = nullptr) {
+  const auto wanted = [&](std::string_view ours) {
+    return is_quantizable(ours) &&
+           (parts == nullptr || std::any_of(parts->begin(), parts->end(), [&](const std::string& part) {
+              return ours.ends_with("." + part + ".weight");
+            }));
+  };
   return std::any_of(spec.names.begin(), spec.names.end(), [&](const WeightName& row) {
     const std::string full = spec.full_name(row);
     const bool bare = !spec.name_prefix.empty() && full.starts_with(spec.name_prefix) &&
                       matches(full.substr(spec.name_prefix.size()), name);
     // The tables name a layer's parameters with places for numbers.
-    return is_quantizable(row.ours) && (matches(full, name) || bare);
+    return wanted(row.ours) && (matches(full, name) || bare);
   });
 }
 
@@ -79,13 +92,13 @@ at::Tensor read_floats(const formats::MappedTensor& tensor) {
 
 // The codes of a tensor of the files, as [out, in].
 ops::WeightCodes codes_of(const formats::MappedTensor& tensor, const QuantizeOptions& options,
-                          ops::WeightOrder order) {
+                          const ops::PackOptions& weights, ops::WeightOrder order) {
   const at::Tensor weight = read_floats(tensor);
   if (const at::Tensor moments = options.moments ? options.moments(tensor.name) : at::Tensor();
       moments.defined())
     return ops::gptq_codes(order == ops::WeightOrder::kOutIn ? weight : weight.t().contiguous(), moments,
-                           options.weights);
-  return ops::PackedWeight::pack(weight, options.weights, order).codes();
+                           weights);
+  return ops::PackedWeight::pack(weight, weights, order).codes();
 }
 
 std::span<const std::byte> bytes_of(const at::Tensor& t) {
@@ -118,10 +131,15 @@ void copy_other_files(const fs::path& source, const fs::path& folder) {
 
 }  // namespace
 
+std::vector<std::string> quantizable_layers() { return {kLayers.begin(), kLayers.end()}; }
+
 QuantizedSize quantize_files(const fs::path& source, const fs::path& folder, const QuantizeOptions& options) {
   const PackedScheme scheme = options.weights.scheme;
   DS_CHECK(scheme != PackedScheme::kFp32 && scheme != PackedScheme::kBf16,
            "{} is no scheme that files are quantized by (int8, w8a8, int4, fp6)", ops::scheme_name(scheme));
+  for (const std::string& layer : options.eight_bits)
+    DS_CHECK(std::find(kLayers.begin(), kLayers.end(), layer) != kLayers.end(),
+             "'{}' is none of the layers that may keep 8 bits: {}", layer, fmt::join(kLayers, ", "));
   std::error_code ignored;
   DS_CHECK(!fs::equivalent(source, folder, ignored), "{} would be quantized onto itself; name another folder",
            source.string());
@@ -146,8 +164,10 @@ QuantizedSize quantize_files(const fs::path& source, const fs::path& folder, con
       (bias ? quantized : dense).push_back(dense_view(tensor, source.string()));
       continue;
     }
-    const ops::WeightCodes codes = codes_of(tensor, options, spec.order);
-    const at::Tensor bits = to_bits(codes.codes, code_bits(scheme));
+    const bool eight = code_bits(scheme) < 8 && is_linear_weight(spec, name, &options.eight_bits);
+    const ops::PackOptions& weights = eight ? kEightBits : options.weights;
+    const ops::WeightCodes codes = codes_of(tensor, options, weights, spec.order);
+    const at::Tensor bits = to_bits(codes.codes, code_bits(weights.scheme));
     kept.push_back(bits);
     quantized.push_back({.name = name + ".codes",
                          .dtype = bits.scalar_type() == at::kChar ? formats::Dtype::kI8 : formats::Dtype::kU8,
@@ -163,7 +183,7 @@ QuantizedSize quantize_files(const fs::path& source, const fs::path& folder, con
                            .data = bytes_of(values)});
       size.after += static_cast<int64_t>(values.nbytes());
     }
-    group = ops::format_of(options.weights, codes.codes.size(0), codes.codes.size(1)).group;
+    if (!eight) group = ops::format_of(weights, codes.codes.size(0), codes.codes.size(1)).group;
     ++size.tensors;
     size.before += static_cast<int64_t>(tensor.bytes.size());
   }
@@ -253,9 +273,11 @@ std::optional<nn::StoredLinear> QuantizedFiles::linear(const std::string& name, 
     return out;
   };
   const at::Tensor bits = take(*codes, codes->dtype == formats::Dtype::kI8 ? at::kChar : at::kByte);
-  nn::StoredLinear result{{from_bits(bits, code_bits(weights_.scheme), in), take(*scales, at::kBFloat16)},
-                          {}};
-  if (weights_.asymmetric) {
+  const bool eight = code_bits(weights_.scheme) < 8 && codes->dtype == formats::Dtype::kI8;
+  const ops::PackOptions& weights = eight ? kEightBits : weights_;
+  nn::StoredLinear result{
+      {from_bits(bits, code_bits(weights.scheme), in), take(*scales, at::kBFloat16)}, {}, weights};
+  if (weights.asymmetric) {
     const formats::TensorInfo* shifts = codes_.find(*stored + ".shifts");
     DS_CHECK(shifts != nullptr && shifts->dtype == formats::Dtype::kBF16 && shifts->shape == scales->shape,
              "{}: '{}' has no shifts that fit its scales", codes_.path().string(), *stored);

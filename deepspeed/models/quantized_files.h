@@ -5,8 +5,9 @@
 // the transpose) "NAME.codes" and "NAME.scales", bf16 [out, groups], of asymmetric ones "NAME.shifts" of the
 // same kind. Codes are int8 [out, in]; for int4 uint8
 // [out, ceil(in / 2)], q + 8, the first of two in the low half; for fp6 uint8 [out, ceil(6 in / 8)], six bits
-// each from the lowest on. Its bias, if any, is there as it was, and all other tensors are in
-// model.safetensors. config.json says so:
+// each from the lowest on. Tensors whose codes are int8 in a folder of fewer bits are of the scheme int8 with
+// a scale a row. Its bias, if any, is there as it was, and all other tensors are in model.safetensors.
+// config.json says so:
 //   "quantization_config": {"quant_method": "deepspeed.cpp", "scheme": "int4", "group_size": 32,
 //                           "asymmetric": true}
 #pragma once
@@ -27,6 +28,9 @@ struct QuantizeOptions {
   ops::PackOptions weights;
   /// Says which linear layers stay as they are, by the tensor's name in the file; empty: none.
   std::function<bool(const std::string& name)> keep = {};
+  /// Layers whose weights keep 8 bits where the scheme has fewer: "value", "down" or another of
+  /// quantizable_layers(). A tensor that holds one of them does.
+  std::vector<std::string> eight_bits = {};
   /// Moments of the inputs of the tensor's layer, which then is rounded by ops::gptq_codes; undefined, or
   /// empty: every number is rounded to its nearest. Asked once for each tensor, in the files' order.
   std::function<at::Tensor(const std::string& name)> moments = {};
@@ -35,6 +39,9 @@ struct QuantizeOptions {
 struct QuantizedSize {
   int64_t tensors = 0, before = 0, after = 0;  // bytes of those that were quantized
 };
+
+/// "qkv", "query", "key", "value", "output", "gate", "up", "down".
+std::vector<std::string> quantizable_layers();
 
 /// Writes `folder` from the Hugging Face folder `source`: the weights of attention, MLPs and experts
 /// quantized, everything else and the tokenizer's files copied. Memory holds the quantized tensors and one

@@ -120,8 +120,10 @@ class Packer {
     }
     if (auto* linear = dynamic_cast<Linear*>(&module)) {
       std::vector<Part> parts;
-      if (add_part(name, *linear, parts))
-        linear->set_projection(packed(std::move(parts), options_.weights, ops::PackedActivation::kNone));
+      if (add_part(name, *linear, parts)) {
+        const ops::PackOptions weights = form_of(parts[0]);
+        linear->set_projection(packed(std::move(parts), weights, ops::PackedActivation::kNone));
+      }
     }
     for (const auto& child : module.named_children())
       visit(name.empty() ? child.key() : name + "." + child.key(), *child.value());
@@ -159,7 +161,15 @@ class Packer {
     if (part.bias.defined()) part.bias = whole_from(*options_.source, spec_of("bias"));
   }
 
-  // The children of these names as one product; null unless all are there to be packed.
+  const ops::PackOptions& form_of(const Part& part) const {
+    return part.stored && part.stored->weights ? *part.stored->weights : options_.weights;
+  }
+  bool differ(const Part& a, const Part& b) const {
+    const ops::PackOptions &one = form_of(a), &other = form_of(b);
+    return one.scheme != other.scheme || one.group != other.group || one.asymmetric != other.asymmetric;
+  }
+
+  // The children of these names as one product; null unless all are there to be packed in one form.
   std::unique_ptr<Projection> product(const std::string& name, torch::nn::Module& module,
                                       std::initializer_list<const char*> children,
                                       std::optional<Activation> activation = std::nullopt) {
@@ -171,7 +181,9 @@ class Packer {
       const std::string full = name.empty() ? child : name + "." + child;
       if (linear == nullptr || !add_part(full, *linear, parts)) return nullptr;
     }
-    ops::PackOptions weights = options_.weights;
+    if (std::any_of(parts.begin(), parts.end(), [&](const Part& part) { return differ(part, parts[0]); }))
+      return nullptr;
+    ops::PackOptions weights = form_of(parts[0]);
     weights.gated = activation && is_gated(*activation);
     return packed(std::move(parts), weights,
                   activation ? packed_activation(*activation) : ops::PackedActivation::kNone);

@@ -39,7 +39,8 @@ class PackedProjection : public Projection {
 /// A Linear's quantized numbers, in the order of its own outputs.
 struct StoredLinear {
   ops::WeightCodes codes;
-  at::Tensor bias{};  // undefined: none
+  at::Tensor bias{};                          // undefined: none
+  std::optional<ops::PackOptions> weights{};  // how they are stored, where it is not as all others are
 };
 
 struct PackLinearsOptions {

@@ -77,6 +77,16 @@ class Quantized : public testing::Test {
   ArchSpec spec;
 };
 
+template <class Call>
+std::string refusal(Call&& call) {
+  try {
+    call();
+  } catch (const base::Error& e) {
+    return e.what();
+  }
+  return "accepted";
+}
+
 TEST_F(Quantized, FoldersLoadIntoThePackedWeightsOfTheModelBitByBit) {
   at::NoGradGuard no_grad;
   const at::Tensor ids = at::arange(10).view({1, 10});
@@ -136,6 +146,37 @@ TEST_F(Quantized, TensorsWithMomentsAreRoundedByThem) {
   }
 }
 
+TEST_F(Quantized, SomeLayersMayKeepEightBits) {
+  at::NoGradGuard no_grad;
+  for (const char* config : {kLlama, kNeox}) {
+    write(config);
+    const ops::PackOptions weights{.scheme = PackedScheme::kInt4, .asymmetric = true};
+    quantize_files(source(), out(), {.weights = weights, .eight_bits = {"value", "down"}});
+    const QuantizedFiles files(out(), spec);
+    const auto form = [&](const char* name, int64_t in) {
+      return files.linear(name, in, false)->weights->scheme;
+    };
+    EXPECT_EQ(form("layers.1.mlp.down", 72), PackedScheme::kInt8);
+    EXPECT_EQ(form("layers.1.mlp.up", 48), PackedScheme::kInt4);
+    if (config == kLlama) {
+      EXPECT_EQ(form("layers.0.attention.value", 48), PackedScheme::kInt8);
+      EXPECT_EQ(form("layers.0.attention.query", 48), PackedScheme::kInt4);
+    }
+    const at::Tensor ids = at::arange(10).view({1, 10});
+    const auto loaded = read(out(), [&](Decoder& model) { files.install(model); });
+    const auto apart = read(out(), [&](Decoder& model) { files.install(model, /*fuse=*/false); });
+    EXPECT_TRUE(at::allclose(loaded->logits(ids), apart->logits(ids), 1e-4, 1e-4)) << "fused or not";
+    const auto dense = read(source());
+    nn::pack_linears(*dense, {.weights = weights});
+    EXPECT_FALSE(at::allclose(loaded->logits(ids), dense->logits(ids), 1e-4, 1e-4));
+  }
+  EXPECT_THAT(refusal([&] {
+                quantize_files(source(), out(),
+                               {.weights = {.scheme = PackedScheme::kInt4}, .eight_bits = {"head"}});
+              }),
+              HasSubstr("'head' is none of the layers"));
+}
+
 TEST_F(Quantized, TensorsMayBeKept) {
   write(kLlama);
   const auto keep = [](const std::string& name) { return name.find("layers.0.") != std::string::npos; };
@@ -168,16 +209,6 @@ TEST_F(Quantized, EncodersAreQuantizedWithTheirBiases) {
   const at::Tensor weight = floats("weight", {48, 48});
   const at::Tensor off = query->codes.codes.to(at::kFloat) * query->codes.scales.to(at::kFloat) - weight;
   EXPECT_TRUE((off.abs() <= weight.abs().amax(1, true) / 254 * 1.01).all().item<bool>());
-}
-
-template <class Call>
-std::string refusal(Call&& call) {
-  try {
-    call();
-  } catch (const base::Error& e) {
-    return e.what();
-  }
-  return "accepted";
 }
 
 TEST_F(Quantized, RefusesWhatItCannotDo) {

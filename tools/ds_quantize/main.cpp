@@ -23,6 +23,7 @@ struct Options {
   std::string model, out, scheme = "int4";
   std::optional<int64_t> group;
   std::string symmetry;
+  std::vector<std::string> eight_bits;
   std::string calibration;
   int64_t calibration_windows = 32;
   std::vector<std::string> keep;
@@ -33,6 +34,10 @@ void quantize(const Options& o) {
                                           .calibration_windows = o.calibration_windows};
   const bool asymmetric = o.symmetry.empty() ? o.scheme == "int4" : o.symmetry == "asymmetric";
   options.files.weights = {.scheme = *ops::scheme_of(o.scheme), .group = o.group, .asymmetric = asymmetric};
+  // What attention passes on and what a layer ends in err most: 8 bits of them cost little.
+  options.files.eight_bits = o.eight_bits;
+  if (o.eight_bits.empty() && o.scheme == "int4") options.files.eight_bits = {"value", "down"};
+  if (o.eight_bits == std::vector<std::string>{"none"}) options.files.eight_bits.clear();
   options.files.keep = [&](const std::string& name) {
     return std::any_of(o.keep.begin(), o.keep.end(),
                        [&](const std::string& part) { return name.find(part) != std::string::npos; });
@@ -62,6 +67,9 @@ int main(int argc, char** argv) {
                  "whether numbers lie around a shift of their group or around zero (int4: asymmetric, else "
                  "symmetric)")
       ->check(CLI::IsMember({"symmetric", "asymmetric"}));
+  app.add_option("--eight-bits", o.eight_bits,
+                 "layers that keep 8 bits where the scheme has fewer: qkv, query, key, value, output, gate, "
+                 "up, down, or none (int4: value down)");
   app.add_option("--calibrate", o.calibration,
                  "a text (or .bin of 32-bit token ids): weights are rounded so that what they make of it "
                  "changes least (GPTQ)")
