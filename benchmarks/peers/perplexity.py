@@ -3,10 +3,10 @@
 
   benchmarks/peers/perplexity.py [--windows 64] [--window 512] [--no-rival] [--json]
 
-Both are given the same token ids, which llama.cpp's tokenizer makes (ours must make the same of the text), in windows that begin
-with the model's own first token and whose second half is scored. A row says how far each of our forms is from llama.cpp's
-Q4_K_M, and from our own bf16. "int4 calibrated" is what ds_quantize makes of the file, calibrated with a part of the text that
-no window scores.
+Both are given the same token ids, which llama.cpp's tokenizer makes (ours must make the same of the text), in windows, evenly
+spread over the text, that begin with the model's own first token and whose second half is scored. A row says how far each of our forms is from llama.cpp's
+Q4_K_M, and from our own bf16. "int4 calibrated" is what ds_quantize makes of the file, calibrated with windows that
+are not scored; without llama.cpp it is left out, and the first windows of the text are scored.
 """
 import argparse
 import array
@@ -27,8 +27,9 @@ FORMS = [("fp32", ["--dtype", "fp32", "--set", "kernel_inject=true"]),
          ("int8", ["--dtype", "int8", "--set", 'quant={"activation":{"enabled":false}}']),
          ("w8a8", ["--dtype", "int8"]),
          ("int4", ["--dtype", "int8", "--set", 'quant={"weight":{"num_bits":4,"q_type":"asymmetric"}}'])]
-# Of a folder that ds_quantize makes; calibrated with what stands behind the scored windows.
+# Of a folder that ds_quantize makes; calibrated with windows that are not scored.
 CALIBRATED = "int4 calibrated"
+CALIBRATION_WINDOWS = 64
 
 
 def run(options, words):
@@ -39,10 +40,11 @@ def run(options, words):
 
 
 def calibrated(options, ids, folder):
-    rest = array.array("I", ids.read_bytes())[options.windows * options.window:]
+    rest = array.array("I", (folder / "rest.bin").read_bytes())
+    windows = range(0, len(rest) // options.window, max(1, len(rest) // options.window // CALIBRATION_WINDOWS))
     text = folder / "calibration.bin"
-    text.write_bytes(rest[len(rest) // 2:].tobytes())
-    run(options, [options.bin / "ds_quantize", GEMMA, folder / "int4", "--scheme", "int4", "--calibrate", text])
+    text.write_bytes(b"".join(rest[i * options.window:(i + 1) * options.window].tobytes() for i in windows))
+    run(options, [options.bin / "ds_quantize", GEMMA, folder / "int4", "--calibrate", text, "--calibration-windows", CALIBRATION_WINDOWS])
     return ours(options, ids, ["--dtype", "int8"], folder / "int4")
 
 
@@ -52,9 +54,17 @@ def ours(options, ids, flags, model=GEMMA):
     return json.loads(run(options, words))
 
 
-def theirs(options, text, ids):
-    words = [PEERS / "llama/bin/python", HERE / "perplexity_rival.py", GEMMA, text, ids, options.window, options.windows, options.threads]
+def theirs(options, text, folder):
+    words = [PEERS / "llama/bin/python", HERE / "perplexity_rival.py", GEMMA, text, folder, options.window, options.windows, options.threads]
     return json.loads(subprocess.run([str(word) for word in words], capture_output=True, text=True, check=True).stdout.splitlines()[-1])
+
+
+def check_tokens(options, text, folder):
+    """Our tokenizer must make the same of the text: the first windows are then worth the same."""
+    few = argparse.Namespace(**dict(vars(options), windows=2))
+    bf16 = dict(FORMS)["bf16"]
+    if ours(few, text, bf16) != ours(few, folder / "all.bin", bf16):
+        sys.exit("our tokenizer makes other tokens of the text than llama.cpp's")
 
 
 def main():
@@ -72,15 +82,17 @@ def main():
     rival = not options.no_rival and (PEERS / "llama/.ready").exists()
     if not rival and not options.no_rival:
         print("left out: llama.cpp: no environment (benchmarks/peers/env.sh llama)", file=sys.stderr)
-    with tempfile.TemporaryDirectory() as folder:
-        text, ids = pathlib.Path(folder) / "kjv.txt", pathlib.Path(folder) / "kjv.bin"
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        text = folder / "kjv.txt"
         subprocess.run([ROOT / "examples/gpt2/make_text.sh", text], check=True, stdout=subprocess.DEVNULL)
-        base = theirs(options, text, ids) if rival else None
-        found = {name: ours(options, ids if rival else text, flags) for name, flags in FORMS if name in options.forms}
-        if CALIBRATED in options.forms and rival:
-            found[CALIBRATED] = calibrated(options, ids, pathlib.Path(folder))
-        if rival and ours(options, text, dict(FORMS)["bf16"]) != found.get("bf16"):
-            sys.exit("our tokenizer makes other tokens of the text than llama.cpp's")
+        base = theirs(options, text, folder) if rival else None
+        if rival:
+            check_tokens(options, text, folder)
+        ids = folder / "scored.bin" if rival else text
+        found = {name: ours(options, ids, flags) for name, flags in FORMS if name in options.forms}
+        if rival and CALIBRATED in options.forms:
+            found[CALIBRATED] = calibrated(options, ids, folder)
     rows = ([("llama.cpp Q4_K_M", base)] if base else []) + list(found.items())
     for name, row in rows:
         beside = {"llama.cpp": base["perplexity"] if base else None, "bf16": found.get("bf16", {}).get("perplexity")}

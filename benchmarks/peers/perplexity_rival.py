@@ -1,8 +1,12 @@
 """llama.cpp's perplexity (started by perplexity.py, under the environment that env.sh llama makes). One JSON line.
 
-  FILE.gguf TEXT IDS.bin WINDOW WINDOWS THREADS     tokenizes TEXT into IDS.bin (32-bit ids), scores the second half of each window
+  FILE.gguf TEXT FOLDER WINDOW WINDOWS THREADS
+
+Tokenizes TEXT and cuts it into windows, of which WINDOWS, evenly spread, are scored (second halves). Writes 32-bit ids to FOLDER:
+all.bin, scored.bin, and rest.bin, the windows that are not.
 """
 import array
+import itertools
 import json
 import math
 import pathlib
@@ -11,15 +15,17 @@ import sys
 import numpy as np
 from llama_cpp import Llama
 
-path, text, ids_path = sys.argv[1:4]
+path, text, folder = sys.argv[1:3] + [pathlib.Path(sys.argv[3])]
 window, windows, threads = map(int, sys.argv[4:7])
 model = Llama(model_path=path, n_ctx=window, n_batch=window, n_ubatch=window, n_threads=threads, n_threads_batch=threads, logits_all=True, verbose=False)
 ids = model.tokenize(pathlib.Path(text).read_bytes(), add_bos=False)
-with open(ids_path, "wb") as file:
-    array.array("I", ids).tofile(file)
+cut = [ids[i * window:(i + 1) * window] for i in range(len(ids) // window)]
+places = {i * len(cut) // windows for i in range(min(windows, len(cut)))}
+scored = [own for i, own in enumerate(cut) if i in places]
+for name, parts in (("all", [ids]), ("scored", scored), ("rest", [own for i, own in enumerate(cut) if i not in places])):
+    (folder / f"{name}.bin").write_bytes(array.array("I", itertools.chain.from_iterable(parts)).tobytes())
 values = []
-for i in range(min(windows or len(ids), len(ids) // window)):
-    own = ids[i * window:(i + 1) * window]
+for own in scored:
     model.reset()
     model.eval([model.token_bos()] + own[1:])
     for at in range(window // 2, window - 1):

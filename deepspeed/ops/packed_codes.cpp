@@ -83,11 +83,21 @@ double round_group(Integers to, const float* w, int64_t count, float scale, int8
   return double{squares[0]} * scale * scale;
 }
 
+// Room for a second try. No group is longer than 128 numbers, but for a whole row.
+class OtherCodes {
+ public:
+  explicit OtherCodes(int64_t count) : longer_(count > 128 ? static_cast<size_t>(count) : 0) {}
+  int8_t* data() { return longer_.empty() ? few_.data() : longer_.data(); }
+
+ private:
+  std::array<int8_t, 128> few_;
+  std::vector<int8_t> longer_;
+};
+
 uint16_t quantize_int4(const float* w, int64_t count, float largest, int8_t* codes) {
   const Integers range = integers_of(PackedScheme::kInt4);
-  std::array<int8_t, 128> other;  // no group is longer, but for a whole row
-  std::vector<int8_t> longer(count > 128 ? static_cast<size_t>(count) : 0);
-  int8_t* second = longer.empty() ? other.data() : longer.data();
+  OtherCodes other(count);
+  int8_t* second = other.data();
   const uint16_t even = bf16_away_from_zero(std::fabs(largest) / 7), full = bf16_away_from_zero(largest / -8);
   const double squares = round_group(range, w, count, bf16_value(even), codes);
   if (round_group(range, w, count, bf16_value(full), second) >= squares) return even;
@@ -150,7 +160,7 @@ GroupScale quantize_asymmetric(Integers to, const float* w, Importance importanc
   const auto [least, most] = std::minmax_element(w, w + count);
   const float steps = to.most - to.least, from = *least, until = *most;
   const bool few = steps < 32;
-  std::vector<int8_t> tried(static_cast<size_t>(count));
+  OtherCodes tried(count);
   Line kept{0, bf16_value(nearest_bf16(from / 2 + until / 2))};
   std::fill_n(codes, count, int8_t{0});
   if (until / steps - from / steps < kLeastLargest) return {0, nearest_bf16(kept.shift)};
@@ -167,7 +177,7 @@ GroupScale quantize_asymmetric(Integers to, const float* w, Importance importanc
       if (rounded.squares < fewest || (range == 0 && time == 0)) {
         fewest = rounded.squares;
         kept = line;
-        std::copy(tried.begin(), tried.end(), codes);
+        std::copy_n(tried.data(), count, codes);
       }
       if (rounded.best.scale == line.scale && rounded.best.shift == line.shift) break;
       line = rounded.best;
