@@ -83,21 +83,11 @@ double round_group(Integers to, const float* w, int64_t count, float scale, int8
   return double{squares[0]} * scale * scale;
 }
 
-// Room for a second try. No group is longer than 128 numbers, but for a whole row.
-class OtherCodes {
- public:
-  explicit OtherCodes(int64_t count) : longer_(count > 128 ? static_cast<size_t>(count) : 0) {}
-  int8_t* data() { return longer_.empty() ? few_.data() : longer_.data(); }
-
- private:
-  std::array<int8_t, 128> few_;
-  std::vector<int8_t> longer_;
-};
-
 uint16_t quantize_int4(const float* w, int64_t count, float largest, int8_t* codes) {
   const Integers range = integers_of(PackedScheme::kInt4);
-  OtherCodes other(count);
-  int8_t* second = other.data();
+  std::array<int8_t, 128> other;  // no group is longer, but for a whole row
+  std::vector<int8_t> longer(count > 128 ? static_cast<size_t>(count) : 0);
+  int8_t* second = longer.empty() ? other.data() : longer.data();
   const uint16_t even = bf16_away_from_zero(std::fabs(largest) / 7), full = bf16_away_from_zero(largest / -8);
   const double squares = round_group(range, w, count, bf16_value(even), codes);
   if (round_group(range, w, count, bf16_value(full), second) >= squares) return even;
@@ -105,110 +95,179 @@ uint16_t quantize_int4(const float* w, int64_t count, float largest, int8_t* cod
   return full;
 }
 
-// What codes q stand for: w^ = q scale + shift, both of bf16.
-struct Line {
-  float scale, shift;
-};
+constexpr size_t kFew = 8;  // sums at once: such loops are compiled to vectors
 
-struct Rounded {
-  double squares;  // of errors
-  Line best;       // for these codes, by least squares
-};
-
-// Codes by this line.
-template <class Importance>
-Rounded round_by(Line line, Integers to, const float* __restrict w, Importance importance, int64_t count,
-                 int8_t* __restrict codes) {
-  constexpr size_t kFew = 8;
-  struct Sums {
-    std::array<float, kFew> one{}, w{}, q{}, qq{}, wq{}, squares{};
-  } sums;
-  const float inverse = 1 / line.scale;
-  const auto add = [&](size_t lane, int64_t i) {
-    const float often = importance(i), x = w[i];
-    const float q = clamped(nearest_whole((x - line.shift) * inverse), to.least, to.most);
-    codes[i] = static_cast<int8_t>(static_cast<int32_t>(q));
-    const float error = x - (q * line.scale + line.shift);
-    sums.one[lane] += often;
-    sums.w[lane] += often * x;
-    sums.q[lane] += often * q;
-    sums.qq[lane] += often * q * q;
-    sums.wq[lane] += often * x * q;
-    sums.squares[lane] += often * error * error;
-  };
+template <class Add>
+void for_each_lane(int64_t count, Add&& add) {
   const int64_t whole = count / int64_t{kFew} * int64_t{kFew};
   for (int64_t i = 0; i < whole; i += kFew)
     for (size_t lane = 0; lane < kFew; ++lane) add(lane, i + static_cast<int64_t>(lane));
   for (int64_t i = whole; i < count; ++i) add(0, i);
-  const auto all = [](const std::array<float, kFew>& lanes) {
-    return std::accumulate(lanes.begin(), lanes.end(), 0.0);
-  };
-  const double n = all(sums.one), x = all(sums.w), q = all(sums.q), qq = all(sums.qq), xq = all(sums.wq);
-  const double apart = n * qq - q * q;
-  Line best = line;
-  if (apart > 0 && n * xq - q * x > 0)
-    best = {bf16_value(nearest_bf16(static_cast<float>((n * xq - q * x) / apart))),
-            bf16_value(nearest_bf16(static_cast<float>((qq * x - q * xq) / apart)))};
-  return {all(sums.squares), best};
 }
 
-// Tries the range's even steps and, for few bits, ranges somewhat narrower and wider, each made better by
-// least squares a few times.
-template <class Importance>
-GroupScale quantize_asymmetric(Integers to, const float* w, Importance importance, int64_t count, bool search,
-                               int8_t* codes) {
-  const auto [least, most] = std::minmax_element(w, w + count);
-  const float steps = to.most - to.least, from = *least, until = *most;
-  const bool few = steps < 32;
-  OtherCodes tried(count);
-  Line kept{0, bf16_value(nearest_bf16(from / 2 + until / 2))};
-  std::fill_n(codes, count, int8_t{0});
-  if (until / steps - from / steps < kLeastLargest) return {0, nearest_bf16(kept.shift)};
-  double fewest = std::numeric_limits<double>::infinity();
-  const int ranges = search ? 7 : 1, times = few ? 4 : 1;
-  for (int range = 0; range < ranges; ++range) {
-    // The even steps come first, then one step less and more, and so on.
-    const float changed = steps + 0.3f * static_cast<float>(range % 2 == 0 ? range / 2 : -(range + 1) / 2);
-    Line line{bf16_value(bf16_away_from_zero(until / changed - from / changed)), 0};
-    // The middle of the range is the middle of the codes.
-    line.shift = bf16_value(nearest_bf16(from / 2 + until / 2 - (to.least + to.most) / 2 * line.scale));
-    for (int time = 0; time < times && line.scale >= kLeastLargest; ++time) {
-      const Rounded rounded = round_by(line, to, w, importance, count, tried.data());
-      if (rounded.squares < fewest || (range == 0 && time == 0)) {
-        fewest = rounded.squares;
-        kept = line;
-        std::copy_n(tried.data(), count, codes);
-      }
-      if (rounded.best.scale == line.scale && rounded.best.shift == line.shift) break;
-      line = rounded.best;
-    }
-  }
-  return {nearest_bf16(kept.scale), nearest_bf16(kept.shift)};
-}
+struct Range {
+  float least, most;
+  float wrong;  // 0, or NaN where one of the numbers is none
+};
 
-// Of its numbers, the first one of the largest size; NaN where one is no number.
-float largest_of(const float* w, int64_t count) {
-  constexpr size_t kFew = 8;
-  std::array<float, kFew> most{}, least{}, wrong{};  // wrong: 0, or NaN
-  const auto look_at = [&](size_t lane, float x) {
+Range range_of(const float* w, int64_t count) {
+  std::array<float, kFew> most, least, wrong{};
+  most.fill(w[0]);
+  least.fill(w[0]);
+  for_each_lane(count, [&](size_t lane, int64_t i) {
+    const float x = w[i];
     most[lane] = x > most[lane] ? x : most[lane];
     least[lane] = x < least[lane] ? x : least[lane];
     wrong[lane] += x * 0;
+  });
+  return {*std::min_element(least.begin(), least.end()), *std::max_element(most.begin(), most.end()),
+          std::accumulate(wrong.begin(), wrong.end(), 0.0f)};
+}
+
+// Of its numbers, the first one of the largest size.
+float largest_of(const Range& range, const float* w, int64_t count) {
+  if (range.most != -range.least) return range.most > -range.least ? range.most : range.least;
+  return *std::find_if(w, w + count, [&](float x) { return x == range.most || x == range.least; });
+}
+
+// Numbers w of an asymmetric group as u = (w - middle) / unit, the unit being the even step of their range:
+// of the same size whatever w's is.
+class Centered {
+ public:
+  Centered(const float* w, int64_t count, float middle, float unit)
+      : middle_(middle), unit_(unit), count_(count), longer_(count > 128 ? static_cast<size_t>(count) : 0) {
+    float* u = longer_.empty() ? few_.data() : longer_.data();
+    const float inverse = 1 / unit;
+    for (int64_t i = 0; i < count; ++i) u[i] = (w[i] - middle) * inverse;
+  }
+  const float* numbers() const { return longer_.empty() ? few_.data() : longer_.data(); }
+  int64_t count() const { return count_; }
+
+  // w^ = q scale + shift, in units and around the middle; `scale` and `shift` are of bf16 in w's own terms.
+  struct Line {
+    GroupScale rounded;
+    float scale, shift, inverse;  // 1 / scale
   };
-  const int64_t whole = count / int64_t{kFew} * int64_t{kFew};
-  for (int64_t i = 0; i < whole; i += kFew)
-    for (size_t lane = 0; lane < kFew; ++lane) look_at(lane, w[i + static_cast<int64_t>(lane)]);
-  for (int64_t i = whole; i < count; ++i) look_at(0, w[i]);
+  Line line(float scale, float shift) const {
+    return of_bf16({nearest_bf16(scale * unit_), nearest_bf16(shift * unit_ + middle_)});
+  }
+  Line of_bf16(GroupScale rounded) const {
+    const float scale = bf16_value(rounded.scale);
+    return {rounded, scale / unit_, (bf16_value(rounded.shift) - middle_) / unit_, unit_ / scale};
+  }
+
+ private:
+  float middle_, unit_;
+  int64_t count_;
+  std::array<float, 128> few_;  // no group is longer, but for a whole row
+  std::vector<float> longer_;
+};
+
+// Sums over a group's numbers u and their codes q, each number counted `often` times.
+struct CodeSums {
+  double q = 0, qq = 0, uq = 0;
+};
+struct NumberSums {
+  double one = 0, u = 0, uu = 0;
+};
+
+// Pair by pair: additions one after the other would take as long as all else.
+double total(std::array<float, kFew> lanes) {
   for (size_t half = kFew / 2; half > 0; half /= 2)
-    for (size_t i = 0; i < half; ++i) {
-      most[i] = std::max(most[i], most[i + half]);
-      least[i] = std::min(least[i], least[i + half]);
-      wrong[i] += wrong[i + half];
+    for (size_t i = 0; i < half; ++i) lanes[i] += lanes[i + half];
+  return lanes[0];
+}
+
+template <class Often>
+NumberSums number_sums(const Centered& group, Often often) {
+  std::array<float, kFew> one{}, u{}, uu{};
+  const float* __restrict numbers = group.numbers();
+  for_each_lane(group.count(), [&](size_t lane, int64_t i) {
+    one[lane] += often(i);
+    u[lane] += often(i) * numbers[i];
+    uu[lane] += often(i) * numbers[i] * numbers[i];
+  });
+  return {total(one), total(u), total(uu)};
+}
+
+float nearest_on(const Centered::Line& line, Integers to, float u) {
+  return clamped(nearest_whole((u - line.shift) * line.inverse), to.least, to.most);
+}
+
+template <class Often>
+CodeSums code_sums(const Centered& group, const Centered::Line& line, Integers to, Often often) {
+  std::array<float, kFew> q{}, qq{}, uq{};
+  const float* __restrict numbers = group.numbers();
+  for_each_lane(group.count(), [&](size_t lane, int64_t i) {
+    const float code = nearest_on(line, to, numbers[i]), counted = often(i) * code;
+    q[lane] += counted;
+    qq[lane] += counted * code;
+    uq[lane] += counted * numbers[i];
+  });
+  return {total(q), total(qq), total(uq)};
+}
+
+// Of u - (q scale + shift).
+double squared_error(const NumberSums& n, const CodeSums& c, const Centered::Line& line) {
+  const double s = line.scale, t = line.shift;
+  return n.uu - 2 * s * c.uq - 2 * t * n.u + s * s * c.qq + 2 * s * t * c.q + t * t * n.one;
+}
+
+// Begins with the range's even steps and, in a search, ranges somewhat narrower and wider; for few bits each
+// is made better by least squares a few times.
+template <class Often>
+GroupScale asymmetric_scale(Integers to, const Centered& group, float unit, Often often, bool search,
+                            const Centered::Line& even) {
+  const NumberSums numbers = number_sums(group, often);
+  const float steps = to.most - to.least;
+  const int ranges = search ? 7 : 1, times = steps < 32 ? 4 : 1;
+  GroupScale kept = even.rounded;
+  double fewest = std::numeric_limits<double>::infinity();
+  for (int range = 0; range < ranges; ++range) {
+    // One step less and more, and so on.
+    const float changed = 0.3f * static_cast<float>(range % 2 == 0 ? range / 2 : -(range + 1) / 2);
+    const float scale = steps / (steps + changed);
+    Centered::Line line = range == 0 ? even : group.line(scale, -(to.least + to.most) / 2 * scale);
+    for (int time = 0; time < times && line.scale * unit >= kLeastLargest; ++time) {
+      const CodeSums codes = code_sums(group, line, to, often);
+      if (const double error = squared_error(numbers, codes, line); error < fewest) {
+        fewest = error;
+        kept = line.rounded;
+      }
+      const double apart = numbers.one * codes.qq - codes.q * codes.q;
+      const double together = numbers.one * codes.uq - codes.q * numbers.u;
+      if (!(apart > 0 && together > 0)) break;
+      const double shift = (codes.qq * numbers.u - codes.q * codes.uq) / apart;
+      const Centered::Line next = group.line(static_cast<float>(together / apart), static_cast<float>(shift));
+      if (next.scale == line.scale && next.shift == line.shift) break;
+      line = next;
     }
-  const float top = most[0], bottom = least[0];
-  if (wrong[0] != 0) return wrong[0];
-  if (top != -bottom) return top > -bottom ? top : bottom;
-  return *std::find_if(w, w + count, [&](float x) { return x == top || x == bottom; });
+  }
+  return kept;
+}
+
+GroupScale quantize_asymmetric(Integers to, const Range& range, const float* w, const float* importance,
+                               int64_t count, int8_t* codes) {
+  const float middle = range.least / 2 + range.most / 2, steps = to.most - to.least;
+  const float unit = range.most / steps - range.least / steps;
+  if (unit < kLeastLargest) {
+    std::fill_n(codes, count, int8_t{0});
+    return {0, nearest_bf16(middle)};
+  }
+  const Centered group(w, count, middle, unit);
+  // The middle of the range is the middle of the codes.
+  const uint16_t scale = bf16_away_from_zero(unit);
+  const Centered::Line even =
+      group.of_bf16({scale, nearest_bf16(middle - (to.least + to.most) / 2 * bf16_value(scale))});
+  const GroupScale best = importance == nullptr
+                              ? asymmetric_scale(
+                                    to, group, unit, [](int64_t) { return 1.0f; }, false, even)
+                              : asymmetric_scale(
+                                    to, group, unit, [&](int64_t i) { return importance[i]; }, true, even);
+  const Centered::Line line = group.of_bf16(best);
+  for (int64_t i = 0; i < count; ++i)
+    codes[i] = static_cast<int8_t>(static_cast<int32_t>(nearest_on(line, to, group.numbers()[i])));
+  return best;
 }
 
 }  // namespace
@@ -233,20 +292,14 @@ int8_t nearest_code(PackedScheme scheme, float x) {
 
 GroupScale quantize_group(PackedScheme scheme, bool asymmetric, const float* w, int64_t count, int8_t* codes,
                           const float* importance) {
-  const float largest = largest_of(w, count);
-  const bool nan = largest != largest;
-  if (nan || std::fabs(largest) < kLeastLargest) {
+  const Range range = range_of(w, count);
+  const bool nan = range.wrong != 0;
+  if (nan || std::max(range.most, -range.least) < kLeastLargest) {
     std::fill_n(codes, count, int8_t{0});
     return {nan ? nearest_bf16(std::numeric_limits<float>::quiet_NaN()) : uint16_t{0}};
   }
-  if (asymmetric) {
-    const Integers to = integers_of(scheme);
-    if (importance == nullptr)
-      return quantize_asymmetric(
-          to, w, [](int64_t) { return 1.0f; }, count, false, codes);
-    return quantize_asymmetric(
-        to, w, [&](int64_t i) { return importance[i]; }, count, true, codes);
-  }
+  if (asymmetric) return quantize_asymmetric(integers_of(scheme), range, w, importance, count, codes);
+  const float largest = largest_of(range, w, count);
   if (scheme == PackedScheme::kInt4) return {quantize_int4(w, count, largest, codes)};
   if (scheme == PackedScheme::kFp6) {
     const uint16_t scale = bf16_away_from_zero(std::fabs(largest) / 28.0f);

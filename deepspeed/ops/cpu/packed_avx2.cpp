@@ -5,11 +5,13 @@ namespace deepspeed::ops::cpu {
 namespace {
 
 struct PackedLanesAvx2 : LanesAvx2 {
-  static constexpr int kFloatRows = 3;
-  static DS_INLINE void pair(const uint16_t* p, F& even, F& odd) {
-    const __m256i both = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
-    even = _mm256_castsi256_ps(_mm256_slli_epi32(both, 16));
-    odd = _mm256_castsi256_ps(_mm256_and_si256(both, _mm256_set1_epi32(static_cast<int>(0xFFFF0000))));
+  static constexpr int kFloatRows = 6, kFloatPanels = 1;
+  static DS_INLINE __m256i pairs(const uint16_t* p) {
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+  }
+  static DS_INLINE F even(const uint16_t* p) { return _mm256_castsi256_ps(_mm256_slli_epi32(pairs(p), 16)); }
+  static DS_INLINE F odd(const uint16_t* p) {
+    return _mm256_castsi256_ps(_mm256_and_si256(pairs(p), _mm256_set1_epi32(static_cast<int>(0xFFFF0000))));
   }
 };
 

@@ -14,32 +14,32 @@ constexpr int kPanelVectors = static_cast<int>(kPanel) / V::kWidth;
 constexpr int64_t kAhead = 2048;
 DS_INLINE void ask_for(const void* from) { __builtin_prefetch(static_cast<const char*>(from) + kAhead); }
 
-/// V has beside its lanes: pair(p, even, odd), the fp32 numbers of kWidth pairs of bf16; kFloatRows, how many
-/// rows are multiplied at once, which lie side by side in p.x.
+/// V has beside its lanes: kFloatRows, how many rows are multiplied at once, which lie side by side in p.x;
+/// kFloatPanels, by how many panels of a pair: their sums and one number's weights fill the registers;
+/// even(p) and odd(p), the fp32 numbers of kWidth pairs of bf16.
+///
+/// Vector v of number k + step of a panel, k even.
 template <class V, PackedScheme kScheme>
-DS_INLINE void load_pair_of(const void* panel, int64_t k, int v, typename V::F& even, typename V::F& odd) {
-  if constexpr (kScheme == PackedScheme::kFp32) {
-    const float* from = static_cast<const float*>(panel) + k * kPanel + v * V::kWidth;
-    even = V::load(from);
-    odd = V::load(from + kPanel);
-  } else {
-    V::pair(static_cast<const uint16_t*>(panel) + k * kPanel + v * 2 * V::kWidth, even, odd);
-  }
+DS_INLINE typename V::F load_of(const void* panel, int64_t k, int step, int v) {
+  if constexpr (kScheme == PackedScheme::kFp32)
+    return V::load(static_cast<const float*>(panel) + (k + step) * kPanel + v * V::kWidth);
+  const uint16_t* from = static_cast<const uint16_t*>(panel) + k * kPanel + v * 2 * V::kWidth;
+  return step == 0 ? V::even(from) : V::odd(from);
 }
 
 // Numbers of `in` whose products are summed before the next ones of the weight are looked at: with the rows
 // of x that go with them they stay in the first cache.
 constexpr int64_t kFloatDepth = 192;
 
-/// sums [kRows][32] of numbers [begin, end), begin even; added to what is there unless begin is 0. `first`:
-/// the weight comes from memory.
+/// sums [kRows][32] of numbers [begin, end), begin even, of V::kFloatPanels panels; added to what is there
+/// unless begin is 0. `first`: the weight comes from memory.
 template <class V, PackedScheme kScheme, int kRows>
-void float_sums(const PackedProduct& p, int64_t row, int64_t pair, int64_t begin, int64_t end, bool first,
+void float_sums(const PackedProduct& p, int64_t row, int64_t panel, int64_t begin, int64_t end, bool first,
                 float* sums) {
   using F = typename V::F;
-  constexpr int kVectors = 2 * kPanelVectors<V>, kHalf = kPanelVectors<V>;
+  constexpr int kHalf = kPanelVectors<V>, kVectors = V::kFloatPanels * kHalf;
   const PackedFormat& f = p.format;
-  const uint8_t* left = p.codes + 2 * pair * f.panel_bytes();
+  const uint8_t* left = p.codes + panel * f.panel_bytes();
   const uint8_t* right = left + f.panel_bytes();
   const float* x = p.x + row * p.x_stride;
   F sum[kRows][kVectors];
@@ -51,16 +51,17 @@ void float_sums(const PackedProduct& p, int64_t row, int64_t pair, int64_t begin
     if (first)
       for (int64_t line = k; line < k + 2; line += kLine) {
         ask_for(left + line * 64 / kLine);
-        ask_for(right + line * 64 / kLine);
+        if constexpr (V::kFloatPanels == 2) ask_for(right + line * 64 / kLine);
       }
-    F w[2][kVectors];
-    for (int v = 0; v < kVectors; ++v)
-      load_pair_of<V, kScheme>(v < kHalf ? left : right, k, v % kHalf, w[0][v], w[1][v]);
-    for (int step = 0; step < 2; ++step)
+    for (int step = 0; step < 2; ++step) {
+      F w[kVectors];
+      for (int v = 0; v < kVectors; ++v)
+        w[v] = load_of<V, kScheme>(v < kHalf ? left : right, k, step, v % kHalf);
       for (int r = 0; r < kRows; ++r) {
         const F xk = V::set1(x[(k + step) * kRows + r]);
-        for (int v = 0; v < kVectors; ++v) sum[r][v] = V::fma(xk, w[step][v], sum[r][v]);
+        for (int v = 0; v < kVectors; ++v) sum[r][v] = V::fma(xk, w[v], sum[r][v]);
       }
+    }
   }
   for (int r = 0; r < kRows; ++r)
     for (int v = 0; v < kVectors; ++v) V::store(sums + r * 2 * kPanel + v * V::kWidth, sum[r][v]);
@@ -91,7 +92,9 @@ struct FloatRows {
   float* sums;  // from row `first` on
   template <int kRows>
   void run(int64_t row) const {
-    float_sums<V, kScheme, kRows>(p, row, pair, begin, end, row == 0, sums + (row - first) * 2 * kPanel);
+    for (int64_t panel = 0; panel < 2; panel += V::kFloatPanels)
+      float_sums<V, kScheme, kRows>(p, row, 2 * pair + panel, begin, end, row == 0,
+                                    sums + (row - first) * 2 * kPanel + panel * kPanel);
   }
 };
 

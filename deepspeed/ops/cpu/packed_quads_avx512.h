@@ -8,11 +8,13 @@ namespace deepspeed::ops::cpu {
 namespace {
 
 struct PackedLanesAvx512 : LanesAvx512 {
-  static constexpr int kFloatRows = 12;
-  static DS_INLINE void pair(const uint16_t* p, F& even, F& odd) {
-    const __m512i both = _mm512_loadu_si512(p);
-    even = _mm512_castsi512_ps(_mm512_slli_epi32(both, 16));
-    odd = _mm512_castsi512_ps(_mm512_and_si512(both, _mm512_set1_epi32(static_cast<int>(0xFFFF0000))));
+  static constexpr int kFloatRows = 12, kFloatPanels = 2;
+  static DS_INLINE F even(const uint16_t* p) {
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_loadu_si512(p), 16));
+  }
+  static DS_INLINE F odd(const uint16_t* p) {
+    return _mm512_castsi512_ps(
+        _mm512_and_si512(_mm512_loadu_si512(p), _mm512_set1_epi32(static_cast<int>(0xFFFF0000))));
   }
 };
 

@@ -5,11 +5,11 @@ namespace deepspeed::ops::cpu {
 namespace {
 
 struct PackedLanesScalar : LanesScalar {
-  static constexpr int kFloatRows = 1;
-  static DS_INLINE void pair(const uint16_t* p, F& even, F& odd) {
-    even = F{bf16_to_float(p[0]), bf16_to_float(p[2]), bf16_to_float(p[4]), bf16_to_float(p[6])};
-    odd = F{bf16_to_float(p[1]), bf16_to_float(p[3]), bf16_to_float(p[5]), bf16_to_float(p[7])};
+  static constexpr int kFloatRows = 1, kFloatPanels = 2;
+  static DS_INLINE F even(const uint16_t* p) {
+    return F{bf16_to_float(p[0]), bf16_to_float(p[2]), bf16_to_float(p[4]), bf16_to_float(p[6])};
   }
+  static DS_INLINE F odd(const uint16_t* p) { return even(p + 1); }
 };
 
 struct QuadsScalar {
