@@ -41,6 +41,8 @@ def run(options, words):
 
 def calibrated(options, ids, folder):
     rest = array.array("I", (folder / "rest.bin").read_bytes())
+    if not rest:
+        sys.exit("all windows are scored, none are left to calibrate with")
     windows = range(0, len(rest) // options.window, max(1, len(rest) // options.window // CALIBRATION_WINDOWS))
     text = folder / "calibration.bin"
     text.write_bytes(b"".join(rest[i * options.window:(i + 1) * options.window].tobytes() for i in windows))
@@ -77,6 +79,8 @@ def main():
     parser.add_argument("--bin", type=lambda path: pathlib.Path(path).resolve(), default=ROOT / "build/release/bin")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
+    if options.windows < 1 or options.window != 512 and CALIBRATED in options.forms:
+        sys.exit("--windows is 1 or more; calibration reads windows of 512, leave --forms '" + CALIBRATED + "' out for others")
     if not GEMMA.exists():
         sys.exit(f"{GEMMA} is missing: ./dev models fetches it")
     rival = not options.no_rival and (PEERS / "llama/.ready").exists()

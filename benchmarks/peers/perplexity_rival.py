@@ -20,7 +20,8 @@ window, windows, threads = map(int, sys.argv[4:7])
 model = Llama(model_path=path, n_ctx=window, n_batch=window, n_ubatch=window, n_threads=threads, n_threads_batch=threads, logits_all=True, verbose=False)
 ids = model.tokenize(pathlib.Path(text).read_bytes(), add_bos=False)
 cut = [ids[i * window:(i + 1) * window] for i in range(len(ids) // window)]
-places = {i * len(cut) // windows for i in range(min(windows, len(cut)))}
+count = min(windows, len(cut))
+places = {i * len(cut) // count for i in range(count)}
 scored = [own for i, own in enumerate(cut) if i in places]
 for name, parts in (("all", [ids]), ("scored", scored), ("rest", [own for i, own in enumerate(cut) if i not in places])):
     (folder / f"{name}.bin").write_bytes(array.array("I", itertools.chain.from_iterable(parts)).tobytes())

@@ -50,6 +50,10 @@ class GgufFile {
   std::map<std::string_view, size_t> index_;  // views of the names in tensors_
 };
 
+/// The name of a GGUF file without tensors that stands for tokenizer.json and its like in a folder that was
+/// made of one.
+constexpr const char* kGgufCompanion = "tokenizer.gguf";
+
 /// The files of a model: `path` alone, or, where its "split.count" says so, all of NAME-00001-of-0000N.gguf
 /// beside it, whichever of them `path` is. The first holds the metadata. Errors name the file: one is
 /// missing, is not the part that its name says, or the tensors are not as many as "split.tensors.count".

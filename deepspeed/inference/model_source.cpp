@@ -7,7 +7,6 @@
 #include "deepspeed/formats/hub_cache.h"
 #include "deepspeed/inference/checkpoint_files.h"
 #include "deepspeed/inference/generation_config.h"
-#include "deepspeed/inference/gguf_folder.h"
 #include "deepspeed/inference/gguf_tokenizer.h"
 #include "deepspeed/models/gguf_model.h"
 #include "deepspeed/models/json_file.h"
@@ -87,7 +86,7 @@ void read_metadata(const formats::GgufMetadata& metadata, const std::string& nam
 }
 
 void read_folder(const fs::path& folder, ModelSource& out) {
-  if (const fs::path own = folder / kGgufCompanion; fs::exists(own))
+  if (const fs::path own = folder / formats::kGgufCompanion; fs::exists(own))
     read_metadata(formats::GgufFile(own).metadata(), own.string(), out);
   if (fs::exists(folder / "tokenizer.json"))
     out.tokenizer = std::make_shared<text::Tokenizer>(text::Tokenizer::from_file(folder / "tokenizer.json"));

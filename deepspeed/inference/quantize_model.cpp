@@ -33,16 +33,21 @@ class PassingFolder {
 
 }  // namespace
 
-models::QuantizedSize quantize_model(const std::string& model, const fs::path& folder,
+models::QuantizedSize quantize_model(const std::string& model, const fs::path& out,
                                      const QuantizeModelOptions& options) {
+  const fs::path given = out.lexically_normal(), folder = given.has_filename() ? given : given.parent_path();
+  models::check_quantize_options(options.files, folder);
   fs::path source = formats::find_model(model);
   std::optional<PassingFolder> passing;
   if (fs::is_regular_file(source)) {
     DS_CHECK(source.extension() == ".gguf", "{}: want a folder or a GGUF file", source.string());
     fs::path dense = folder;
     dense += ".dense";
-    DS_CHECK(!fs::exists(dense), "{} is in the way: the model is written there before it is quantized",
-             dense.string());
+    DS_CHECK(
+        !fs::exists(dense),
+        "{} is in the way: the model is written there before it is quantized; remove what an interrupted run "
+        "has left",
+        dense.string());
     passing.emplace(dense);
     export_gguf(source, dense, at::kBFloat16);
     source = dense;

@@ -10,6 +10,7 @@
 
 #include "deepspeed/base/error.h"
 #include "deepspeed/base/file.h"
+#include "deepspeed/formats/gguf.h"
 #include "deepspeed/formats/model_files.h"
 #include "deepspeed/models/code_bits.h"
 #include "deepspeed/ops/gptq.h"
@@ -24,7 +25,6 @@ using ops::PackedScheme;
 constexpr const char *kMethod = "deepspeed.cpp", *kFile = "quantized.safetensors";
 constexpr std::array<std::string_view, 8> kLayers = {"qkv",    "query", "key", "value",
                                                      "output", "gate",  "up",  "down"};
-constexpr const char* kMetadata = "tokenizer.gguf";  // of a model that came from GGUF, without tensors
 
 ordered_json read_json(const fs::path& path) {
   try {
@@ -72,7 +72,8 @@ bool is_linear_weight(const ArchSpec& spec, const std::string& name,
   const auto wanted = [&](std::string_view ours) {
     return is_quantizable(ours) &&
            (parts == nullptr || std::any_of(parts->begin(), parts->end(), [&](const std::string& part) {
-              return ours.ends_with("." + part + ".weight");
+              const bool of_qkv = part == "query" || part == "key" || part == "value";
+              return ours.ends_with("." + part + ".weight") || (of_qkv && ours.ends_with(".qkv.weight"));
             }));
   };
   return std::any_of(spec.names.begin(), spec.names.end(), [&](const WeightName& row) {
@@ -122,8 +123,8 @@ void copy_other_files(const fs::path& source, const fs::path& folder) {
   for (const auto& entry : fs::directory_iterator(source)) {
     const std::string name = entry.path().filename().string(), kind = entry.path().extension().string();
     const bool weights = kind == ".safetensors" || kind == ".bin" || kind == ".pt" ||
-                         (kind == ".gguf" && name != kMetadata) || name.ends_with(".index.json") ||
-                         name == "config.json";
+                         (kind == ".gguf" && name != formats::kGgufCompanion) ||
+                         name.ends_with(".index.json") || name == "config.json";
     if (!entry.is_regular_file() || weights) continue;
     fs::copy_file(entry.path(), folder / name, fs::copy_options::overwrite_existing);
   }
@@ -133,16 +134,27 @@ void copy_other_files(const fs::path& source, const fs::path& folder) {
 
 std::vector<std::string> quantizable_layers() { return {kLayers.begin(), kLayers.end()}; }
 
-QuantizedSize quantize_files(const fs::path& source, const fs::path& folder, const QuantizeOptions& options) {
+void check_quantize_options(const QuantizeOptions& options, const fs::path& folder) {
   const PackedScheme scheme = options.weights.scheme;
   DS_CHECK(scheme != PackedScheme::kFp32 && scheme != PackedScheme::kBf16,
            "{} is no scheme that files are quantized by (int8, w8a8, int4, fp6)", ops::scheme_name(scheme));
+  ops::format_of(options.weights, 1, 128);
   for (const std::string& layer : options.eight_bits)
     DS_CHECK(std::find(kLayers.begin(), kLayers.end(), layer) != kLayers.end(),
              "'{}' is none of the layers that may keep 8 bits: {}", layer, fmt::join(kLayers, ", "));
+  DS_CHECK(options.eight_bits.empty() || code_bits(scheme) < 8,
+           "{} has 8 bits everywhere; no layer keeps them", ops::scheme_name(scheme));
+  std::error_code error;
+  DS_CHECK(!fs::exists(folder, error) || (fs::is_directory(folder, error) && fs::is_empty(folder, error)),
+           "{} is there already; name another folder or remove it", folder.string());
+}
+
+QuantizedSize quantize_files(const fs::path& source, const fs::path& folder, const QuantizeOptions& options) {
+  const PackedScheme scheme = options.weights.scheme;
   std::error_code ignored;
   DS_CHECK(!fs::equivalent(source, folder, ignored), "{} would be quantized onto itself; name another folder",
            source.string());
+  check_quantize_options(options, folder);
   ordered_json config = read_json(source / "config.json");
   DS_CHECK(!config.contains("quantization_config"), "{} is quantized already", source.string());
   const ArchSpec spec = read_arch_spec(source / "config.json");
@@ -277,9 +289,12 @@ std::optional<nn::StoredLinear> QuantizedFiles::linear(const std::string& name, 
   const ops::PackOptions& weights = eight ? kEightBits : weights_;
   nn::StoredLinear result{
       {from_bits(bits, code_bits(weights.scheme), in), take(*scales, at::kBFloat16)}, {}, weights};
+  DS_CHECK(eight || weights.asymmetric == (codes_.find(*stored + ".shifts") != nullptr),
+           "{}: '{}' {} shifts, but config.json's quantization_config says asymmetric: {}",
+           codes_.path().string(), *stored, weights.asymmetric ? "has no" : "has", weights.asymmetric);
   if (weights.asymmetric) {
     const formats::TensorInfo* shifts = codes_.find(*stored + ".shifts");
-    DS_CHECK(shifts != nullptr && shifts->dtype == formats::Dtype::kBF16 && shifts->shape == scales->shape,
+    DS_CHECK(shifts->dtype == formats::Dtype::kBF16 && shifts->shape == scales->shape,
              "{}: '{}' has no shifts that fit its scales", codes_.path().string(), *stored);
     result.codes.shifts = take(*shifts, at::kBFloat16);
   }

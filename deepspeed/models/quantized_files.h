@@ -29,7 +29,8 @@ struct QuantizeOptions {
   /// Says which linear layers stay as they are, by the tensor's name in the file; empty: none.
   std::function<bool(const std::string& name)> keep = {};
   /// Layers whose weights keep 8 bits where the scheme has fewer: "value", "down" or another of
-  /// quantizable_layers(). A tensor that holds one of them does.
+  /// quantizable_layers(). A tensor that holds one of them does, a fused one of queries, keys and values,
+  /// too.
   std::vector<std::string> eight_bits = {};
   /// Moments of the inputs of the tensor's layer, which then is rounded by ops::gptq_codes; undefined, or
   /// empty: every number is rounded to its nearest. Asked once for each tensor, in the files' order.
@@ -43,9 +44,15 @@ struct QuantizedSize {
 /// "qkv", "query", "key", "value", "output", "gate", "up", "down".
 std::vector<std::string> quantizable_layers();
 
+/// Error where they cannot be carried out, or `folder` is there already and not empty: what can be said
+/// before any work.
+void check_quantize_options(const QuantizeOptions& options, const std::filesystem::path& folder);
+
 /// Writes `folder` from the Hugging Face folder `source`: the weights of attention, MLPs and experts
 /// quantized, everything else and the tokenizer's files copied. Memory holds the quantized tensors and one
-/// tensor of the source. Errors: a source that is quantized already, a scheme without codes, folder = source.
+/// tensor of the source, and with moments what ops::gptq_codes takes. config.json comes last: without it the
+/// folder is no model. Errors: as check_quantize_options, a source that is quantized already, folder =
+/// source.
 QuantizedSize quantize_files(const std::filesystem::path& source, const std::filesystem::path& folder,
                              const QuantizeOptions& options);
 

@@ -161,6 +161,17 @@ class Packer {
     if (part.bias.defined()) part.bias = whole_from(*options_.source, spec_of("bias"));
   }
 
+  // Each of the parts has the scales that are asked for.
+  static ops::PackOptions grouped(ops::PackOptions weights, const std::vector<Part>& parts) {
+    if (weights.least_scales == 0) return weights;
+    const auto smallest = std::min_element(
+        parts.begin(), parts.end(), [](const Part& a, const Part& b) { return a.outputs() < b.outputs(); });
+    ops::PackOptions alone = weights;
+    alone.gated = false;
+    weights.group = ops::format_of(alone, smallest->outputs(), smallest->inputs()).group;
+    weights.least_scales = 0;
+    return weights;
+  }
   const ops::PackOptions& form_of(const Part& part) const {
     return part.stored && part.stored->weights ? *part.stored->weights : options_.weights;
   }
@@ -207,7 +218,7 @@ class Packer {
   std::unique_ptr<Projection> packed(std::vector<Part> parts, const ops::PackOptions& weights,
                                      ops::PackedActivation activation) {
     for (const Part& p : parts) done.dense_bytes += bytes_of(p.weight) + bytes_of(p.bias);
-    ops::PackedWeight weight = pack(parts, weights);
+    ops::PackedWeight weight = pack(parts, grouped(weights, parts));
     done.packed_bytes += weight.bytes();
     ++done.products;
     if (options_.packed) {

@@ -22,9 +22,16 @@ at::Tensor inverse_factor(const at::Tensor& moments) {
   at::Tensor diagonal = h.diagonal();
   const double mean = diagonal.mean().item<double>();
   DS_CHECK(h.isfinite().all().item<bool>(), "gptq: the moments of a layer's inputs are not finite");
-  diagonal.add_(mean > 0 ? kDamping * mean : 1.0);
-  const at::Tensor inverse = at::cholesky_inverse(at::linalg_cholesky(h));
-  return at::linalg_cholesky(inverse, /*upper=*/true).to(at::kFloat).contiguous();
+  // Moments are sums of many fp32 numbers, hence not quite positive: then there is more damping.
+  for (double damping = kDamping; damping < 100; damping *= 10) {
+    diagonal.add_(mean > 0 ? damping * mean : 1.0);
+    auto [factor, failed] = at::linalg_cholesky_ex(h);
+    if (failed.item<int64_t>() != 0) continue;
+    h = diagonal = at::Tensor();  // its memory is needed
+    factor = at::cholesky_inverse(factor);
+    return at::linalg_cholesky(factor, /*upper=*/true).to(at::kFloat).contiguous();
+  }
+  base::fail("gptq: the moments of a layer's inputs are those of no inputs");
 }
 
 // Rounds columns [begin, end) of one row, the scales being there, and passes errors on to those of them that

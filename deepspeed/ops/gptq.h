@@ -12,8 +12,8 @@ namespace deepspeed::ops {
 /// columns that are still to be rounded. `moments` [in, in], fp32 or fp64: the sum of x x^T over the inputs x
 /// [in] that the layer was seen with; inputs that were always zero are rounded for themselves. Scales and
 /// shifts of groups are chosen as packing chooses them, of asymmetric ones with errors weighed by what they
-/// cost. On the compute threads. Errors: shapes that do not fit, a scheme without codes, moments that are not
-/// finite.
+/// cost. On the compute threads; takes about four matrices [in, in] of fp64. Errors: shapes that do not fit,
+/// a scheme without codes, moments that are not finite.
 WeightCodes gptq_codes(const at::Tensor& weight, const at::Tensor& moments, const PackOptions& options);
 
 }  // namespace deepspeed::ops

@@ -14,15 +14,16 @@ struct GroupScale {
   uint16_t scale = 0, shift = 0;
 };
 
-/// The group's scale and its codes: q, or the six bits of an e3m2 number. `asymmetric`: with a shift, that
-/// and the scale being sought by least squares, of errors that count importance[i] times each (null: once).
+/// The group's scale and its codes: q, or the six bits of an e3m2 number. `asymmetric`: with a shift. With 4
+/// bits that and the scale are then sought by least squares, of errors that count importance[i] times each
+/// (null: once); with 8 they are the range's even steps, or those of a somewhat other range.
 GroupScale quantize_group(cpu::PackedScheme scheme, bool asymmetric, const float* w, int64_t count,
                           int8_t* codes, const float* importance = nullptr);
 
 /// What a code stands for, without its scale.
 float code_value(cpu::PackedScheme scheme, int8_t code);
 
-/// The code nearest to x, which lies within the scheme's range.
+/// The code nearest to x; the range's last one for what lies beyond it.
 int8_t nearest_code(cpu::PackedScheme scheme, float x);
 
 /// A column of a panel is this many 32-bit words, of which a panel holds those of its 16 columns in turn.

@@ -108,7 +108,8 @@ PackedFormat format_of(const PackOptions& options, int64_t out, int64_t in) {
   DS_CHECK(!f.asymmetric || f.scheme != PackedScheme::kFp6,
            "packed weight: fp6 numbers lie around zero; asymmetric are int8, w8a8 and int4");
   f.group = options.group.value_or(f.scheme == PackedScheme::kInt4 ? 32 : 0);
-  if (const int64_t a_row = (options.least_scales + out - 1) / out; !options.group && a_row > 1) {
+  if (const int64_t a_row = (options.least_scales - 1) / out + 1;
+      !options.group && options.least_scales > out) {
     DS_CHECK(a_row <= in / 32,
              "packed weight: {} scales for a weight of [{}, {}] would each stand for fewer than 32 numbers",
              options.least_scales, out, in);

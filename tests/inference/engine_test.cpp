@@ -135,7 +135,7 @@ TEST_F(Engine, PackedWeightsGiveWhatDenseOnesDo) {
         Case{R"({"dtype": "int8", "quant": {"activation": {"enabled": false}}})", 8e-2},
         Case{R"({"dtype": "int8", "quant": {"qkv": {"enabled": false}}})", 8e-2},
         Case{R"({"dtype": "int8", "quant": {"weight": {"num_bits": 6}}})", 0.5},
-        Case{R"({"dtype": "int8", "quant": {"weight": {"num_bits": 8, "q_groups": 120}}})", 8e-2},
+        Case{R"({"dtype": "int8", "quant": {"weight": {"num_bits": 8, "q_groups": 60}}})", 8e-2},
         Case{R"({"dtype": "int8", "quant": {"weight": {"num_bits": 8, "q_type": "asymmetric"}}})", 8e-2},
         Case{R"({"dtype": "int8", "quant": {"weight": {"num_bits": 4}}})", 0.6},
         Case{R"({"dtype": "int8", "quant": {"weight": {"num_bits": 4, "q_type": "asymmetric"}}})", 0.5}}) {
@@ -168,15 +168,17 @@ TEST_F(Engine, PackedWeightsGiveWhatDenseOnesDo) {
 }
 
 TEST_F(Engine, ScalesAreAsManyAsAskedFor) {
-  const auto first_group = [&](const std::string& quant) {
+  const auto first_group = [&](const std::string& quant, const char* part = "attention.output") {
     const auto engine = init_inference(folder.string(), R"({"dtype": "int8", "quant": )" + quant + "}");
     for (const auto& [name, block] : nn::blocks_of(engine->module()))
-      if (auto* linear = dynamic_cast<nn::Linear*>(block); linear && name.ends_with("attention.output"))
+      if (auto* linear = dynamic_cast<nn::Linear*>(block); linear && name.ends_with(part))
         return dynamic_cast<const nn::PackedProjection&>(linear->projection()).weight().format();
-    throw std::runtime_error("no output projection");
+    throw std::runtime_error("no such projection");
   };
-  EXPECT_EQ(first_group(R"({"weight": {"q_groups": 64}})").group, 0) << "a row has one";
-  EXPECT_EQ(first_group(R"({"weight": {"q_groups": 65}})").group, 32) << "of its 64 numbers";
+  EXPECT_EQ(first_group(R"({"weight": {"q_groups": 64}})").group, 0) << "each of its 64 rows has one";
+  EXPECT_EQ(first_group(R"({"weight": {"q_groups": 32}})", "attention.qkv").group, 0);
+  EXPECT_EQ(first_group(R"({"weight": {"q_groups": 33}})", "attention.qkv").group, 32)
+      << "keys and values have 32 rows each, whatever they are fused with";
   EXPECT_TRUE(first_group(R"({"weight": {"q_type": "asymmetric"}})").asymmetric);
 }
 

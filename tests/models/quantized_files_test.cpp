@@ -161,6 +161,8 @@ TEST_F(Quantized, SomeLayersMayKeepEightBits) {
     if (config == kLlama) {
       EXPECT_EQ(form("layers.0.attention.value", 48), PackedScheme::kInt8);
       EXPECT_EQ(form("layers.0.attention.query", 48), PackedScheme::kInt4);
+    } else {
+      EXPECT_EQ(form("layers.0.attention.qkv", 48), PackedScheme::kInt8) << "values are part of it";
     }
     const at::Tensor ids = at::arange(10).view({1, 10});
     const auto loaded = read(out(), [&](Decoder& model) { files.install(model); });
@@ -175,6 +177,36 @@ TEST_F(Quantized, SomeLayersMayKeepEightBits) {
                                {.weights = {.scheme = PackedScheme::kInt4}, .eight_bits = {"head"}});
               }),
               HasSubstr("'head' is none of the layers"));
+  EXPECT_THAT(refusal([&] {
+                quantize_files(source(), out(),
+                               {.weights = {.scheme = PackedScheme::kInt8}, .eight_bits = {"down"}});
+              }),
+              HasSubstr("int8 has 8 bits everywhere"));
+}
+
+TEST_F(Quantized, ShiftsAreThereWhereTheConfigurationSaysSo) {
+  write(kLlama);
+  const auto loaded_as = [&](bool stored, const char* said) {
+    fs::remove_all(out());
+    quantize_files(source(), out(), {.weights = {.scheme = PackedScheme::kInt4, .asymmetric = stored}});
+    auto config = nlohmann::json::parse(base::read_text_file(out() / "config.json"));
+    config["quantization_config"]["asymmetric"] = nlohmann::json::parse(said);
+    base::write_text_file(out() / "config.json", config.dump());
+    return refusal([&] { QuantizedFiles(out(), spec).linear("layers.0.mlp.up", 48, false); });
+  };
+  EXPECT_EQ(loaded_as(true, "true"), "accepted");
+  EXPECT_THAT(loaded_as(true, "false"), HasSubstr("has shifts, but"));
+  EXPECT_THAT(loaded_as(false, "true"), HasSubstr("has no shifts, but"));
+  EXPECT_THAT(loaded_as(true, "1"), HasSubstr("must be true or false"));
+}
+
+TEST_F(Quantized, AFolderThatIsThereIsLeftAlone) {
+  write(kLlama);
+  fs::create_directories(out());
+  base::write_text_file(out() / "tokenizer.gguf", "of another model");
+  EXPECT_THAT(refusal([&] { quantize_files(source(), out(), {.weights = {.scheme = PackedScheme::kInt4}}); }),
+              HasSubstr("is there already"));
+  EXPECT_EQ(base::read_text_file(out() / "tokenizer.gguf"), "of another model");
 }
 
 TEST_F(Quantized, TensorsMayBeKept) {
