@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <memory>
-#include <set>
 #include <utility>
 
 #include "deepspeed/base/error.h"
@@ -13,19 +12,15 @@
 
 namespace deepspeed::inference {
 
-// One Linear: its weight, and the moments while they are wanted.
-class InputMoments::Watched {
+// Stands in a Linear for its dense projection, and sums moments while they are wanted.
+class InputMoments::Watched : public nn::Projection {
  public:
   Watched(at::Tensor weight, at::Tensor bias, nn::WeightOrder order)
       : weight_(std::move(weight)), bias_(std::move(bias)), order_(order) {}
-
-  int64_t inputs() const { return weight_.size(order_ == nn::WeightOrder::kOutIn ? 1 : 0); }
-  int64_t bytes() const { return inputs() * inputs() * 4; }
-  void begin() { moments_ = at::zeros({inputs(), inputs()}, at::kFloat); }
-  void forget() { moments_ = at::Tensor(); }
-  const at::Tensor& moments() const { return moments_; }
-
-  at::Tensor apply(const at::Tensor& x) {
+  std::string kind() const override { return "watched"; }
+  std::vector<nn::ProjectionParameter> parameters() const override { return {}; }
+  void bind(std::vector<at::Tensor>) override {}
+  at::Tensor apply(const at::Tensor& x) const override {
     if (moments_.defined()) {
       const at::Tensor rows = x.reshape({-1, x.size(-1)});
       moments_.addmm_(rows.t(), rows);
@@ -33,28 +28,16 @@ class InputMoments::Watched {
     return ops::linear(x, weight_, bias_.defined() ? std::optional(bias_) : std::nullopt, order_);
   }
 
+  int64_t inputs() const { return weight_.size(order_ == nn::WeightOrder::kOutIn ? 1 : 0); }
+  int64_t bytes() const { return inputs() * inputs() * 4; }
+  void begin() { moments_ = at::zeros({inputs(), inputs()}, at::kFloat); }
+  void forget() { moments_ = at::Tensor(); }
+  const at::Tensor& moments() const { return moments_; }
+
  private:
   at::Tensor weight_, bias_, moments_;
   nn::WeightOrder order_;
 };
-
-namespace {
-
-// Stands in a Linear for its dense projection.
-template <class Watched>
-class WatchedProjection : public nn::Projection {
- public:
-  explicit WatchedProjection(std::shared_ptr<Watched> watched) : watched_(std::move(watched)) {}
-  std::string kind() const override { return "watched"; }
-  std::vector<nn::ProjectionParameter> parameters() const override { return {}; }
-  void bind(std::vector<at::Tensor>) override {}
-  at::Tensor apply(const at::Tensor& x) const override { return watched_->apply(x); }
-
- private:
-  std::shared_ptr<Watched> watched_;
-};
-
-}  // namespace
 
 InputMoments::InputMoments(InferenceEngine& engine, const std::vector<int32_t>& ids,
                            const std::vector<std::string>& tensors, const InputMomentsOptions& options)
@@ -69,7 +52,7 @@ InputMoments::InputMoments(InferenceEngine& engine, const std::vector<int32_t>& 
                  .view({count, window});
   if (const int32_t first = token_of_beginning(engine); first >= 0) windows_.select(1, 0).fill_(first);
 
-  std::map<std::string, std::shared_ptr<Watched>> by_full_name;
+  std::map<std::string, Watched*> by_full_name;
   for (const auto& [name, block] : nn::blocks_of(model)) {
     auto* linear = dynamic_cast<nn::Linear*>(block);
     if (linear == nullptr) continue;
@@ -80,9 +63,9 @@ InputMoments::InputMoments(InferenceEngine& engine, const std::vector<int32_t>& 
     const auto order =
         linear->projection().torch_class() == "Conv1D" ? nn::WeightOrder::kInOut : nn::WeightOrder::kOutIn;
     auto watched =
-        std::make_shared<Watched>(parameters["weight"].detach(), bias ? bias->detach() : at::Tensor(), order);
-    linear->set_projection(std::make_unique<WatchedProjection<Watched>>(watched));
-    by_full_name.emplace(spec.hugging_face_name(name + ".weight"), std::move(watched));
+        std::make_unique<Watched>(parameters["weight"].detach(), bias ? bias->detach() : at::Tensor(), order);
+    by_full_name.emplace(spec.hugging_face_name(name + ".weight"), watched.get());
+    linear->set_projection(std::move(watched));
   }
   for (const std::string& tensor : tensors) {
     auto found = by_full_name.find(tensor);
@@ -92,8 +75,6 @@ InputMoments::InputMoments(InferenceEngine& engine, const std::vector<int32_t>& 
     watched_.emplace(tensor, found->second);
   }
 }
-
-InputMoments::~InputMoments() = default;
 
 at::Tensor InputMoments::of(const std::string& tensor) {
   const auto found = watched_.find(tensor);

@@ -15,7 +15,7 @@ struct InputMomentsOptions {
   int64_t bytes = int64_t{4} << 30;    // of moments that are in memory at once
 };
 
-/// Holds the engine's model for itself: its Linears pass on what they are given.
+/// Holds the engine's model, which outlives it, for itself: its Linears pass on what they are given.
 class InputMoments {
  public:
   /// `ids`: the text, cut into windows of that many tokens, the last one left out where it is shorter;
@@ -24,7 +24,6 @@ class InputMoments {
   /// vocabulary, a model that is not dense fp32.
   InputMoments(InferenceEngine& engine, const std::vector<int32_t>& ids,
                const std::vector<std::string>& tensors, const InputMomentsOptions& options = {});
-  ~InputMoments();
 
   /// The sum of x x^T [in, in], fp32, over all positions of the text, of the Linears that the tensor holds
   /// the weights of (they read the same); undefined for other tensors. Reads the text again where the moments
@@ -38,8 +37,8 @@ class InputMoments {
   InferenceEngine& engine_;
   at::Tensor windows_;  // [n, window] int64
   int64_t bytes_;
-  std::vector<std::string> order_;                           // of tensors that hold weights of Linears
-  std::map<std::string, std::shared_ptr<Watched>> watched_;  // by tensor
+  std::vector<std::string> order_;           // of tensors that hold weights of Linears
+  std::map<std::string, Watched*> watched_;  // by tensor; the model owns them
 };
 
 }  // namespace deepspeed::inference
