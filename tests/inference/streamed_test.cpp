@@ -95,7 +95,8 @@ const std::vector<Json>& forms() {
           R"({"dtype": "int8"})",
           R"({"dtype": "int8", "quant": {"activation": {"enabled": false}, "qkv": {"enabled": false}}})",
           R"({"dtype": "int8", "quant": {"weight": {"num_bits": 6}}})",
-          R"({"dtype": "int8", "quant": {"weight": {"num_bits": 4}}})"})
+          R"({"dtype": "int8", "quant": {"weight": {"num_bits": 4}}})",
+          R"({"dtype": "int8", "quant": {"weight": {"num_bits": 4, "q_type": "asymmetric"}}})"})
       out.push_back(Json::parse(text));
     return out;
   }();
@@ -189,10 +190,16 @@ TEST_F(Streamed, AHeadInTilesGivesTheLogitsOfTheWhole) {
 
 TEST_F(Streamed, QuantizedFoldersAreStreamed) {
   const fs::path folder = work / "int4";
-  models::quantize_files(tiny_folder("llama"), folder, {.weights = {.scheme = ops::PackedScheme::kInt4}});
-  const auto resident = open(folder, kFp32), streamed = open(folder, on_disk(kFp32));
-  expect_same(*streamed, *resident, "int4 folder");
-  EXPECT_GT(streamed->streamed()->bytes_written(), 0);
+  for (const models::QuantizeOptions& options : std::vector<models::QuantizeOptions>{
+           {.weights = {.scheme = ops::PackedScheme::kInt4}},
+           {.weights = {.scheme = ops::PackedScheme::kInt4, .asymmetric = true},
+           .eight_bits = {"value", "down"}}}) {
+    fs::remove_all(folder);
+    models::quantize_files(tiny_folder("llama"), folder, options);
+    const auto resident = open(folder, kFp32), streamed = open(folder, on_disk(kFp32));
+    expect_same(*streamed, *resident, "int4 folder");
+    EXPECT_GT(streamed->streamed()->bytes_written(), 0);
+  }
 }
 
 TEST_F(Streamed, EncodersDo) {
