@@ -202,6 +202,15 @@ TEST_F(Streamed, QuantizedFoldersAreStreamed) {
   }
 }
 
+// Labels and scores. Where their factors lie in memory decides how MKL adds up some small products.
+void expect_alike(const Json& got, const Json& wanted, const std::string& where) {
+  ASSERT_EQ(got.size(), wanted.size()) << where;
+  for (size_t i = 0; i < wanted.size(); ++i) {
+    EXPECT_EQ(got[i]["label"], wanted[i]["label"]) << where;
+    EXPECT_NEAR(got[i]["score"].get<double>(), wanted[i]["score"].get<double>(), 1e-6) << where;
+  }
+}
+
 TEST_F(Streamed, EncodersDo) {
   const fs::path models = inference_goldens() / "models";
   for (const Json& form : {kFp32, kInt8}) {
@@ -213,7 +222,7 @@ TEST_F(Streamed, EncodersDo) {
       return to_json(open(models / "roberta-classes", config)
                          ->text_classification()({{"And God said"}}, {.top_k = 3})[0]);
     };
-    EXPECT_EQ(classes(on_disk(form)), classes(form)) << form.dump();
+    expect_alike(classes(on_disk(form)), classes(form), form.dump());
     const auto vectors = [&](const Json& config) {
       return open(models / "bert-vectors", config)->feature_extraction().tokens("the light");
     };
