@@ -31,13 +31,17 @@ DS_INLINE typename V::F load_of(const void* panel, int64_t k, int step, int v) {
 // of x that go with them they stay in the first cache.
 constexpr int64_t kFloatDepth = 192;
 
-/// sums [kRows][32] of numbers [begin, end), begin even, of V::kFloatPanels panels; added to what is there
+// Few rows take both panels: one has too few sums to wait for nothing.
+template <class V, int kRows>
+constexpr int kPanelsAtOnce = 2 * kRows <= V::kFloatRows ? 2 : V::kFloatPanels;
+
+/// sums [kRows][32] of numbers [begin, end), begin even, of kPanelsAtOnce panels; added to what is there
 /// unless begin is 0. `first`: the weight comes from memory.
 template <class V, PackedScheme kScheme, int kRows>
 void float_sums(const PackedProduct& p, int64_t row, int64_t panel, int64_t begin, int64_t end, bool first,
                 float* sums) {
   using F = typename V::F;
-  constexpr int kHalf = kPanelVectors<V>, kVectors = V::kFloatPanels * kHalf;
+  constexpr int kPanels = kPanelsAtOnce<V, kRows>, kHalf = kPanelVectors<V>, kVectors = kPanels * kHalf;
   const PackedFormat& f = p.format;
   const uint8_t* left = p.codes + panel * f.panel_bytes();
   const uint8_t* right = left + f.panel_bytes();
@@ -51,7 +55,7 @@ void float_sums(const PackedProduct& p, int64_t row, int64_t panel, int64_t begi
     if (first)
       for (int64_t line = k; line < k + 2; line += kLine) {
         ask_for(left + line * 64 / kLine);
-        if constexpr (V::kFloatPanels == 2) ask_for(right + line * 64 / kLine);
+        if constexpr (kPanels == 2) ask_for(right + line * 64 / kLine);
       }
     for (int step = 0; step < 2; ++step) {
       F w[kVectors];
@@ -92,7 +96,7 @@ struct FloatRows {
   float* sums;  // from row `first` on
   template <int kRows>
   void run(int64_t row) const {
-    for (int64_t panel = 0; panel < 2; panel += V::kFloatPanels)
+    for (int64_t panel = 0; panel < 2; panel += kPanelsAtOnce<V, kRows>)
       float_sums<V, kScheme, kRows>(p, row, 2 * pair + panel, begin, end, row == 0,
                                     sums + (row - first) * 2 * kPanel + panel * kPanel);
   }
