@@ -289,11 +289,11 @@ std::optional<nn::StoredLinear> QuantizedFiles::linear(const std::string& name, 
   const ops::PackOptions& weights = eight ? kEightBits : weights_;
   nn::StoredLinear result{
       {from_bits(bits, code_bits(weights.scheme), in), take(*scales, at::kBFloat16)}, {}, weights};
-  DS_CHECK(eight || weights.asymmetric == (codes_.find(*stored + ".shifts") != nullptr),
+  const formats::TensorInfo* shifts = codes_.find(*stored + ".shifts");
+  DS_CHECK(weights.asymmetric == (shifts != nullptr),
            "{}: '{}' {} shifts, but config.json's quantization_config says asymmetric: {}",
            codes_.path().string(), *stored, weights.asymmetric ? "has no" : "has", weights.asymmetric);
-  if (weights.asymmetric) {
-    const formats::TensorInfo* shifts = codes_.find(*stored + ".shifts");
+  if (shifts != nullptr) {
     DS_CHECK(shifts->dtype == formats::Dtype::kBF16 && shifts->shape == scales->shape,
              "{}: '{}' has no shifts that fit its scales", codes_.path().string(), *stored);
     result.codes.shifts = take(*shifts, at::kBFloat16);

@@ -16,25 +16,18 @@
 #include "deepspeed/nn/linear.h"
 #include "deepspeed/nn/packed_projection.h"
 #include "task_case.h"
+#include "tests/support/error_of.h"
 #include "tiny_models.h"
 
 namespace deepspeed::inference {
 namespace {
 
+using testing_support::error_of;
 namespace fs = std::filesystem;
 using config::Json;
 using ::testing::HasSubstr;
 
 const fs::path kGguf = fs::path(DS_SOURCE_DIR) / "tests/models/goldens/gguf";
-
-std::string error_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const base::Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
 
 // The LLaMA of tests/parity with the tokenizer whose vocabulary is as large.
 class Engine : public testing::Test {

@@ -10,11 +10,13 @@
 #include "deepspeed/base/file.h"
 #include "deepspeed/inference/gguf_folder.h"
 #include "deepspeed/inference/input_moments.h"
+#include "tests/support/error_of.h"
 #include "tiny_models.h"
 
 namespace deepspeed::inference {
 namespace {
 
+using testing_support::error_of;
 namespace fs = std::filesystem;
 using testing::HasSubstr;
 
@@ -50,15 +52,6 @@ class QuantizeModel : public testing::Test {
 
   fs::path work;
 };
-
-std::string error_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const base::Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
 
 TEST_F(QuantizeModel, CalibrationKeepsWhatTheModelSays) {
   const fs::path calibration = write(text(6000, 1));

@@ -13,23 +13,16 @@
 #include "deepspeed/models/quantized_files.h"
 #include "task_case.h"
 #include "tests/support/combinations.h"
+#include "tests/support/error_of.h"
 #include "tiny_models.h"
 
 namespace deepspeed::inference {
 namespace {
 
+using testing_support::error_of;
 namespace fs = std::filesystem;
 using config::Json;
 using ::testing::HasSubstr;
-
-std::string error_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const base::Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
 
 class Streamed : public testing::Test {
  protected:

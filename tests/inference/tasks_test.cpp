@@ -7,12 +7,14 @@
 #include "deepspeed/inference/engine.h"
 #include "deepspeed/inference/results.h"
 #include "task_case.h"
+#include "tests/support/error_of.h"
 
 namespace deepspeed::inference {
 namespace {
 
 using config::Json;
 using ::testing::HasSubstr;
+using testing_support::error_of;
 
 constexpr const char* kFp32 = R"({"dtype": "fp32"})";
 
@@ -159,15 +161,6 @@ TEST(Tasks, AnswersOfABatchAreThoseOfEachTextAlone) {
     expect_like(numbers(all[static_cast<int64_t>(i)]),
                 numbers(vectors->feature_extraction().sentences({texts[i]}, config)[0]), texts[i]);
   }
-}
-
-std::string error_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const base::Error& error) {
-    return error.what();
-  }
-  return "no error";
 }
 
 TEST(Tasks, BadInputIsOneLine) {

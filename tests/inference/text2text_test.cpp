@@ -12,12 +12,14 @@
 #include "deepspeed/inference/generate.h"
 #include "tests/inference/task_case.h"
 #include "tests/inference/tiny_models.h"
+#include "tests/support/error_of.h"
 
 namespace deepspeed::inference {
 namespace {
 
 using config::Json;
 using testing::HasSubstr;
+using testing_support::error_of;
 
 const Json& golden() {
   static const Json value = golden_cases("text2text.json");
@@ -46,15 +48,6 @@ void expect_golden(const Json& one, const Answer& answer) {
     const double want = one["scores"][i].get<double>();
     EXPECT_NEAR(answer.sequences[i].score, want, 1e-4 + 1e-5 * std::abs(want));
   }
-}
-
-std::string error_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const base::Error& error) {
-    return error.what();
-  }
-  return "no error";
 }
 
 TEST(Text2Text, IsTokenForTokenTransformers) {

@@ -15,21 +15,14 @@
 #include "deepspeed/nn/materializer.h"
 #include "deepspeed/zero/prepared_file.h"
 #include "deepspeed/zero/streamed_tensors.h"
+#include "tests/support/error_of.h"
 
 namespace deepspeed::zero {
 namespace {
 
+using testing_support::error_of;
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
-
-std::string error_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const base::Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
 
 std::byte value(size_t file, size_t at) {
   return static_cast<std::byte>((at * 31 + at / 251 + 7 * file) & 255);

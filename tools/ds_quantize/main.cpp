@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -67,9 +68,10 @@ int main(int argc, char** argv) {
                  "whether numbers lie around a shift of their group or around zero (int4: asymmetric, else "
                  "symmetric)")
       ->check(CLI::IsMember({"symmetric", "asymmetric"}));
-  app.add_option("--eight-bits", o.eight_bits,
-                 "layers that keep 8 bits where the scheme has fewer: qkv, query, key, value, output, gate, "
-                 "up, down, or none (int4: value down)");
+  app.add_option(
+      "--eight-bits", o.eight_bits,
+      fmt::format("layers that keep 8 bits where the scheme has fewer: {}, or none (int4: value down)",
+                  fmt::join(deepspeed::models::quantizable_layers(), ", ")));
   app.add_option("--calibrate", o.calibration,
                  "a text (or .bin of 32-bit token ids): weights are rounded so that what they make of it "
                  "changes least (GPTQ)")
