@@ -1,12 +1,11 @@
 # libtorch from the torch wheel, linked directly: torch's own CMake config wants a CUDA toolkit even for CPU use.
-# Defines the target ds_torch (headers, libraries, rpath) and ds_torch_pch (the one precompiled header).
+# Defines the target ds_torch (headers, libraries, rpath) and ds_torch_pch (the precompiled header).
 if(DEEPSPEED_FUZZ)
   return()  # the parsers are torch-free, and their fuzzers build with clang in seconds
 endif()
 if(NOT EXISTS "${DEEPSPEED_TORCH_ROOT}/lib/libtorch_cpu.so")
   message(FATAL_ERROR "libtorch not found in ${DEEPSPEED_TORCH_ROOT}: run ./dev deps, or set DEEPSPEED_TORCH_ROOT")
 endif()
-find_package(fmt REQUIRED)
 find_path(GLOO_INCLUDE_DIR gloo/algorithm.h REQUIRED)
 # The wheel ships the headers of another fmt among its own; ours must be found first, or calls and library would differ.
 get_target_property(FMT_INCLUDE_DIR fmt::fmt INTERFACE_INCLUDE_DIRECTORIES)
@@ -21,7 +20,7 @@ target_compile_definitions(ds_torch INTERFACE USE_C10D_GLOO)
 target_link_libraries(ds_torch INTERFACE fmt::fmt
   "$<BUILD_INTERFACE:${DEEPSPEED_TORCH_ROOT}/lib/libtorch_cpu.so>" "$<BUILD_INTERFACE:${DEEPSPEED_TORCH_ROOT}/lib/libc10.so>"
   "$<BUILD_INTERFACE:${DEEPSPEED_TORCH_ROOT}/lib/libgomp.so.1>")
-# Objects are the same with and without CUDA (ccache shares them): only sources that say so see its headers
+# Objects are the same with and without CUDA: only sources that say so see its headers
 # (ds_cuda_sources), and programs are linked with what registers libtorch's CUDA kernels.
 if(DEEPSPEED_CUDA)
   if(NOT CMAKE_CUDA_ARCHITECTURES)
@@ -42,9 +41,4 @@ function(ds_cuda_sources)
 endfunction()
 set(CMAKE_BUILD_RPATH "${DEEPSPEED_TORCH_ROOT}/lib")
 
-file(WRITE "${CMAKE_BINARY_DIR}/ds_torch_pch.cpp" "// holds the precompiled header\n")
-add_library(ds_torch_pch OBJECT "${CMAKE_BINARY_DIR}/ds_torch_pch.cpp")
-target_link_libraries(ds_torch_pch PUBLIC ds_torch)
-# Named by its place on the include path: an absolute one would keep clones from sharing compiled objects (ccache).
-target_include_directories(ds_torch_pch PRIVATE "${CMAKE_SOURCE_DIR}/cmake")
-target_precompile_headers(ds_torch_pch PRIVATE <torch_pch.h>)
+ds_add_precompiled_header(torch ds_torch)
