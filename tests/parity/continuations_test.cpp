@@ -5,24 +5,25 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstring>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 
-#include "deepspeed/base/file.h"
 #include "deepspeed/comm/ranks.h"
 #include "deepspeed/inference/engine.h"
+#include "tests/parity/continuations.h"
 #include "tests/support/combinations.h"
 
 namespace deepspeed {
 namespace {
 
 namespace fs = std::filesystem;
-using config::Json;
 using inference::InferenceConfig;
 using inference::InferenceEngine;
+using testing_support::expect_continuations;
+using testing_support::families;
+using testing_support::folder_of;
+using testing_support::Golden;
+using testing_support::golden_of;
 
-const fs::path kGoldens = fs::path(DS_SOURCE_DIR) / "tests/parity/goldens";
 const fs::path kGguf = fs::path(DS_SOURCE_DIR) / "tests/models/goldens/gguf";
 
 enum class Files { kFolder, kExport, kGguf };
@@ -53,14 +54,6 @@ bool is_in(const std::vector<std::string>& names, const std::string& name) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
-std::vector<std::string> families() {
-  std::vector<std::string> names;
-  const Json manifest = Json::parse(base::read_text_file(kGoldens / "manifest.json"));
-  for (const auto& entry : manifest["logits"])
-    names.push_back(fs::path(entry["expected"].get<std::string>()).stem());
-  return names;
-}
-
 std::vector<Case> all_cases() {
   std::vector<Case> cases;
   for (const std::string& family : families())
@@ -68,32 +61,6 @@ std::vector<Case> all_cases() {
       if (way.files != Files::kGguf || !is_in(kWithoutGguf, family)) cases.push_back({family, way});
   return cases;
 }
-
-struct Golden {
-  std::vector<std::vector<int32_t>> prompts, continuations;
-  std::vector<size_t> first_near_tie;
-};
-
-std::vector<std::vector<int32_t>> rows_of(const formats::SafetensorsFile& file, const std::string& name) {
-  const auto* info = file.find(name);
-  const auto bytes = file.data(*info);
-  std::vector<int64_t> all(bytes.size() / sizeof(int64_t));
-  std::memcpy(all.data(), bytes.data(), bytes.size());
-  const auto rows = static_cast<size_t>(info->shape[0]), width = all.size() / rows;
-  std::vector<std::vector<int32_t>> out(rows);
-  for (size_t i = 0; i < all.size(); ++i) out[i / width].push_back(static_cast<int32_t>(all[i]));
-  return out;
-}
-
-Golden golden_of(const std::string& family) {
-  const formats::SafetensorsFile file(kGoldens / "logits" / (family + ".safetensors"));
-  Golden golden{rows_of(file, "prompts"), rows_of(file, "continuations"), {}};
-  for (const auto& row : rows_of(file, "first_near_tie"))
-    golden.first_near_tie.push_back(static_cast<size_t>(row[0]));
-  return golden;
-}
-
-fs::path folder_of(const std::string& family) { return kGoldens / "models" / (family + "-sharp"); }
 
 class Continuations : public testing::TestWithParam<Case> {
  protected:
@@ -130,21 +97,6 @@ class Continuations : public testing::TestWithParam<Case> {
 
   fs::path scratch;
 };
-
-// Up to the first step at which the two best logits of transformers are nearly tied.
-void expect_continuations(InferenceEngine& engine, const Golden& golden) {
-  const auto answers = engine.generate_tokens(
-      golden.prompts,
-      {{"max_new_tokens", golden.continuations[0].size()}, {"do_sample", false}, {"eos_token_id", nullptr}});
-  ASSERT_EQ(answers.size(), golden.prompts.size());
-  for (size_t i = 0; i < answers.size(); ++i) {
-    const auto& ours = answers[i].sequences.at(0).tokens;
-    const auto& theirs = golden.continuations[i];
-    ASSERT_EQ(ours.size(), theirs.size());
-    for (size_t step = 0; step < golden.first_near_tie[i]; ++step)
-      ASSERT_EQ(ours[step], theirs[step]) << "prompt " << i << ", step " << step;
-  }
-}
 
 TEST_P(Continuations, AreTransformers) {
   const Golden golden = golden_of(GetParam().family);
