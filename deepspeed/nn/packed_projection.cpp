@@ -218,7 +218,7 @@ class Packer {
   std::unique_ptr<Projection> packed(std::vector<Part> parts, const ops::PackOptions& weights,
                                      ops::PackedActivation activation) {
     for (const Part& p : parts) done.dense_bytes += bytes_of(p.weight) + bytes_of(p.bias);
-    ops::PackedWeight weight = pack(parts, grouped(weights, parts));
+    const ops::PackedWeight weight = pack(parts, grouped(weights, parts)).to(options_.device);
     done.packed_bytes += weight.bytes();
     ++done.products;
     if (options_.packed) {
@@ -226,7 +226,7 @@ class Packer {
       for (const Part& p : parts) names.push_back(p.name);
       options_.packed(weight, names);
     }
-    return std::make_unique<PackedProjection>(std::move(weight), activation);
+    return std::make_unique<PackedProjection>(weight, activation);
   }
 
   const PackLinearsOptions& options_;

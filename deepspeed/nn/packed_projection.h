@@ -57,6 +57,8 @@ struct PackLinearsOptions {
   /// Where parameters that have no memory yet are read from, in fp32, panel by panel as they are packed: the
   /// dense weight then never exists. Null: all of them have memory.
   const ParameterSource* source = nullptr;
+  /// Where they are multiplied: packed weights go there one by one.
+  at::Device device = at::kCPU;
   /// Told of each product, and of the Linears that it stands for, before the next is packed. The product's
   /// numbers may be taken elsewhere by then: tensors keep their shape, not their memory.
   std::function<void(const ops::PackedWeight& weight, const std::vector<std::string>& linears)> packed = {};

@@ -4,7 +4,7 @@
 
 #include <cmath>
 
-#include "deepspeed/accel/native_stream.h"
+#include "deepspeed/accel/native_device.h"
 #include "deepspeed/base/error.h"
 #include "deepspeed/ops/cpu/adam_kernel.h"
 #include "deepspeed/ops/device_kernels.h"

@@ -6,7 +6,7 @@
 #include <fmt/ranges.h>
 #include <torch/csrc/autograd/custom_function.h>
 
-#include "deepspeed/accel/native_stream.h"
+#include "deepspeed/accel/native_device.h"
 #include "deepspeed/base/error.h"
 #include "deepspeed/ops/cpu/dropout_kernel.h"
 #include "deepspeed/ops/device_kernels.h"

@@ -50,6 +50,7 @@ at::Tensor by_whole_scores(const at::Tensor& q, const at::Tensor& k, const at::T
                            const AttentionOptions& options) {
   const int64_t keys = k.size(2), padded = (keys + 15) / 16 * 16;
   at::Tensor scores = at::matmul(q.to(at::kFloat), k.to(at::kFloat).transpose(2, 3)) * scale;
+  if (options.softcap > 0) scores = at::tanh(scores / options.softcap) * options.softcap;
   if (const at::Tensor bias = bias_of(q, keys, options, at::kFloat); bias.defined()) scores = scores + bias;
   at::Tensor probabilities = at::softmax(scores, -1);
   if (options.dropout_p > 0) {
@@ -63,25 +64,29 @@ at::Tensor by_whole_scores(const at::Tensor& q, const at::Tensor& k, const at::T
 
 at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                      const AttentionOptions& options) {
-  DS_CHECK(options.softcap == 0, "attention: a softcap is not available yet on a GPU");
   const int64_t group = q.size(1) / k.size(1);
-  const at::Tensor keys = group == 1 ? k : k.repeat_interleave(group, 1),
-                   values = group == 1 ? v : v.repeat_interleave(group, 1);
+  const auto whole = [&](const at::Tensor& t) { return group == 1 ? t : t.repeat_interleave(group, 1); };
   const double scale = options.scale.value_or(1 / std::sqrt(static_cast<double>(q.size(3))));
   // ATen's own kernels give a bias no gradient.
   const bool learns_bias =
       options.bias.defined() && options.bias.requires_grad() && at::GradMode::is_enabled();
-  if (options.dropout_p > 0 || learns_bias) return by_whole_scores(q, keys, values, scale, options);
+  if (options.dropout_p > 0 || options.softcap > 0 || learns_bias)
+    return by_whole_scores(q, whole(k), whole(v), scale, options);
   // The kernels' own causal mask is known to be right only where queries and keys are as many.
   const bool plain = options.window == 0 && !options.first_key.defined() && !options.end_key.defined() &&
                      !options.alibi_slopes.defined() && !options.bias.defined() &&
                      (q.size(2) == k.size(2) || !options.causal);
-  if (plain)
-    return at::scaled_dot_product_attention(q, keys, values, {}, 0.0, options.causal && q.size(2) > 1, scale);
-  at::Tensor bias = bias_of(q, k.size(2), options, q.scalar_type());
-  if (bias.defined()) bias = bias.expand({q.size(0), q.size(1), q.size(2), k.size(2)});
-  return at::scaled_dot_product_attention(
-      q, keys, values, bias.defined() ? std::optional(bias) : std::nullopt, 0.0, false, scale);
+  at::Tensor bias;
+  if (!plain) bias = bias_of(q, k.size(2), options, q.scalar_type());
+  if (!bias.defined()) {
+    // Flash attention reads a head of keys once for all its queries; ATen's other kernels know no groups.
+    const bool grouped = group > 1 && q.scalar_type() != at::kFloat && q.size(3) <= 256;
+    const auto keys_of = [&](const at::Tensor& t) { return grouped ? t : whole(t); };
+    return at::scaled_dot_product_attention(q, keys_of(k), keys_of(v), {}, 0.0,
+                                            plain && options.causal && q.size(2) > 1, scale, grouped);
+  }
+  bias = bias.expand({q.size(0), q.size(1), q.size(2), k.size(2)});
+  return at::scaled_dot_product_attention(q, whole(k), whole(v), bias, 0.0, false, scale);
 }
 
 }  // namespace deepspeed::ops::formula

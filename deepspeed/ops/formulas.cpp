@@ -1,24 +1,19 @@
 #include "deepspeed/ops/formulas.h"
 
 #include <ATen/ATen.h>
+#include <torch/csrc/autograd/autograd.h>
 
 #include <cmath>
 
 namespace deepspeed::ops::formula {
-namespace {
 
-// Two halves of the turned elements as the other convention has them: pairs (0,1), (2,3), ...
-at::Tensor turned(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin, bool interleaved) {
-  if (interleaved) {
-    const at::Tensor pairs = x.reshape({x.size(0), x.size(1), x.size(2), -1, 2});
-    const at::Tensor a = pairs.select(4, 0), b = pairs.select(4, 1);
-    return at::stack({a * cos - b * sin, b * cos + a * sin}, 4).flatten(3);
-  }
-  const auto halves = x.chunk(2, 3);
-  return at::cat({halves[0] * cos - halves[1] * sin, halves[1] * cos + halves[0] * sin}, 3);
+std::vector<at::Tensor> gradients(const std::vector<at::Tensor>& inputs, const at::Tensor& dy,
+                                  const std::function<at::Tensor(const std::vector<at::Tensor>&)>& formula) {
+  const at::AutoGradMode with_gradients(true);
+  std::vector<at::Tensor> leaves;
+  for (const at::Tensor& input : inputs) leaves.push_back(input.detach().requires_grad_());
+  return torch::autograd::grad({formula(leaves)}, leaves, {dy});
 }
-
-}  // namespace
 
 at::Tensor gelu(const at::Tensor& x, GeluKind kind) {
   return at::gelu(x, kind == GeluKind::kTanh ? "tanh" : "none");
@@ -46,18 +41,6 @@ at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps, R
   const at::Tensor normal = wide * at::rsqrt((wide * wide).mean(-1, true) + eps);
   if (kind == RmsWeight::kFromOne) return (normal * (weight.to(at::kFloat) + 1)).to(x.scalar_type());
   return (normal.to(x.scalar_type()) * weight).to(x.scalar_type());
-}
-
-at::Tensor rotary(const at::Tensor& x, const RotaryTable& table) {
-  const int64_t length = x.size(2), dim = 2 * table.cos.size(-1);
-  const auto rows = [&](const at::Tensor& t) {  // [1 or B, 1, T, dim / 2]
-    const at::Tensor all = t.to(x.device());
-    return (all.dim() == 2 ? all.unsqueeze(0) : all).narrow(1, 0, length).unsqueeze(1);
-  };
-  const at::Tensor front = x.narrow(3, 0, dim).to(at::kFloat);
-  const at::Tensor out =
-      turned(front, rows(table.cos), rows(table.sin), table.options.interleaved).to(x.scalar_type());
-  return dim == x.size(3) ? out : at::cat({out, x.narrow(3, dim, x.size(3) - dim)}, 3);
 }
 
 at::Tensor linear_cross_entropy(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& labels,

@@ -6,28 +6,32 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
 #include <optional>
+#include <vector>
 
 #include "deepspeed/ops/adagrad.h"
 #include "deepspeed/ops/attention.h"
 #include "deepspeed/ops/gelu.h"
 #include "deepspeed/ops/lion.h"
 #include "deepspeed/ops/rms_norm.h"
-#include "deepspeed/ops/rotary.h"
 
 namespace deepspeed::ops::formula {
+
+/// Gradients of formula(inputs) for dy, of dy's type, one an input: the backward of kernels that have none.
+std::vector<at::Tensor> gradients(const std::vector<at::Tensor>& inputs, const at::Tensor& dy,
+                                  const std::function<at::Tensor(const std::vector<at::Tensor>&)>& formula);
 
 at::Tensor gelu(const at::Tensor& x, GeluKind kind);
 at::Tensor swiglu(const at::Tensor& gate, const at::Tensor& up);
 at::Tensor geglu(const at::Tensor& gate, const at::Tensor& up);
 at::Tensor layer_norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, double eps);
 at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps, RmsWeight kind);
-at::Tensor rotary(const at::Tensor& x, const RotaryTable& table);
 /// All logits of the batch exist at once, as in PyTorch.
 at::Tensor linear_cross_entropy(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& labels,
                                 int64_t ignore_index, const at::Tensor& bias, double softcap);
 /// ATen's scaled_dot_product_attention, whose kernels hold no T x T matrix where they know the case; with
-/// dropout, whose mask is ours, one such matrix a head exists. Error: a softcap, which is not built.
+/// dropout, whose mask is ours, and with a softcap one such matrix a head exists.
 at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                      const AttentionOptions& options);
 double sum_squares(const at::Tensor& x);

@@ -9,6 +9,7 @@
 #include "deepspeed/base/cpu_features.h"
 #include "deepspeed/base/error.h"
 #include "deepspeed/ops/kernels.h"
+#include "deepspeed/ops/packed_device.h"
 #include "deepspeed/ops/packed_paths.h"
 #include "deepspeed/ops/parallel.h"
 #include "deepspeed/ops/scratch.h"
@@ -147,17 +148,21 @@ void check(const at::Tensor& x, const PackedWeight& weight, const PackedEpilogue
            at::IntArrayRef shape) {
   DS_CHECK(!wants_grad({x, epilogue.residual}),
            "packed_linear: packed weights have no gradients; run under a no-gradient guard");
-  DS_CHECK(x.is_cpu() && (x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16),
-           "packed_linear: x is {} on {}; want float or bfloat16 on the CPU", c10::toString(x.scalar_type()),
-           x.device().str());
+  const bool on_gpu = !weight.device().is_cpu();
+  DS_CHECK(
+      x.device() == weight.device() && (x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16 ||
+                                        (on_gpu && x.scalar_type() == at::kHalf)),
+      "packed_linear: x is {} on {}; want float{} bfloat16 on {}", c10::toString(x.scalar_type()),
+      x.device().str(), on_gpu ? ", half or" : " or", weight.device().str());
   DS_CHECK(x.dim() > 0 && x.size(-1) == weight.format().in,
            "packed_linear: a weight of {} inputs was given x of [{}]", weight.format().in,
            fmt::join(x.sizes(), ", "));
   DS_CHECK(!weight.format().gated || epilogue.activation != PackedActivation::kNone,
            "packed_linear: a gated weight needs an activation");
   const at::Tensor& r = epilogue.residual;
-  DS_CHECK(!r.defined() || (r.is_cpu() && r.scalar_type() == x.scalar_type() && r.sizes() == shape),
-           "packed_linear: the residual must be on the CPU, of x's type and of [{}]", fmt::join(shape, ", "));
+  DS_CHECK(
+      !r.defined() || (r.device() == x.device() && r.scalar_type() == x.scalar_type() && r.sizes() == shape),
+      "packed_linear: the residual must be where x is, of its type and of [{}]", fmt::join(shape, ", "));
 }
 
 }  // namespace
@@ -198,6 +203,12 @@ at::Tensor packed_linear_by(const PackedPath& path, const at::Tensor& x, const P
 
 at::Tensor packed_linear(const at::Tensor& x, const PackedWeight& weight, const PackedEpilogue& epilogue) {
   DS_CHECK(x.defined() && x.dim() > 0, "packed_linear: x must have at least one dimension");
+  if (!weight.device().is_cpu()) {
+    auto shape = x.sizes().vec();
+    shape.back() = weight.width();
+    check(x, weight, epilogue, shape);
+    return packed_linear_on_device(x, weight, epilogue);
+  }
   const int64_t rows = x.numel() / std::max<int64_t>(1, x.size(-1));
   return packed_linear_by(packed_path(weight.format(), rows), x, weight, epilogue);
 }

@@ -28,8 +28,12 @@ struct PackedEpilogue {
 /// whatever other rows there are, and int8, w8a8, int4 and fp6 differ between instruction sets only by the
 /// rounding of one fp32 sum a group.
 /// A NaN or infinity of x reaches its own row alone: as IEEE arithmetic has it for fp32 and bf16, as NaN in
-/// the whole row for the others. CPU only, without gradients: an Error where one is wanted. On the compute
-/// threads.
+/// the whole row for the others. Without gradients: an Error where one is wanted. On the compute threads.
+/// On a GPU x may be fp16, too, and lies on the weight's device. There up to 16 rows by quantized weights
+/// enter the products as they are (of w8a8 rounded as above), with sums, bias and what follows in fp32; all
+/// others are libtorch's product in x's type by w^ rounded to it (of symmetric w8a8 of whole rows one of
+/// integers), and bias, activation, gate and residual each round to it. An infinity of x then gives what IEEE
+/// arithmetic has.
 at::Tensor packed_linear(const at::Tensor& x, const PackedWeight& weight,
                          const PackedEpilogue& epilogue = {});
 

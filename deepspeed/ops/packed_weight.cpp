@@ -12,6 +12,7 @@
 #include "deepspeed/ops/huge_pages.h"
 #include "deepspeed/ops/kernels.h"
 #include "deepspeed/ops/packed_codes.h"
+#include "deepspeed/ops/packed_device.h"
 #include "deepspeed/ops/packed_panels.h"
 #include "deepspeed/ops/parallel.h"
 
@@ -223,6 +224,7 @@ PackedWeight PackedWeight::from_codes(const WeightCodes& from, const PackOptions
 WeightCodes PackedWeight::codes() const {
   const PackedFormat& f = format_;
   DS_CHECK(f.quantized(), "packed weight: {} has no codes", scheme_name(f.scheme));
+  check_host("codes");
   WeightCodes result{at::empty({f.out, f.in}, at::kChar), at::empty({f.out, f.groups()}, at::kBFloat16)};
   if (f.asymmetric) result.shifts = at::empty_like(result.scales);
   auto* codes = result.codes.data_ptr<int8_t>();
@@ -266,6 +268,7 @@ void read_row(const PackedFormat& f, const Pointers& from, int64_t output, float
 }  // namespace
 
 at::Tensor PackedWeight::dequantize() const {
+  if (!device().is_cpu()) return dequantize_on_device(*this, at::kFloat);
   const at::Tensor result = at::empty({format_.out, format_.in}, at::kFloat);
   float* w = result.data_ptr<float>();
   const Pointers from = pointers(packed_, scales_);
@@ -276,6 +279,7 @@ at::Tensor PackedWeight::dequantize() const {
 }
 
 at::Tensor PackedWeight::rows(const at::Tensor& ids, at::ScalarType type) const {
+  if (!device().is_cpu()) return rows_on_device(*this, ids, type);
   const at::Tensor list = ids.contiguous();
   DS_CHECK(list.scalar_type() == at::kLong && list.is_cpu(),
            "packed weight: rows are named by int64 on the CPU");
@@ -296,6 +300,7 @@ at::Tensor PackedWeight::rows(const at::Tensor& ids, at::ScalarType type) const 
 
 at::Tensor PackedWeight::bias() const {
   if (!bias_.defined()) return {};
+  check_host("bias");
   const at::Tensor result = at::empty({format_.out}, at::kFloat);
   for (int64_t n = 0; n < format_.out; ++n) {
     const Place at = place(format_, n);
@@ -305,6 +310,7 @@ at::Tensor PackedWeight::bias() const {
 }
 
 PackedWeight PackedWeight::clone() const {
+  check_host("copy");
   PackedWeight copy = *this;
   copy.packed_ = empty_huge(packed_.sizes(), at::kByte).copy_(packed_);
   for (at::Tensor* t : {&copy.scales_, &copy.bias_})
@@ -312,6 +318,31 @@ PackedWeight PackedWeight::clone() const {
   return copy;
 }
 
-int64_t PackedWeight::bytes() const { return format_.bytes() + 2 * format_.scales(); }
+void PackedWeight::check_host(const char* what) const {
+  DS_CHECK(device().is_cpu(), "packed weight: one on {} gives no {}; those on the CPU do", device().str(),
+           what);
+}
+
+PackedWeight PackedWeight::to(at::Device device) const {
+  if (device == this->device()) return *this;
+  check_host("copy for another device");
+  PackedWeight copy = *this;
+  if (bias_.defined()) copy.bias_ = bias().to(device);
+  if (!format_.quantized()) {
+    copy.packed_ =
+        dequantize().to(device, format_.scheme == PackedScheme::kFp32 ? at::kFloat : at::kBFloat16);
+    return copy;
+  }
+  const WeightCodes held = codes();
+  copy.packed_ = device_codes(format_.scheme, held.codes).to(device);
+  copy.scales_ = (format_.asymmetric ? at::stack({held.scales, held.shifts}) : held.scales).to(device);
+  return copy;
+}
+
+int64_t PackedWeight::bytes() const {
+  if (!device().is_cpu())
+    return static_cast<int64_t>(packed_.nbytes() + (scales_.defined() ? scales_.nbytes() : 0));
+  return format_.bytes() + 2 * format_.scales();
+}
 
 }  // namespace deepspeed::ops

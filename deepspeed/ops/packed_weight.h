@@ -86,26 +86,33 @@ class PackedWeight {
   const PackedFormat& format() const { return format_; }
   /// What packed_linear gives for each row: out, or half of it where gated.
   int64_t width() const { return format_.gated ? format_.out / 2 : format_.out; }
-  /// w^ [out, in] in fp32.
+  /// w^ [out, in] in fp32, on its device.
   at::Tensor dequantize() const;
-  /// Rows of w^: ids int64 of any shape, each in [0, out) -> [..., in] of `type`, fp32 or bf16.
+  /// Rows of w^: ids int64 of any shape on its device, each in [0, out) -> [..., in] of `type`, fp32 or bf16.
+  /// On a GPU, which nobody waits for, rows of quantized schemes that are not there are NaN instead of an
+  /// Error.
   at::Tensor rows(const at::Tensor& ids, at::ScalarType type) const;
-  /// Of quantized schemes; an Error for others.
+  /// Of quantized schemes on the CPU; an Error for others.
   WeightCodes codes() const;
-  /// [out] in fp32, undefined without.
+  /// [out] in fp32, undefined without. On the CPU.
   at::Tensor bias() const;
-  /// One with memory of its own.
+  /// One with memory of its own. On the CPU.
   PackedWeight clone() const;
+  /// The same numbers on a GPU, in the order of its kernels (packed_device.h), from the CPU.
+  PackedWeight to(at::Device device) const;
+  at::Device device() const { return packed_.device(); }
   /// Memory of its numbers and scales, which is what a product with few rows reads of it.
   int64_t bytes() const;
 
-  /// As the kernels read them (cpu/packed_format.h): uint8, bf16, fp32 or undefined.
+  /// As the kernels read them (cpu/packed_format.h, on a GPU packed_device.h): uint8, bf16, fp32 or
+  /// undefined.
   const at::Tensor& packed() const { return packed_; }
   const at::Tensor& packed_scales() const { return scales_; }
   const at::Tensor& packed_bias() const { return bias_; }
 
  private:
   PackedWeight(const PackedFormat& format, const std::optional<at::Tensor>& bias);
+  void check_host(const char* what) const;
 
   PackedFormat format_;
   at::Tensor packed_, scales_, bias_;

@@ -5,12 +5,14 @@
 #include <ATen/ops/index_select.h>
 #include <ATen/ops/pow.h>
 #include <ATen/ops/tensor.h>
+#include <c10/core/DeviceGuard.h>
 #include <fmt/ranges.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "deepspeed/accel/native_device.h"
 #include "deepspeed/base/error.h"
 #include "deepspeed/ops/cpu/rotary_kernel.h"
-#include "deepspeed/ops/formulas.h"
+#include "deepspeed/ops/device_kernels.h"
 #include "deepspeed/ops/isa_table.h"
 #include "deepspeed/ops/parallel.h"
 
@@ -39,8 +41,10 @@ int64_t rotary_dim(int64_t head_dim, const RotaryOptions& options) {
   return dim;
 }
 
-at::Tensor turn(const at::Tensor& x, const RotaryTable& table, float sign) {
-  if (x.scalar_type() == at::kHalf) return turn(x.to(at::kFloat), table, sign).to(at::kHalf);
+at::Tensor turn(const at::Tensor& x, const RotaryTable& given, float sign) {
+  const bool on_gpu = x.is_cuda();
+  const RotaryTable table{given.cos.to(x.device()), given.sin.to(x.device()), given.options};
+  if (x.scalar_type() == at::kHalf && !on_gpu) return turn(x.to(at::kFloat), table, sign).to(at::kHalf);
   const at::Tensor from = x.stride(3) == 1 ? x : x.contiguous();
   const at::Tensor to = at::empty_like(from, from.options().requires_grad(false));
   cpu::RotaryArgs a{};
@@ -62,6 +66,11 @@ at::Tensor turn(const at::Tensor& x, const RotaryTable& table, float sign) {
   a.sign = sign;
   a.interleaved = table.options.interleaved;
   a.bf16 = x.scalar_type() == at::kBFloat16;
+  if (on_gpu) {
+    const c10::DeviceGuard on(x.device());
+    cuda::rotary({a, element_of("rotary", "x", x), x.size(0)}, accel::native_stream(x.device()));
+    return to;
+  }
   const cpu::RotaryKernel run = kernel();
   parallel_ranges(x.size(0) * x.size(2), 64, [&](int64_t begin, int64_t end) { run(a, begin, end); });
   return to;
@@ -134,7 +143,6 @@ at::Tensor rotary(const at::Tensor& x, const RotaryTable& table) {
                table.cos.size(-2) >= x.size(2) && (table.cos.dim() == 2 || table.cos.size(0) == x.size(0)),
            "rotary: the table is [{}], x is [{}]; make it for x's batch, length and head size",
            fmt::join(table.cos.sizes(), ","), fmt::join(x.sizes(), ","));
-  if (x.is_cuda()) return formula::rotary(x, table);
   if (at::GradMode::is_enabled() && x.requires_grad()) return Rotary::apply(x, table, 1.0);
   return turn(x, table, 1.0f);
 }

@@ -1,8 +1,10 @@
 #include "deepspeed/ops/swiglu.h"
 
 #include <ATen/ATen.h>
+#include <c10/core/DeviceGuard.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "deepspeed/accel/native_device.h"
 #include "deepspeed/base/error.h"
 #include "deepspeed/ops/activation.h"
 #include "deepspeed/ops/device_kernels.h"
@@ -34,6 +36,20 @@ at::Tensor gated_of(Gate kind, const at::Tensor& gate, const at::Tensor& up) {
   return y;
 }
 
+at::Tensor gated_on_gpu(Gate kind, const at::Tensor& gate, const at::Tensor& up) {
+  const at::Tensor y = at::empty_like(gate, gate.options().requires_grad(false));
+  const c10::DeviceGuard on(gate.device());
+  cuda::gated(
+      {.gate = gate.const_data_ptr(),
+       .up = up.const_data_ptr(),
+       .y = y.data_ptr(),
+       .type = element_of(name_of(kind), "gate", gate),
+       .numel = gate.numel(),
+       .activation = kind == Gate::kSilu ? cpu::PackedActivation::kSilu : cpu::PackedActivation::kGeluTanh},
+      accel::native_stream(gate.device()));
+  return y;
+}
+
 struct Gated : torch::autograd::Function<Gated> {
   static at::Tensor forward(AutogradContext* ctx, Gate kind, const at::Tensor& gate, const at::Tensor& up) {
     const at::Tensor g = gate.contiguous(), u = up.contiguous();
@@ -61,15 +77,37 @@ struct Gated : torch::autograd::Function<Gated> {
   }
 };
 
+// Their gradients are those of the formula. The kernel runs whether they are wanted or not: what is
+// recomputed has the same bits.
+struct GatedOnGpu : torch::autograd::Function<GatedOnGpu> {
+  static at::Tensor forward(AutogradContext* ctx, Gate kind, const at::Tensor& gate, const at::Tensor& up) {
+    ctx->save_for_backward({gate, up});
+    ctx->saved_data["kind"] = static_cast<int64_t>(kind);
+    return gated_on_gpu(kind, gate.contiguous(), up.contiguous());
+  }
+
+  static variable_list backward(AutogradContext* ctx, const variable_list& dy) {
+    const auto kind = static_cast<Gate>(ctx->saved_data["kind"].toInt());
+    refuse_second_derivative(name_of(kind));
+    variable_list grads = formula::gradients(ctx->get_saved_variables(), dy[0], [&](const variable_list& in) {
+      return kind == Gate::kSilu ? formula::swiglu(in[0], in[1]) : formula::geglu(in[0], in[1]);
+    });
+    return {at::Tensor(), grads[0], grads[1]};
+  }
+};
+
 at::Tensor gated(Gate kind, const at::Tensor& gate, const at::Tensor& up) {
   const char* op = name_of(kind);
   element_of(op, "gate", gate);
   element_of(op, "up", up);
-  DS_CHECK(gate.sizes() == up.sizes() && gate.scalar_type() == up.scalar_type(),
-           "{}: gate is [{}] of {}, up is [{}] of {}; they must be alike", op, fmt::join(gate.sizes(), ", "),
-           c10::toString(gate.scalar_type()), fmt::join(up.sizes(), ", "), c10::toString(up.scalar_type()));
-  if (gate.is_cuda() && up.is_cuda())
-    return kind == Gate::kSilu ? formula::swiglu(gate, up) : formula::geglu(gate, up);
+  DS_CHECK(
+      gate.sizes() == up.sizes() && gate.scalar_type() == up.scalar_type() && gate.device() == up.device(),
+      "{}: gate is [{}] of {} on {}, up is [{}] of {} on {}; they must be alike", op,
+      fmt::join(gate.sizes(), ", "), c10::toString(gate.scalar_type()), gate.device().str(),
+      fmt::join(up.sizes(), ", "), c10::toString(up.scalar_type()), up.device().str());
+  if (gate.is_cuda())
+    return wants_grad({gate, up}) ? GatedOnGpu::apply(kind, gate, up)
+                                  : gated_on_gpu(kind, gate.contiguous(), up.contiguous());
   checked_element(op, "gate", gate);
   checked_element(op, "up", up);
   return wants_grad({gate, up}) ? Gated::apply(kind, gate, up)

@@ -129,7 +129,7 @@ TEST(Activations, RefuseWhatTheyHaveNoKernelFor) {
         swiglu(at::ones({2, 3}), at::ones({3, 2}));
       },
       testing::ThrowsMessage<base::Error>(
-          "swiglu: gate is [2, 3] of Float, up is [3, 2] of Float; they must be alike"));
+          "swiglu: gate is [2, 3] of Float on cpu, up is [3, 2] of Float on cpu; they must be alike"));
 }
 
 }  // namespace

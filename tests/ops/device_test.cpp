@@ -86,10 +86,10 @@ TEST(Device, LinearsEmbeddingsAndLosses) {
   }
 }
 
-TEST(Device, AttentionAndRotary) {
+TEST(Device, Attention) {
   DS_NEEDS_GPU();
   for (const auto type : kTypes)
-    for (int which = 0; which < 7; ++which) {
+    for (int which = 0; which < 8; ++which) {
       const Tensors in{values({2, 4, 11, 8}, type), values({2, 2, 11, 8}, type, 1, 2),
                        values({2, 2, 11, 8}, type, 1, 3)};
       const auto options = [which](at::Device device) {
@@ -101,6 +101,7 @@ TEST(Device, AttentionAndRotary) {
         if (which == 4) o.end_key = at::arange(9, 11).to(at::kInt).to(device);
         if (which == 5) o.alibi_slopes = alibi_slopes(4).to(device);
         if (which == 6) o.dropout_p = 0.3, o.rng = {7, 9};
+        if (which == 7) o.softcap = 1.5;
         return o;
       };
       expect_alike("attention", in, [&](const Tensors& t, at::Device device) {
@@ -110,10 +111,44 @@ TEST(Device, AttentionAndRotary) {
           "attention_fused", {values({2, 11, 3 * 4 * 8}, type)},
           [&](const Tensors& t, at::Device device) { return attention_fused(t[0], 4, options(device)); });
     }
+}
+
+TEST(Device, Rotary) {
+  DS_NEEDS_GPU();
   for (const auto type : kTypes)
-    expect_alike("rotary", {values({2, 3, 9, 16}, type)}, [](const Tensors& t, at::Device) {
-      return rotary(t[0], rotary_table(16, 9, 3, {.rotary_dim = 8}));
-    });
+    for (const int64_t dim : {0, 8})
+      for (const bool interleaved : {false, true}) {
+        const auto table = rotary_table(16, 9, 3, {.rotary_dim = dim, .interleaved = interleaved});
+        const auto own = rotary_at(table, at::arange(9).flip(0).repeat({2, 1}));
+        for (const RotaryTable* by : {&table, &own}) {
+          expect_alike("rotary", {values({2, 3, 9, 16}, type)},
+                       [&](const Tensors& t, at::Device) { return rotary(t[0], *by); });
+          // Heads of a fused projection, as attention has them.
+          expect_alike("rotary of heads", {values({2, 9, 5 * 16}, type)}, [&](const Tensors& t, at::Device) {
+            return rotary(t[0].view({2, 9, 5, 16}).narrow(2, 1, 3).transpose(1, 2), *by);
+          });
+        }
+      }
+}
+
+// What is computed without gradients has kernels of its own.
+TEST(Device, NormsAndGatesWithoutGradients) {
+  DS_NEEDS_GPU();
+  const at::NoGradGuard no_grad;
+  for (const auto type : kTypes)
+    for (const int64_t width : {40, 1000}) {
+      const at::Tensor x = values({7, width}, type, 2), y = values({7, width}, type, 1, 4);
+      for (const auto weight_type : {type, at::kFloat})
+        for (const auto kind : {RmsWeight::kPlain, RmsWeight::kFromOne}) {
+          const at::Tensor weight = values({width}, weight_type, 1, 2);
+          const at::Tensor here = rms_norm(x, weight, 1e-6, kind);
+          const at::Tensor there = rms_norm(x.cuda(), weight.cuda(), 1e-6, kind);
+          EXPECT_EQ(there.scalar_type(), here.scalar_type());
+          EXPECT_LT(error(there.cpu(), here), room(type)) << c10::toString(type) << " " << width;
+        }
+      EXPECT_LT(error(swiglu(x.cuda(), y.cuda()).cpu(), swiglu(x, y)), room(type));
+      EXPECT_LT(error(geglu(x.cuda(), y.cuda()).cpu(), geglu(x, y)), room(type));
+    }
 }
 
 TEST(Device, DropoutHasTheCpusMaskToTheBit) {

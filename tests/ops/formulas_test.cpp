@@ -74,21 +74,6 @@ TEST(Formulas, NormsAreTheKernels) {
     }
 }
 
-TEST(Formulas, RotaryIsTheKernel) {
-  for (const auto type : kTypes)
-    for (const int64_t dim : {0, 8})
-      for (const bool interleaved : {false, true}) {
-        const auto table = rotary_table(16, 9, 3, {.rotary_dim = dim, .interleaved = interleaved});
-        expect_alike(
-            "rotary", [&](const Tensors& t) { return ops::rotary(t[0], table); },
-            [&](const Tensors& t) { return formula::rotary(t[0], table); }, {values({2, 3, 9, 16}, type)});
-        const auto own = rotary_at(table, at::arange(9).flip(0).repeat({2, 1}));
-        expect_alike(
-            "rotary with positions", [&](const Tensors& t) { return ops::rotary(t[0], own); },
-            [&](const Tensors& t) { return formula::rotary(t[0], own); }, {values({2, 3, 9, 16}, type)});
-      }
-}
-
 TEST(Formulas, LinearCrossEntropyIsTheKernel) {
   const at::Tensor labels = at::arange(12) * 5 % 31;
   labels[3] = -100;

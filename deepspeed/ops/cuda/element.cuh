@@ -1,4 +1,4 @@
-// Loads and stores of the storage types, and the check after a launch.
+// Loads and stores of the storage types, activations, and the check after a launch.
 #pragma once
 
 #include <cuda_bf16.h>
@@ -9,6 +9,7 @@
 
 #include "deepspeed/base/error.h"
 #include "deepspeed/ops/cpu/element.h"
+#include "deepspeed/ops/cpu/packed_format.h"
 
 namespace deepspeed::ops::cuda {
 
@@ -18,6 +19,22 @@ __device__ inline float load(const __half* p, int64_t i) { return __half2float(p
 __device__ inline void store(float* p, int64_t i, float x) { p[i] = x; }
 __device__ inline void store(__nv_bfloat16* p, int64_t i, float x) { p[i] = __float2bfloat16_rn(x); }
 __device__ inline void store(__half* p, int64_t i, float x) { p[i] = __float2half_rn(x); }
+
+__device__ inline float activated(float x, cpu::PackedActivation activation) {
+  switch (activation) {
+    case cpu::PackedActivation::kNone:
+      return x;
+    case cpu::PackedActivation::kGeluTanh:
+      return 0.5f * x * (1.0f + tanhf(0.7978845608028654f * (x + 0.044715f * x * x * x)));
+    case cpu::PackedActivation::kGeluErf:
+      return 0.5f * x * (1.0f + erff(x * 0.7071067811865476f));
+    case cpu::PackedActivation::kSilu:
+      return x / (1.0f + expf(-x));
+    case cpu::PackedActivation::kRelu:
+      return x < 0.0f ? 0.0f : x;
+  }
+  return x;
+}
 
 /// body(T{}) with the type of the elements.
 template <class Body>
