@@ -12,9 +12,9 @@
 
 namespace deepspeed::inference {
 
-/// What weights are held as. kInt8 is what `quant` describes.
-enum class WeightType { kFp32, kFp16, kBf16, kInt8 };
-/// "fp32", "fp16", "bf16", "int8".
+/// What weights are held as. kInt8 is what `quant` describes; kFp8 is e4m3, weights and what they multiply.
+enum class WeightType { kFp32, kFp16, kBf16, kInt8, kFp8 };
+/// "fp32", "fp16", "bf16", "int8", "fp8".
 const char* weight_type_name(WeightType type);
 
 struct TensorParallelConfig {

@@ -17,14 +17,25 @@ using config::Warnings;
 
 using Words = std::vector<std::pair<std::string, WeightType>>;
 const Words& type_words() {
-  static const Words words = {{"fp16", WeightType::kFp16},          {"float16", WeightType::kFp16},
-                              {"half", WeightType::kFp16},          {"torch.float16", WeightType::kFp16},
-                              {"torch.half", WeightType::kFp16},    {"fp32", WeightType::kFp32},
-                              {"float32", WeightType::kFp32},       {"float", WeightType::kFp32},
-                              {"torch.float32", WeightType::kFp32}, {"torch.float", WeightType::kFp32},
-                              {"bf16", WeightType::kBf16},          {"bfloat16", WeightType::kBf16},
-                              {"bfloat", WeightType::kBf16},        {"torch.bfloat16", WeightType::kBf16},
-                              {"int8", WeightType::kInt8},          {"torch.int8", WeightType::kInt8}};
+  static const Words words = {{"fp16", WeightType::kFp16},
+                              {"float16", WeightType::kFp16},
+                              {"half", WeightType::kFp16},
+                              {"torch.float16", WeightType::kFp16},
+                              {"torch.half", WeightType::kFp16},
+                              {"fp32", WeightType::kFp32},
+                              {"float32", WeightType::kFp32},
+                              {"float", WeightType::kFp32},
+                              {"torch.float32", WeightType::kFp32},
+                              {"torch.float", WeightType::kFp32},
+                              {"bf16", WeightType::kBf16},
+                              {"bfloat16", WeightType::kBf16},
+                              {"bfloat", WeightType::kBf16},
+                              {"torch.bfloat16", WeightType::kBf16},
+                              {"int8", WeightType::kInt8},
+                              {"torch.int8", WeightType::kInt8},
+                              {"fp8", WeightType::kFp8},
+                              {"float8_e4m3fn", WeightType::kFp8},
+                              {"torch.float8_e4m3fn", WeightType::kFp8}};
   return words;
 }
 
@@ -143,7 +154,8 @@ std::vector<NotYetRow> rows() {
 
 void add_own_fields(config::Schema<InferenceConfig>& s) {
   using C = InferenceConfig;
-  s.choice<WeightType>("dtype", &C::dtype, type_words()).doc("What weights are held and multiplied as.");
+  s.choice<WeightType>("dtype", &C::dtype, type_words())
+      .doc("What weights are held and multiplied as. fp8 (e4m3): on GPUs that multiply it.");
   s.field("replace_with_kernel_inject", &C::replace_with_kernel_inject)
       .alias("kernel_inject")
       .doc(
@@ -198,6 +210,8 @@ const char* weight_type_name(WeightType type) {
       return "bf16";
     case WeightType::kInt8:
       return "int8";
+    case WeightType::kFp8:
+      return "fp8";
   }
   return "";
 }

@@ -2,6 +2,7 @@
 
 #include <fmt/ranges.h>
 
+#include "deepspeed/accel/device.h"
 #include "deepspeed/accel/threads.h"
 #include "deepspeed/base/error.h"
 #include "deepspeed/base/log.h"
@@ -43,17 +44,19 @@ std::shared_ptr<torch::nn::Module> build(const models::ArchSpec& spec, Task task
 
 }  // namespace
 
-InferenceEngine::InferenceEngine(ModelSource source, InferenceConfig config, Task task, comm::GroupPtr group)
+InferenceEngine::InferenceEngine(ModelSource source, InferenceConfig config, Task task, comm::GroupPtr group,
+                                 at::Device device)
     : source_(std::move(source)),
       config_(std::move(config)),
       task_(task),
       group_(std::move(group)),
-      module_(build(source_.spec, task)) {
+      module_(build(source_.spec, task)),
+      device_(device) {
   for (const auto& parameter : module_->parameters()) parameters_ += parameter.numel();
   const auto missing = source_.weights->initialised(nn::list_parameters(*module_));
   DS_CHECK(missing.empty(), "{} cannot do {}: its weights lack {}", source_.path.string(), task_name(task),
            fmt::join(missing, ", "));
-  PreparedModel prepared = prepare_model(*module_, source_, config_, group_);
+  PreparedModel prepared = prepare_model(*module_, source_, config_, group_, device);
   bytes_ = prepared.bytes;
   streamed_ = std::move(prepared.streamed);
 }
@@ -171,6 +174,10 @@ comm::GroupPtr inference_group(const InferenceConfig& config) {
   return ranks == 1 ? nullptr : comm::init_world(rendezvous);
 }
 
+at::Device inference_device(const comm::GroupPtr& group) {
+  return group ? group->device() : accel::device_of_rank(0);
+}
+
 std::unique_ptr<InferenceEngine> init_inference(const std::string& model, std::string_view config,
                                                 const Json& arguments, std::optional<Task> task) {
   InferenceConfig parsed = parse_inference_config(config, arguments);
@@ -178,7 +185,9 @@ std::unique_ptr<InferenceEngine> init_inference(const std::string& model, std::s
   ModelSource source = open_model(model, parsed);
   const Task wanted = task.value_or(guess_task(source.config, usual_task(source.spec)));
   comm::GroupPtr group = inference_group(parsed);
-  return std::make_unique<InferenceEngine>(std::move(source), std::move(parsed), wanted, std::move(group));
+  const at::Device device = inference_device(group);
+  return std::make_unique<InferenceEngine>(std::move(source), std::move(parsed), wanted, std::move(group),
+                                           device);
 }
 
 }  // namespace deepspeed::inference

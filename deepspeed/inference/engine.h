@@ -27,14 +27,18 @@ namespace deepspeed::inference {
 class InferenceEngine {
  public:
   /// `group`: the ranks that share the model (tensor_parallel), each of which makes an engine of the same and
-  /// calls the same of it with the same; null: this one alone.
-  InferenceEngine(ModelSource source, InferenceConfig config, Task task, comm::GroupPtr group = nullptr);
+  /// calls the same of it with the same; null: this one alone. The model is held and computed with on
+  /// `device`.
+  InferenceEngine(ModelSource source, InferenceConfig config, Task task, comm::GroupPtr group = nullptr,
+                  at::Device device = at::kCPU);
 
   Task task() const { return task_; }
   const InferenceConfig& config() const { return config_; }
   const ModelSource& source() const { return source_; }
   const models::ArchSpec& spec() const { return source_.spec; }
   torch::nn::Module& module() { return *module_; }
+  /// Where the model is; what its own functions are given must be there, too.
+  at::Device device() const { return device_; }
   /// Null for an engine of one rank.
   const comm::GroupPtr& group() const { return group_; }
   /// Error where the model has none.
@@ -81,6 +85,7 @@ class InferenceEngine {
   comm::GroupPtr group_;
   std::shared_ptr<torch::nn::Module> module_;
   std::unique_ptr<StreamedModel> streamed_;
+  at::Device device_;
   int64_t parameters_ = 0, bytes_ = 0;
 };
 
@@ -91,6 +96,9 @@ Task usual_task(const models::ArchSpec& spec);
 /// The ranks that tensor_parallel.tp_size asks for, by the launcher's environment; null for one. Error where
 /// another number was started. Collective over them.
 comm::GroupPtr inference_group(const InferenceConfig& config);
+
+/// The device of the one rank or of the group's: by DS_ACCELERATOR (accel::device_of_rank).
+at::Device inference_device(const comm::GroupPtr& group);
 
 /// `model`: a folder, a file of weights (.gguf), or ORG/NAME in the Hugging Face cache. `config` and
 /// `arguments` as parse_inference_config takes them; `task`: nothing for what the model was made for. With

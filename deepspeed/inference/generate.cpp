@@ -12,6 +12,7 @@
 
 #include "deepspeed/base/error.h"
 #include "deepspeed/inference/search.h"
+#include "deepspeed/nn/materializer.h"
 
 namespace deepspeed::inference {
 namespace {
@@ -72,7 +73,9 @@ models::Memory read_inputs(models::EncoderDecoder& model, const std::vector<Requ
     std::copy(requests[r].prompt.begin(), requests[r].prompt.end(), id + r * longest);
   const bool ragged =
       std::any_of(ends.begin(), ends.end(), [&](int32_t end) { return static_cast<size_t>(end) < longest; });
-  return model.encode(ids, ragged ? std::optional(at::tensor(ends, at::kInt)) : std::nullopt,
+  const at::Device device = nn::device_of(model);
+  return model.encode(ids.to(device),
+                      ragged ? std::optional(at::tensor(ends, at::kInt).to(device)) : std::nullopt,
                       /*keeps_keys=*/true);
 }
 
@@ -87,7 +90,7 @@ class Batch {
  private:
   void add_search(const Request& request, const GenerateOptions& options);
   void make_room(int64_t count);
-  /// Final hidden states of further tokens of every row.
+  /// Final hidden states of further tokens of every row, on the model's device.
   at::Tensor hidden_states(const at::Tensor& ids, const std::optional<at::Tensor>& starts);
   at::Tensor read_prompts();
   void read_prompt_logprobs(const at::Tensor& hidden, int64_t longest);
@@ -98,6 +101,7 @@ class Batch {
   std::optional<at::Tensor> row_starts() const;
 
   models::Decoder& model_;
+  at::Device device_;
   models::EncoderDecoder* reader_;
   std::optional<models::Memory> memory_;  // what it has read
   const std::vector<Request>& requests_;
@@ -117,6 +121,7 @@ class Batch {
 Batch::Batch(models::Decoder& model, models::EncoderDecoder* reader, const std::vector<Request>& requests,
              const GenerateOptions& options)
     : model_(model),
+      device_(nn::device_of(model)),
       reader_(reader),
       requests_(requests),
       cache_(static_cast<size_t>(model.spec().layers), 0),
@@ -162,7 +167,9 @@ void Batch::make_room(int64_t count) {
 }
 
 at::Tensor Batch::hidden_states(const at::Tensor& ids, const std::optional<at::Tensor>& starts) {
-  return model_.hidden_states(ids, &cache_, starts, memory_ ? &*memory_ : nullptr);
+  return model_.hidden_states(ids.to(device_), &cache_,
+                              starts ? std::optional(starts->to(device_)) : std::nullopt,
+                              memory_ ? &*memory_ : nullptr);
 }
 
 // The scores after each prompt.
@@ -196,7 +203,7 @@ void Batch::read_prompt_logprobs(const at::Tensor& hidden, int64_t longest) {
     if (!config.echo || !config.logprobs || length == 1) continue;
     const at::Tensor scores =
         model_.logits_of(hidden[static_cast<int64_t>(r)].narrow(0, longest - length, length - 1))
-            .to(at::kFloat)
+            .to(at::kCPU, at::kFloat)
             .contiguous();
     const auto vocabulary = static_cast<size_t>(scores.size(1));
     for (size_t t = 0; t + 1 < prompt.size(); ++t)
@@ -207,7 +214,7 @@ void Batch::read_prompt_logprobs(const at::Tensor& hidden, int64_t longest) {
 }
 
 bool Batch::advance(const at::Tensor& logits) {
-  const at::Tensor scores = logits.to(at::kFloat).contiguous();
+  const at::Tensor scores = logits.to(at::kCPU, at::kFloat).contiguous();
   const auto vocabulary = static_cast<size_t>(scores.size(1));
   const float* score = scores.const_data_ptr<float>();
   std::vector<int64_t> parents;

@@ -58,12 +58,14 @@ std::unique_ptr<InferenceEngine> open_engine(const InferOptions& options) {
                                              : parse_task(options.task);
   comm::GroupPtr group = inference_group(config);
   const bool first = !group || group->rank() == 0;
+  const at::Device device = inference_device(group);
   auto engine =
-      std::make_unique<InferenceEngine>(std::move(source), std::move(config), task, std::move(group));
+      std::make_unique<InferenceEngine>(std::move(source), std::move(config), task, std::move(group), device);
   if (first)
-    note(options, fmt::format("{}: {}, {:.1f}M parameters, {}, {}", options.model, engine->spec().model_type,
-                              static_cast<double>(engine->parameters()) / 1e6,
-                              weight_type_name(engine->config().dtype), task_name(task)));
+    note(options, fmt::format("{}: {}, {:.1f}M parameters, {}, {}{}", options.model,
+                              engine->spec().model_type, static_cast<double>(engine->parameters()) / 1e6,
+                              weight_type_name(engine->config().dtype), task_name(task),
+                              device.is_cpu() ? "" : ", on " + device.str()));
   return engine;
 }
 

@@ -9,6 +9,7 @@
 #include "deepspeed/base/error.h"
 #include "deepspeed/inference/infer_inputs.h"
 #include "deepspeed/inference/long_text.h"
+#include "deepspeed/nn/materializer.h"
 
 namespace deepspeed::inference {
 namespace {
@@ -37,7 +38,8 @@ Perplexity perplexity(InferenceEngine& engine, const std::vector<int32_t>& ids, 
   check_tokens(engine, ids);
   const int64_t whole = count / window, windows = most > 0 ? std::min(most, whole) : whole;
   const at::Tensor all =
-      at::tensor(at::ArrayRef(ids.data(), static_cast<size_t>(windows * window)), at::kLong);
+      at::tensor(at::ArrayRef(ids.data(), static_cast<size_t>(windows * window)), at::kLong)
+          .to(nn::device_of(model));
   double sum = 0, squares = 0;
   int64_t scored = 0;
   for (int64_t i = 0; i < windows; ++i) {

@@ -8,6 +8,7 @@
 #include "deepspeed/base/error.h"
 #include "deepspeed/inference/weight_loader.h"
 #include "deepspeed/models/packed_model.h"
+#include "deepspeed/nn/fp8_projection.h"
 #include "deepspeed/nn/linear.h"
 #include "deepspeed/nn/materializer.h"
 #include "deepspeed/tensor_parallel/projections.h"
@@ -17,16 +18,19 @@ namespace deepspeed::inference {
 namespace {
 
 // What is not quantized then: norms, embeddings, and what goes from layer to layer.
-at::ScalarType beside_int8() { return base::cpu_features().fast_bf16 ? at::kBFloat16 : at::kFloat; }
+at::ScalarType beside_int8(at::Device device) {
+  return !device.is_cpu() || base::cpu_features().fast_bf16 ? at::kBFloat16 : at::kFloat;
+}
 
-at::ScalarType scalar_type_of(WeightType type) {
+at::ScalarType scalar_type_of(WeightType type, at::Device device) {
   switch (type) {
     case WeightType::kFp16:
       return at::kHalf;
     case WeightType::kBf16:
+    case WeightType::kFp8:
       return at::kBFloat16;
     case WeightType::kInt8:
-      return beside_int8();
+      return beside_int8(device);
     case WeightType::kFp32:
       break;
   }
@@ -68,8 +72,9 @@ ops::PackOptions quantized_by(const QuantConfig& quant) {
 }
 
 // How the model's matrices are packed; nothing: they stay dense.
-std::optional<models::PackModelOptions> packing(const InferenceConfig& config) {
+std::optional<models::PackModelOptions> packing(const InferenceConfig& config, at::Device device) {
   models::PackModelOptions out;
+  out.linears.device = device;
   if (config.dtype == WeightType::kInt8) {
     out.linears.weights = quantized_by(config.quant);
     if (!config.quant.qkv)
@@ -82,8 +87,8 @@ std::optional<models::PackModelOptions> packing(const InferenceConfig& config) {
     return out;
   }
   if (!config.replace_with_kernel_inject) return std::nullopt;
-  // Nothing multiplies fp16 faster here than libtorch does.
-  if (config.dtype == WeightType::kFp16) return std::nullopt;
+  // Nothing multiplies fp16 faster here than libtorch does; fp8 has products of its own.
+  if (config.dtype == WeightType::kFp16 || config.dtype == WeightType::kFp8) return std::nullopt;
   out.linears.weights.scheme =
       config.dtype == WeightType::kFp32 ? ops::PackedScheme::kFp32 : ops::PackedScheme::kBf16;
   out.head = out.linears.weights;
@@ -116,15 +121,48 @@ int64_t pack_from(const nn::ParameterSource& source, torch::nn::Module& model, c
   return models::pack_model(model, options).packed_bytes;
 }
 
+// Linear layers in e4m3, read one by one, but for what decides between tokens or experts that are close: the
+// vocabulary head, routers. Returns their bytes.
+int64_t round_to_fp8(torch::nn::Module& model, const WeightLoader& loader) {
+  int64_t bytes = 0;
+  for (const auto& [name, block] : nn::blocks_of(model)) {
+    auto* linear = dynamic_cast<nn::Linear*>(block);
+    if (linear == nullptr || linear->projection().kind() != "dense" || name.ends_with("router")) continue;
+    const auto& dense = dynamic_cast<const nn::DenseProjection&>(linear->projection());
+    if (!ops::Fp8Weight::fits(dense.weight().size(0), dense.weight().size(1))) continue;
+    for (const at::Tensor& parameter : linear->parameters(/*recurse=*/false)) loader.load(parameter);
+    const auto parameters = linear->named_parameters(/*recurse=*/false);
+    const at::Tensor* bias = parameters.find("bias");
+    auto rounded =
+        ops::Fp8Weight::round(dense.torch_class() == "Conv1D" ? dense.weight().t() : dense.weight(),
+                              bias ? std::optional(*bias) : std::nullopt);
+    bytes += rounded.bytes();
+    linear->set_projection(std::make_unique<nn::Fp8Projection>(std::move(rounded)));
+  }
+  return bytes;
+}
+
 // All weights in memory; returns the bytes that they take beside the model's parameters.
 int64_t hold(torch::nn::Module& model, const ModelSource& source, const WeightForm& form) {
   int64_t bytes = 0;
-  if (source.quantized) bytes += source.quantized->install(model).packed_bytes;
+  if (source.quantized) bytes += source.quantized->install(model, {.device = form.device}).packed_bytes;
   source.weights->check(nn::list_parameters(model));
   bytes += pack_from(*source.weights, model, form);
-  const WeightLoader loader(model, *source.weights, form.type);
+  const WeightLoader loader(model, *source.weights, form.type, form.device);
+  if (form.fp8) bytes += round_to_fp8(model, loader);
   for (const at::Tensor& parameter : model.parameters()) loader.load(parameter);
   return bytes;
+}
+
+void check_device(const InferenceConfig& config, const comm::GroupPtr& group, at::Device device) {
+  DS_CHECK(config.dtype != WeightType::kFp8 || ops::Fp8Weight::available(device),
+           "dtype fp8: {} does not multiply e4m3; a GPU of compute capability 8.9 or later does (use int8)",
+           device.str());
+  if (device.is_cpu()) return;
+  DS_CHECK(!group, "not available yet: tensor_parallel.tp_size = {} on GPUs (DS_ACCELERATOR=cpu is)",
+           group->size());
+  DS_CHECK(!config.streams(),
+           "not available yet: zero.offload_param.device nvme on a GPU (DS_ACCELERATOR=cpu is)");
 }
 
 // This rank's slices of them.
@@ -145,8 +183,12 @@ int64_t hold_slices(torch::nn::Module& model, const ModelSource& source, WeightF
 }  // namespace
 
 PreparedModel prepare_model(torch::nn::Module& model, const ModelSource& source,
-                            const InferenceConfig& config, const comm::GroupPtr& group) {
-  const WeightForm form{scalar_type_of(config.dtype), packing(config)};
+                            const InferenceConfig& config, const comm::GroupPtr& group, at::Device device) {
+  check_device(config, group, device);
+  const WeightForm form{.type = scalar_type_of(config.dtype, device),
+                        .packed = packing(config, device),
+                        .fp8 = config.dtype == WeightType::kFp8,
+                        .device = device};
   PreparedModel prepared;
   if (config.streams()) {
     DS_CHECK(!group, "not available yet: zero.offload_param.device nvme with tensor_parallel.tp_size = {}",

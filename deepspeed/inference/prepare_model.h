@@ -20,9 +20,11 @@ struct PreparedModel {
 
 /// Reads the weights as config.dtype, this rank's slices of them where `group` is not null, packs them where
 /// the files hold them quantized or the configuration says so (dtype int8, replace_with_kernel_inject),
-/// leaves them on the disk where it says so (zero), and ends training of the model. Errors: weights that do
-/// not fit the model, forms that are not available. Collective over the group.
+/// leaves them on the disk where it says so (zero), and ends training of the model. All of it is then on
+/// `device`. Errors: weights that do not fit the model, forms that are not available. Collective over the
+/// group.
 PreparedModel prepare_model(torch::nn::Module& model, const ModelSource& source,
-                            const InferenceConfig& config, const comm::GroupPtr& group);
+                            const InferenceConfig& config, const comm::GroupPtr& group,
+                            at::Device device = at::kCPU);
 
 }  // namespace deepspeed::inference

@@ -56,7 +56,10 @@ models::QuantizedSize quantize_model(const std::string& model, const fs::path& o
   std::unique_ptr<InferenceEngine> engine;
   std::unique_ptr<InputMoments> moments;
   if (!options.calibration.empty()) {
-    engine = init_inference(source.string(), "", {{"dtype", "fp32"}}, Task::kTextGeneration);
+    const InferenceConfig config{.dtype = WeightType::kFp32};
+    inference_group(config);  // one rank, on all threads; on the CPU, where moments are summed
+    engine =
+        std::make_unique<InferenceEngine>(open_model(source.string(), config), config, Task::kTextGeneration);
     moments = std::make_unique<InputMoments>(*engine, read_tokens(*engine, options.calibration),
                                              formats::ModelFiles::open(source).names(),
                                              InputMomentsOptions{.windows = options.calibration_windows});

@@ -109,7 +109,7 @@ class StreamedModel::Builder {
       else
         out_.resident_ += weight.bytes();
     };
-    if (source_.quantized) source_.quantized->install(model_, /*fuse=*/true, packed);
+    if (source_.quantized) source_.quantized->install(model_, {.packed = packed});
     source_.weights->check(nn::list_parameters(model_));
     if (!form_.packed) return;
     nn::PackLinearsOptions options = form_.packed->linears;

@@ -20,6 +20,8 @@ namespace deepspeed::inference {
 struct WeightForm {
   at::ScalarType type = at::kFloat;
   std::optional<models::PackModelOptions> packed{};  // nothing: dense
+  bool fp8 = false;                                  // linear layers whose shape fits
+  at::Device device = at::kCPU;
 };
 
 /// A matrix that its file holds as it is multiplied is read from there; all others are written, in that form,

@@ -2,8 +2,9 @@
 
 namespace deepspeed::inference {
 
-WeightLoader::WeightLoader(torch::nn::Module& model, const nn::ParameterSource& source, at::ScalarType type)
-    : source_(source) {
+WeightLoader::WeightLoader(torch::nn::Module& model, const nn::ParameterSource& source, at::ScalarType type,
+                           at::Device device)
+    : source_(source), device_(device) {
   for (nn::ParameterSpec& spec : nn::list_parameters(model)) {
     spec.dtype = type;
     names_.emplace(spec.tensor.unsafeGetTensorImpl(), spec.name);
@@ -18,6 +19,7 @@ const nn::ParameterSpec& WeightLoader::spec(const at::Tensor& parameter) const {
 void WeightLoader::load(const at::Tensor& parameter) const {
   if (nn::is_materialized(parameter)) return;
   nn::DenseMaterializer().materialize({spec(parameter)}, source_);
+  if (!device_.is_cpu()) at::Tensor(parameter).set_data(parameter.detach().to(device_));
 }
 
 }  // namespace deepspeed::inference

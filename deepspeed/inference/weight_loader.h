@@ -14,8 +14,10 @@ namespace deepspeed::inference {
 
 class WeightLoader {
  public:
-  /// The parameters that the model has now, to be held as `type`. The source outlives this object.
-  WeightLoader(torch::nn::Module& model, const nn::ParameterSource& source, at::ScalarType type);
+  /// The parameters that the model has now, to be held as `type` on `device`. The source outlives this
+  /// object.
+  WeightLoader(torch::nn::Module& model, const nn::ParameterSource& source, at::ScalarType type,
+               at::Device device = at::kCPU);
 
   /// As it is to be held.
   const nn::ParameterSpec& spec(const at::Tensor& parameter) const;
@@ -26,6 +28,7 @@ class WeightLoader {
 
  private:
   const nn::ParameterSource& source_;
+  at::Device device_;
   std::map<std::string, nn::ParameterSpec> specs_;
   std::unordered_map<const void*, std::string> names_;  // by tensor
 };

@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "deepspeed/base/error.h"
+#include "deepspeed/nn/materializer.h"
 
 namespace deepspeed::models {
 namespace {
@@ -44,7 +45,7 @@ std::vector<int32_t> generate(Decoder& model, const std::vector<int32_t>& prompt
 
   std::vector<int32_t> made;
   std::vector<int64_t> all(prompt.begin(), prompt.end());
-  const at::Device device = model.parameters().front().device();
+  const at::Device device = nn::device_of(model);
   const auto batch_of = [&](at::ArrayRef<int64_t> ids) { return at::tensor(ids).unsqueeze(0).to(device); };
   at::Tensor input = batch_of(all);
   for (int64_t i = 0; i < count; ++i) {

@@ -33,7 +33,7 @@ ops::PackedWeight packed_table(torch::nn::Module& model, const VocabularyHead& h
 
 void pack_head(torch::nn::Module& model, VocabularyHead& head, const PackModelOptions& options) {
   const at::Tensor table = head.weight();
-  head.pack(packed_table(model, head, options));
+  head.pack(packed_table(model, head, options).to(options.linears.device));
   for (const auto& [name, block] : nn::blocks_of(model))
     if (auto* embedding = dynamic_cast<nn::Embedding*>(block);
         embedding != nullptr && embedding->weight().is_same(table))

@@ -302,13 +302,10 @@ std::optional<nn::StoredLinear> QuantizedFiles::linear(const std::string& name, 
   return result;
 }
 
-nn::PackedLinears QuantizedFiles::install(torch::nn::Module& model, bool fuse,
-                                          decltype(nn::PackLinearsOptions::packed) packed) const {
-  return nn::pack_linears(model, {.weights = weights_,
-                                  .fuse = fuse,
-                                  .stored = [this](const std::string& name, int64_t in,
-                                                   bool biased) { return linear(name, in, biased); },
-                                  .packed = std::move(packed)});
+nn::PackedLinears QuantizedFiles::install(torch::nn::Module& model, nn::PackLinearsOptions how) const {
+  how.weights = weights_;
+  how.stored = [this](const std::string& name, int64_t in, bool biased) { return linear(name, in, biased); };
+  return nn::pack_linears(model, how);
 }
 
 }  // namespace deepspeed::models

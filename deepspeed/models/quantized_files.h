@@ -69,9 +69,8 @@ class QuantizedFiles {
   std::optional<nn::StoredLinear> linear(const std::string& name, int64_t in, bool biased) const;
   /// Puts packed projections in the place of those Linears; the model's parameters need no memory. What is
   /// left of them (nn::list_parameters) is then to be read from the folder by WeightSource.
-  /// `packed` as nn::PackLinearsOptions::packed.
-  nn::PackedLinears install(torch::nn::Module& model, bool fuse = true,
-                            decltype(nn::PackLinearsOptions::packed) packed = {}) const;
+  /// `how`: whether they are fused, where they go and who is told of them; the rest is this folder's.
+  nn::PackedLinears install(torch::nn::Module& model, nn::PackLinearsOptions how = {}) const;
 
  private:
   std::optional<std::string> stored_name(const std::string& parameter) const;

@@ -18,6 +18,11 @@ int64_t ParameterSpec::numel() const {
   return product;
 }
 
+at::Device device_of(const torch::nn::Module& model) {
+  const std::vector<at::Tensor> parameters = model.parameters();
+  return parameters.empty() ? at::Device(at::kCPU) : parameters.front().device();
+}
+
 bool is_materialized(const at::Tensor& parameter) {
   return parameter.numel() == 0 || parameter.storage().nbytes() > 0;
 }

@@ -31,6 +31,9 @@ struct ParameterSpec {
 /// has already allocated and filled, are listed too; is_materialized() tells them apart.
 std::vector<ParameterSpec> list_parameters(torch::nn::Module& model);
 bool is_materialized(const at::Tensor& parameter);
+/// Where a model computes: the device of its first parameter, which what it is given must be on; the CPU
+/// without any.
+at::Device device_of(const torch::nn::Module& model);
 /// The specs as sizes for partition::Layout.
 std::vector<partition::ParamSize> sizes_of(const std::vector<ParameterSpec>& specs);
 

@@ -39,7 +39,7 @@ at::Tensor Moe::routed(const at::Tensor& tokens, const at::Tensor& logits) {
   auto [weights, expert] = at::softmax(logits, 1, at::kFloat).topk(chosen_, 1);
   if (normalised_) weights = weights / weights.sum(1, /*keepdim=*/true);
   const at::Tensor flat = expert.reshape({-1}), order = flat.argsort(/*stable=*/true);
-  const at::Tensor count = flat.bincount({}, static_cast<int64_t>(experts_.size()));
+  const at::Tensor count = flat.bincount({}, static_cast<int64_t>(experts_.size())).cpu();
   const at::Tensor row = order.floor_divide(chosen_), gathered = tokens.index_select(0, row);
   const auto* rows = count.const_data_ptr<int64_t>();
   std::vector<at::Tensor> results = gathered.split_with_sizes({rows, experts_.size()});

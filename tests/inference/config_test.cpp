@@ -62,7 +62,9 @@ TEST(InferenceConfig, EverySpellingOfATypeIsUnderstood) {
   for (const char* name : {"bf16", "bfloat16", "bfloat", "torch.bfloat16"})
     EXPECT_EQ(parse_inference_config("", {{"dtype", name}}).dtype, WeightType::kBf16) << name;
   EXPECT_EQ(parse_inference_config("", {{"dtype", "int8"}}).dtype, WeightType::kInt8);
-  EXPECT_THAT(error_of(R"({"dtype": "fp8"})"), HasSubstr("dtype"));
+  for (const char* name : {"fp8", "float8_e4m3fn", "torch.float8_e4m3fn"})
+    EXPECT_EQ(parse_inference_config("", {{"dtype", name}}).dtype, WeightType::kFp8) << name;
+  EXPECT_THAT(error_of(R"({"dtype": "fp12"})"), HasSubstr("dtype"));
 }
 
 TEST(InferenceConfig, KeysHaveTheirAliasesAndOldForms) {

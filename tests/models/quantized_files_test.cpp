@@ -110,8 +110,9 @@ TEST_F(Quantized, FoldersLoadIntoThePackedWeightsOfTheModelBitByBit) {
         auto dense = read(source());
         const auto want = nn::pack_linears(*dense, {.weights = weights, .fuse = fuse});
         const QuantizedFiles files(out(), spec);
-        auto loaded = read(
-            out(), [&](Decoder& model) { EXPECT_EQ(files.install(model, fuse).products, want.products); });
+        auto loaded = read(out(), [&](Decoder& model) {
+          EXPECT_EQ(files.install(model, {.fuse = fuse}).products, want.products);
+        });
         EXPECT_TRUE(at::equal(loaded->logits(ids), dense->logits(ids)));
       }
 }
@@ -166,7 +167,7 @@ TEST_F(Quantized, SomeLayersMayKeepEightBits) {
     }
     const at::Tensor ids = at::arange(10).view({1, 10});
     const auto loaded = read(out(), [&](Decoder& model) { files.install(model); });
-    const auto apart = read(out(), [&](Decoder& model) { files.install(model, /*fuse=*/false); });
+    const auto apart = read(out(), [&](Decoder& model) { files.install(model, {.fuse = false}); });
     EXPECT_TRUE(at::allclose(loaded->logits(ids), apart->logits(ids), 1e-4, 1e-4)) << "fused or not";
     const auto dense = read(source());
     nn::pack_linears(*dense, {.weights = weights});

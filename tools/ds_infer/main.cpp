@@ -41,8 +41,9 @@ void add_model_options(CLI::App& app, InferOptions& o) {
       ->check(deepspeed::tools::not_empty());
   app.add_option("--file", o.file, "texts, one a line; '-' is standard input")
       ->check(deepspeed::tools::not_empty());
-  app.add_option("--dtype", o.dtype,
-                 "fp32, bf16 or fp16; auto: bf16 for weights that are stored so, else fp32")
+  app.add_option(
+         "--dtype", o.dtype,
+         "fp32, bf16, fp16, int8, or on GPUs fp8; auto: bf16 for weights that are stored so, else fp32")
       ->capture_default_str();
   app.add_option("--config", o.config,
                  "DeepSpeed inference configuration: a file, its text, or that in base64")

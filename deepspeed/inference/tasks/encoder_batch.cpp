@@ -11,8 +11,8 @@
 
 namespace deepspeed::inference {
 
-models::EncoderInput encoder_batch(std::span<const text::Encoding* const> rows,
-                                   const models::ArchSpec& spec) {
+models::EncoderInput encoder_batch(std::span<const text::Encoding* const> rows, const models::ArchSpec& spec,
+                                   at::Device device) {
   size_t longest = 0, shortest = rows.empty() ? 0 : rows[0]->size();
   for (const text::Encoding* row : rows) {
     DS_CHECK(row->size() > 0, "a text without tokens has no answer");
@@ -43,13 +43,16 @@ models::EncoderInput encoder_batch(std::span<const text::Encoding* const> rows,
       }
     ends.push_back(static_cast<int32_t>(row.size()));
   }
-  if (shortest < longest) input.ends = at::tensor(ends, at::kInt);
+  if (shortest < longest) input.ends = at::tensor(ends, at::kInt).to(device);
+  input.ids = input.ids.to(device);
+  if (typed) input.token_types = input.token_types->to(device);
   return input;
 }
 
-models::EncoderInput encoder_batch(const text::Encoding& row, const models::ArchSpec& spec) {
+models::EncoderInput encoder_batch(const text::Encoding& row, const models::ArchSpec& spec,
+                                   at::Device device) {
   const text::Encoding* rows[] = {&row};
-  return encoder_batch(rows, spec);
+  return encoder_batch(rows, spec, device);
 }
 
 std::vector<float> softmax(std::span<const float> scores) {

@@ -9,6 +9,7 @@
 #include "deepspeed/config/convert.h"
 #include "deepspeed/inference/tasks/encoder_batch.h"
 #include "deepspeed/models/json_file.h"
+#include "deepspeed/nn/materializer.h"
 
 namespace deepspeed::inference {
 namespace {
@@ -114,7 +115,8 @@ std::optional<SentenceConfig> read_sentence_config(const fs::path& folder) {
 
 at::Tensor FeatureExtraction::tokens(const std::string& text) const {
   const at::NoGradGuard no_grad;
-  return model_->forward(encoder_batch(source_.tokenizer->encode(text), model_->spec()))[0].to(at::kFloat);
+  const text::Encoding encoding = source_.tokenizer->encode(text);
+  return to_host(model_->forward(encoder_batch(encoding, model_->spec(), nn::device_of(*model_)))[0]);
 }
 
 at::Tensor FeatureExtraction::sentences(const std::vector<std::string>& texts, const SentenceConfig& config,
@@ -131,7 +133,8 @@ at::Tensor FeatureExtraction::sentences(const std::vector<std::string>& texts, c
     std::vector<const text::Encoding*> rows;
     for (size_t i = begin; i < std::min(begin + batch_size, encodings.size()); ++i)
       rows.push_back(&encodings[i]);
-    const at::Tensor hidden = model_->forward(encoder_batch(rows, model_->spec())).to(at::kFloat);
+    const at::Tensor hidden =
+        to_host(model_->forward(encoder_batch(rows, model_->spec(), nn::device_of(*model_))));
     for (size_t r = 0; r < rows.size(); ++r) {
       const at::Tensor own =
           hidden[static_cast<int64_t>(r)].narrow(0, 0, static_cast<int64_t>(rows[r]->size()));

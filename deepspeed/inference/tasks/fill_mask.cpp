@@ -7,6 +7,7 @@
 
 #include "deepspeed/base/error.h"
 #include "deepspeed/inference/tasks/encoder_batch.h"
+#include "deepspeed/nn/materializer.h"
 
 namespace deepspeed::inference {
 
@@ -44,7 +45,7 @@ std::vector<std::vector<FilledToken>> FillMask::operator()(const std::string& te
   const std::vector<int32_t> targets = target_ids(options.targets);
   const auto padding = source_.special_token("pad_token");
   const at::Tensor logits =
-      model_->logits(encoder_batch(encoding, model_->spec()))[0].to(at::kFloat).contiguous();
+      to_host(model_->logits(encoder_batch(encoding, model_->spec(), nn::device_of(*model_)))[0]);
   const auto vocabulary = static_cast<size_t>(logits.size(1));
   std::vector<std::vector<FilledToken>> out;
   for (const size_t place : places) {

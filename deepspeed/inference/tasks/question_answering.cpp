@@ -8,6 +8,7 @@
 #include "deepspeed/config/convert.h"
 #include "deepspeed/inference/tasks/encoder_batch.h"
 #include "deepspeed/inference/tasks/text_span.h"
+#include "deepspeed/nn/materializer.h"
 
 namespace deepspeed::inference {
 namespace {
@@ -74,7 +75,8 @@ std::vector<bool> QuestionAnswering::possible(const text::Encoding& part) const 
 std::vector<QuestionAnswering::Span> QuestionAnswering::spans_of(const text::Encoding& part,
                                                                  const Options& options,
                                                                  double& none_score) const {
-  const at::Tensor logits = model_->logits(encoder_batch(part, model_->spec()))[0].to(at::kFloat);
+  const at::Tensor logits =
+      to_host(model_->logits(encoder_batch(part, model_->spec(), nn::device_of(*model_)))[0]);
   const std::vector<bool> allowed = possible(part);
   std::vector<float> starts = possible_softmax(logits, 0, allowed),
                      ends = possible_softmax(logits, 1, allowed);

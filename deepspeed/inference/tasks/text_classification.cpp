@@ -7,6 +7,7 @@
 
 #include "deepspeed/base/error.h"
 #include "deepspeed/inference/tasks/encoder_batch.h"
+#include "deepspeed/nn/materializer.h"
 
 namespace deepspeed::inference {
 namespace {
@@ -49,7 +50,7 @@ std::vector<std::vector<LabelScore>> TextClassification::operator()(const std::v
     std::vector<const text::Encoding*> rows;
     for (size_t i = begin; i < std::min(begin + options.batch_size, encodings.size()); ++i)
       rows.push_back(&encodings[i]);
-    const at::Tensor logits = model_->logits(encoder_batch(rows, spec)).contiguous();
+    const at::Tensor logits = to_host(model_->logits(encoder_batch(rows, spec, nn::device_of(*model_))));
     const auto labels = static_cast<size_t>(spec.labels);
     for (size_t r = 0; r < rows.size(); ++r) {
       const std::vector<float> scores =

@@ -7,6 +7,7 @@
 #include "deepspeed/base/error.h"
 #include "deepspeed/inference/tasks/encoder_batch.h"
 #include "deepspeed/inference/tasks/text_span.h"
+#include "deepspeed/nn/materializer.h"
 #include "deepspeed/text/utf8.h"
 
 namespace deepspeed::inference {
@@ -63,7 +64,8 @@ bool TokenClassification::continues_word(const std::string& token, size_t start,
 
 std::vector<TokenClassification::Token> TokenClassification::tokens_of(const text::Encoding& encoding,
                                                                        const std::string& text) const {
-  const at::Tensor logits = model_->logits(encoder_batch(encoding, model_->spec()))[0].contiguous();
+  const at::Tensor logits =
+      to_host(model_->logits(encoder_batch(encoding, model_->spec(), nn::device_of(*model_)))[0]);
   const auto labels = static_cast<size_t>(model_->spec().labels);
   std::vector<Token> tokens;
   for (size_t i = 0; i < encoding.size(); ++i) {
