@@ -65,6 +65,8 @@ void JsonParser::object(Json& out, PositionTree& tree, int depth) {
     if (name.size() > kMaxKeyBytes)
       fail_at(child.position,
               fmt::format("a key of {} bytes; at most {} are read", name.size(), kMaxKeyBytes));
+    if (std::any_of(name.begin(), name.end(), [](unsigned char c) { return c < 0x20 || c == 0x7F; }))
+      fail_at(child.position, "a key holds a control character");  // messages name keys in one line
     skip();
     if (at_end() || peek() != ':')
       fail_at(position(), fmt::format("expected ':' after key '{}', not {}", name, found()));

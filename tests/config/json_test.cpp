@@ -78,6 +78,7 @@ INSTANTIATE_TEST_SUITE_P(
                       Broken{"{\"a\": \"\\ud83d\"}", "1:8: a high surrogate without its low half"},
                       Broken{"{\"a\": \"\\udc00\"}", "1:8: a low surrogate without its high half"},
                       Broken{"{\"a\": \"\x01\"}", "1:8: a control character"},
+                      Broken{R"({"a\nb" 1})", "1:2: a key holds a control character"},
                       Broken{"{\"a\": 01}", "1:7: '01' is not a JSON number"},
                       Broken{"{\"a\": +1}", "'+1' is not a JSON number"},
                       Broken{"{\"a\": NaN}", "NaN is not a JSON number"},
