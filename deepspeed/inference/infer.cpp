@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -47,18 +48,21 @@ void generate_texts(InferenceEngine& engine, const InferOptions& options) {
   const bool one = prompts.size() == 1 && generation.value("num_return_sequences", Json(1)) == 1 &&
                    generation.value("n", Json(1)) == 1;
   const bool streams = options.stream && !options.json && one;
-  const std::vector<Answer> answers = engine.generate(prompts, generation, streaming(streams));
-  for (size_t i = 0; i < prompts.size(); ++i) {
-    if (options.json) {
-      print_line(generation_line(prompts[i], answers[i], engine.tokenizer().encode(prompts[i]).size()));
-      continue;
+  for (size_t begin = 0; begin < prompts.size(); begin += options.batch_size) {
+    const std::vector<std::string> now(
+        prompts.begin() + static_cast<std::ptrdiff_t>(begin),
+        prompts.begin() + static_cast<std::ptrdiff_t>(std::min(begin + options.batch_size, prompts.size())));
+    const std::vector<Answer> answers = engine.generate(now, generation, streaming(streams));
+    for (size_t i = 0; i < now.size(); ++i) {
+      if (options.json) {
+        print_line(generation_line(now[i], answers[i], engine.tokenizer().encode(now[i]).size()));
+      } else if (streams) {
+        print("\n");
+      } else {
+        if (!one) print("> " + now[i] + "\n");
+        for (const Sequence& sequence : answers[i].sequences) print(sequence.text + "\n");
+      }
     }
-    if (streams) {
-      print("\n");
-      continue;
-    }
-    if (!one) print("> " + prompts[i] + "\n");
-    for (const Sequence& sequence : answers[i].sequences) print(sequence.text + "\n");
   }
 }
 

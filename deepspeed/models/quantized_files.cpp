@@ -130,6 +130,24 @@ void copy_other_files(const fs::path& source, const fs::path& folder) {
   }
 }
 
+// What a sentence encoder does with its states (sentence-transformers' modules.json) lies in folders of its
+// own.
+void copy_modules(const fs::path& source, const fs::path& folder) {
+  if (!fs::exists(source / "modules.json")) return;
+  const ordered_json modules = read_json(source / "modules.json");
+  DS_CHECK(modules.is_array(), "{}: must hold a list of modules", (source / "modules.json").string());
+  for (const ordered_json& module : modules) {
+    const fs::path path =
+        module.is_object() ? fs::path(module.value("path", "")).lexically_normal() : fs::path();
+    if (path.empty() || path == "." || !fs::is_directory(source / path)) continue;
+    DS_CHECK(path.is_relative() && *path.begin() != "..", "{}: the module '{}' lies outside the folder",
+             (source / "modules.json").string(), formats::shown(path.string()));
+    fs::create_directories(folder / path);
+    fs::copy(source / path, folder / path,
+             fs::copy_options::recursive | fs::copy_options::overwrite_existing);
+  }
+}
+
 }  // namespace
 
 std::vector<std::string> quantizable_layers() { return {kLayers.begin(), kLayers.end()}; }
@@ -205,6 +223,7 @@ QuantizedSize quantize_files(const fs::path& source, const fs::path& folder, con
   formats::write_safetensors_model(folder, dense);
   formats::write_safetensors(folder / kFile, quantized);
   copy_other_files(source, folder);
+  copy_modules(source, folder);
   config["quantization_config"] = {
       {"quant_method", kMethod}, {"scheme", ops::scheme_name(scheme)}, {"group_size", group}};
   if (options.weights.asymmetric) config["quantization_config"]["asymmetric"] = true;

@@ -13,6 +13,7 @@
 #include "deepspeed/models/weights.h"
 #include "deepspeed/nn/linear.h"
 #include "deepspeed/ops/gptq.h"
+#include "tests/support/error_of.h"
 
 namespace deepspeed::models {
 namespace {
@@ -242,6 +243,25 @@ TEST_F(Quantized, EncodersAreQuantizedWithTheirBiases) {
   const at::Tensor weight = floats("weight", {48, 48});
   const at::Tensor off = query->codes.codes.to(at::kFloat) * query->codes.scales.to(at::kFloat) - weight;
   EXPECT_TRUE((off.abs() <= weight.abs().amax(1, true) / 254 * 1.01).all().item<bool>());
+}
+
+TEST_F(Quantized, SentenceEncodersKeepTheirModules) {
+  const fs::path given = folder / "sentences";
+  fs::create_directories(given / "1_Pooling");
+  for (const auto& file :
+       fs::directory_iterator(fs::path(DS_SOURCE_DIR) / "tests/parity/goldens/models/bert"))
+    fs::copy(file.path(), given / file.path().filename());
+  base::write_text_file(given / "1_Pooling/config.json", R"({"pooling_mode_mean_tokens": true})");
+  const auto quantize = [&](const char* modules) {
+    base::write_text_file(given / "modules.json", modules);
+    fs::remove_all(out());
+    quantize_files(given, out(), {.weights = {.scheme = PackedScheme::kInt8}});
+  };
+  quantize(R"([{"path": "", "type": "a.Transformer"}, {"path": "1_Pooling", "type": "a.Pooling"}])");
+  EXPECT_EQ(base::read_text_file(out() / "1_Pooling/config.json"), R"({"pooling_mode_mean_tokens": true})");
+  EXPECT_THAT(
+      testing_support::error_of([&] { quantize(R"([{"path": "../sentences", "type": "a.Pooling"}])"); }),
+      HasSubstr("the module '../sentences' lies outside the folder"));
 }
 
 TEST_F(Quantized, RefusesWhatItCannotDo) {

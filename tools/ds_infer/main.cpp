@@ -151,7 +151,7 @@ void add_encoder_options(CLI::App& app, InferOptions& o) {
   app.add_flag_callback(
          "--no-normalize", [&o] { o.normalize = false; }, "or as they are, whatever the model's files say")
       ->group(group);
-  app.add_option("--batch-size", o.batch_size, "texts at once")
+  app.add_option("--batch-size", o.batch_size, "texts, or prompts of generation, at once")
       ->capture_default_str()
       ->check(CLI::Range(size_t{1}, size_t{4096}))
       ->group(group);
