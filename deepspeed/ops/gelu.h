@@ -11,7 +11,7 @@ enum class GeluKind { kTanh, kErf };
 
 /// Element by element, in fp32 inside, without cancellation: in the negative tail too the relative error
 /// stays below 3e-6 (kErf) and 2e-5 (kTanh). x is fp32, bf16 or fp16, of any shape and strides; the result is
-/// contiguous, of x's type. CPU only. NaN gives NaN, as does -infinity (0 * infinity).
+/// contiguous, of x's type. On CPUs and GPUs. NaN gives NaN, as does -infinity (0 * infinity).
 /// Differentiable once, keeping only x, and nothing when no gradient is wanted.
 /// Errors: base::Error on a wrong type or device.
 at::Tensor gelu(const at::Tensor& x, GeluKind kind);

@@ -14,13 +14,14 @@ namespace deepspeed::ops {
 /// are fp32, bf16 or fp16, each its own, as is bias [V] (none where absent); labels [N] is int64. Returns a
 /// scalar fp32 loss; NaN when every label is ignored, as PyTorch has it. The softmax is fp32 whatever the
 /// inputs; two bf16 inputs are multiplied with fp32 sums to logits that are rounded to bf16, as are their
-/// gradients; anything else stays fp32. CPU only. Memory: logits exist for a tile of rows at a time, at most
-/// 128 MB of them (one row at least). Differentiable (once) in hidden, weight and bias. The gradients are
-/// formed while the logits are there, in forward, and kept until backward, which scales them by the incoming
-/// gradient: [N, C] and [V, C], each only when wanted. 16-bit gradients are rounded as if the incoming
-/// gradient (see LossFactor) had been applied before they were formed. Errors: base::Error on a wrong shape,
-/// type or device, and on a label outside [0, V) that is not `ignore_index`, naming label and position. Under
-/// autocast (accel/autocast.h) hidden, weight and bias are cast first, as by a linear layer.
+/// gradients; anything else stays fp32. On CPUs and GPUs (there all logits exist at once). Memory: on a CPU
+/// logits exist for a tile of rows at a time, at most 128 MB of them (one row at least). Differentiable
+/// (once) in hidden, weight and bias. The gradients are formed while the logits are there, in forward, and
+/// kept until backward, which scales them by the incoming gradient: [N, C] and [V, C], each only when wanted.
+/// 16-bit gradients are rounded as if the incoming gradient (see LossFactor) had been applied before they
+/// were formed. Errors: base::Error on a wrong shape, type or device, and on a label outside [0, V) that is
+/// not `ignore_index`, naming label and position. Under autocast (accel/autocast.h) hidden, weight and bias
+/// are cast first, as by a linear layer.
 at::Tensor linear_cross_entropy(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& labels,
                                 int64_t ignore_index = -100,
                                 const std::optional<at::Tensor>& bias = std::nullopt, double softcap = 0);
