@@ -5,14 +5,19 @@
 
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <utility>
 
 namespace deepspeed::base {
 
+/// `text` with control characters as escapes: "\x0a" for a new line.
+std::string one_line(std::string_view text);
+
 /// A user's error: bad input, missing file, impossible configuration. Tools print what() and exit non-zero.
 class Error : public std::runtime_error {
  public:
-  using std::runtime_error::runtime_error;
+  /// Names and values that come from files may hold anything: what() is one line whatever `text` is.
+  explicit Error(std::string_view text) : std::runtime_error(one_line(text)) {}
 };
 
 template <class... Args>

@@ -128,17 +128,6 @@ std::string quote(std::string_view text) {
   return "'" + one_line(text.substr(0, 80)) + (text.size() > 80 ? "...'" : "'");
 }
 
-std::string one_line(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x20 || byte == 0x7F) {
-      out += fmt::format("\\x{:02x}", byte);
-    } else {
-      out += c;
-    }
-  }
-  return utf8_lossy(std::move(out));
-}
+std::string one_line(std::string_view text) { return utf8_lossy(base::one_line(text)); }
 
 }  // namespace deepspeed::text

@@ -32,7 +32,7 @@ void append_code_point(std::string& out, uint32_t code_point);
 std::string utf8_lossy(std::string bytes);
 /// For error messages: at most 80 bytes of `text` in quotes, on one line, valid UTF-8.
 std::string quote(std::string_view text);
-/// `text` without control characters and with what is not UTF-8 replaced.
+/// `text` with control characters as escapes (base::one_line) and with what is not UTF-8 replaced.
 std::string one_line(std::string_view text);
 
 }  // namespace deepspeed::text

@@ -14,6 +14,15 @@ TEST(Error, FailFormatsItsMessage) {
   }
 }
 
+TEST(Error, IsOneLineWhateverItsWriterPutIn) {
+  try {
+    fail("no tensor '{}'", "a\nb\r\tc\x7f\x1b[31m d\u00e9");
+    FAIL() << "did not throw";
+  } catch (const Error& error) {
+    EXPECT_STREQ(error.what(), "no tensor 'a\\x0ab\\x0d\\x09c\\x7f\\x1b[31m d\u00e9'");
+  }
+}
+
 TEST(Error, ACheckThatHoldsEvaluatesItsMessageNever) {
   int evaluated = 0;
   auto note = [&] { return ++evaluated; };
