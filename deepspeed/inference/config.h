@@ -20,6 +20,7 @@ const char* weight_type_name(WeightType type);
 struct TensorParallelConfig {
   bool enabled = true;
   int64_t tp_size = 1, tp_grain_size = 64;
+  bool check_against_one_rank = false;  // sharding_check.h, once the weights are loaded
 };
 
 enum class QuantType { kSymmetric, kAsymmetric };

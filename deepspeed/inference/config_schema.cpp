@@ -52,6 +52,11 @@ config::Schema<TensorParallelConfig> tensor_parallel_schema() {
   s.field("tp_grain_size", &TensorParallelConfig::tp_grain_size)
       .at_least(1)
       .doc("MLPs and heads are split in multiples of it.");
+  s.field("check_against_one_rank", &TensorParallelConfig::check_against_one_rank)
+      .doc(
+          "Whether loading ends with a prompt that all ranks and one rank answer; where they differ, it "
+          "fails. "
+          "Not DeepSpeed's.");
   idle(s, {"mpu", "null", "null", "", ""}, "Groups of ranks come from the launcher alone.").nullable = true;
   idle(s, {"tp_group", "null", "null", "", ""}, "Likewise.").nullable = true;
   return s;
@@ -231,6 +236,10 @@ config::Schema<InferenceConfig> inference_schema() {
              config.max_out_tokens);
     if (config.zero.offload_param.device != zero::Home::kDevice && config.zero.stage < 3)
       warnings.push_back("zero.offload_param has no effect below stage 3: weights stay in memory");
+    DS_CHECK(
+        !config.tensor_parallel.check_against_one_rank || config.dtype != WeightType::kInt8,
+        "tensor_parallel.check_against_one_rank compares with weights that are not quantized, from which "
+        "dtype int8 differs by its rounding (check with dtype fp32 or bf16)");
   });
   return s;
 }

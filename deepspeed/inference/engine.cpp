@@ -9,6 +9,7 @@
 #include "deepspeed/comm/rendezvous.h"
 #include "deepspeed/inference/generate.h"
 #include "deepspeed/inference/prepare_model.h"
+#include "deepspeed/inference/sharding_check.h"
 #include "deepspeed/tensor_parallel/shard.h"
 
 namespace deepspeed::inference {
@@ -59,6 +60,8 @@ InferenceEngine::InferenceEngine(ModelSource source, InferenceConfig config, Tas
   PreparedModel prepared = prepare_model(*module_, source_, config_, group_, device);
   bytes_ = prepared.bytes;
   streamed_ = std::move(prepared.streamed);
+  if (group_ && config_.tensor_parallel.check_against_one_rank)
+    check_sharding(*module_, *build(source_.spec, task), source_, task, *group_);
 }
 
 const text::Tokenizer& InferenceEngine::tokenizer() const {
