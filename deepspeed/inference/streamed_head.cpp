@@ -10,10 +10,10 @@
 
 namespace deepspeed::inference {
 
-StreamedHead::StreamedHead(const models::VocabularyHead& head, const nn::ParameterSpec& table,
+StreamedHead::StreamedHead(const nn::ParameterSpec& table, std::optional<at::Tensor> bias,
                            const HeadTiling& tiling, const nn::ParameterSource& source, WeightPlaces& places,
                            std::vector<zero::TensorUnit>& units)
-    : bias_(head.bias()) {
+    : bias_(std::move(bias)) {
   const int64_t rows = table.shape.at(0), width = table.shape.at(1),
                 panel = 2 * ops::cpu::kPanel,  // what packed weights are filled up to
       most = std::max(panel, tiling.most / width / panel * panel);

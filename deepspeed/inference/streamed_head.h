@@ -5,7 +5,8 @@
 #include <vector>
 
 #include "deepspeed/inference/weight_places.h"
-#include "deepspeed/models/vocabulary_head.h"
+#include "deepspeed/nn/materializer.h"
+#include "deepspeed/ops/packed_weight.h"
 #include "deepspeed/zero/streamed_tensors.h"
 
 namespace deepspeed::inference {
@@ -17,9 +18,10 @@ struct HeadTiling {
 
 class StreamedHead {
  public:
-  /// `table` is the head's, its own or the embedding's. Appends a unit a tile to `units`; what the model's
-  /// files do not hold as it is multiplied is written to `places`, for which memory holds one tile at a time.
-  StreamedHead(const models::VocabularyHead& head, const nn::ParameterSpec& table, const HeadTiling& tiling,
+  /// `table` is the head's, its own or the embedding's; `bias` as it is added. Appends a unit a tile to
+  /// `units`; what the model's files do not hold as it is multiplied is written to `places`, for which memory
+  /// holds one tile at a time.
+  StreamedHead(const nn::ParameterSpec& table, std::optional<at::Tensor> bias, const HeadTiling& tiling,
                const nn::ParameterSource& source, WeightPlaces& places, std::vector<zero::TensorUnit>& units);
 
   /// hidden [..., C] -> [..., V], the bias added; `tensors` were made of the units.

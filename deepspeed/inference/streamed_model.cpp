@@ -177,8 +177,11 @@ class StreamedModel::Builder {
     if (!streams(head.weight())) return;
     const std::optional<ops::PackOptions> packed = packing_of_head(name);
     const int64_t most = std::min(std::max(largest_, kLeastTile), zero_.offload_param.buffer_size);
+    std::optional<at::Tensor> bias = head.bias();
+    if (bias && packed)
+      bias = nn::whole_from(*source_.weights, loader_.spec(*bias));  // not rounded, as in memory
     const StreamedHead& streamed = out_.heads_.emplace_back(
-        head, loader_.spec(head.weight()), HeadTiling{packed, most}, *source_.weights, places_, units_);
+        loader_.spec(head.weight()), bias, HeadTiling{packed, most}, *source_.weights, places_, units_);
     head.set_product([&streamed, this_model = &out_](const at::Tensor& hidden) {
       return streamed.multiply(*this_model->tensors_, hidden);
     });

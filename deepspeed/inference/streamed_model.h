@@ -11,6 +11,7 @@
 #include "deepspeed/inference/model_source.h"
 #include "deepspeed/inference/streamed_head.h"
 #include "deepspeed/models/packed_model.h"
+#include "deepspeed/models/vocabulary_head.h"
 #include "deepspeed/zero/config.h"
 #include "deepspeed/zero/streamed_tensors.h"
 
