@@ -86,15 +86,15 @@ TEST_P(Families, RowsThatBeginLaterHaveTheLogitsOfTheSequenceAlone) {
 }
 
 TEST(Generate, AShortPromptGoesOnPastTheEndOfALongerOne) {
-  // 64 positions: the second row's places go beyond them once the first is gone, its positions do not.
+  // 96 positions: the second row's places go beyond them once the first is gone, its positions do not.
   const auto model = tiny_model("gpt2");
   std::vector<Request> requests(2);
-  for (int32_t t = 0; t < 60; ++t) requests[0].prompt.push_back(t);
+  for (int32_t t = 0; t < 92; ++t) requests[0].prompt.push_back(t);
   requests[1].prompt = {5, 6, 7};
   requests[0].config = requests[1].config = parse_generation({{"max_new_tokens", 1000}});
   const auto answers = generate(*model, requests);
   EXPECT_EQ(answers[0].sequences[0].tokens.size(), 4u);
-  EXPECT_EQ(answers[1].sequences[0].tokens.size(), 61u) << "it ends at the model's last position";
+  EXPECT_EQ(answers[1].sequences[0].tokens.size(), 93u) << "it ends at the model's last position";
   EXPECT_EQ(answers[1].sequences[0].finish, FinishReason::kLength);
   expect_equal(answers[1], generate(*model, {requests[1]})[0], "alone");
 }
@@ -215,8 +215,8 @@ TEST(Generate, BadRequestsAreRefusedByTheirNumberBeforeAnythingIsComputed) {
   EXPECT_THAT(error_of(*model, {{{1, 257}, {}}}),
               HasSubstr("prompt token 257 is not in the vocabulary of 257"));
   EXPECT_THAT(error_of(*model, {{{-1}, {}}}), HasSubstr("prompt token -1"));
-  EXPECT_THAT(error_of(*model, {{std::vector<int32_t>(64, 1), {}}}),
-              HasSubstr("a prompt of 64 tokens leaves no room in 64"));
+  EXPECT_THAT(error_of(*model, {{std::vector<int32_t>(96, 1), {}}}),
+              HasSubstr("a prompt of 96 tokens leaves no room in 96"));
   EXPECT_THAT(error_of(*model, {{std::vector<int32_t>(100000, 1), {}}}), HasSubstr("leaves no room"));
   EXPECT_THAT(error_of(*model, {{{1, 2, 3}, parse_generation({{"max_length", 3}})}}),
               HasSubstr("leaves no room in 3"));

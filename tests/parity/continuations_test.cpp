@@ -33,10 +33,13 @@ struct Way {
   int ranks;
   bool packed;
 };
-constexpr Way kWays[] = {
-    {"TwoRanks", Files::kFolder, 2, false},   {"Export", Files::kExport, 1, false},
-    {"ThreeRanks", Files::kFolder, 3, false}, {"Packed", Files::kFolder, 1, true},
-    {"Gguf", Files::kGguf, 1, false},         {"GgufOverThreeRanks", Files::kGguf, 3, false}};
+constexpr Way kWays[] = {{"TwoRanks", Files::kFolder, 2, false},
+                         {"Export", Files::kExport, 1, false},
+                         {"ThreeRanks", Files::kFolder, 3, false},
+                         {"Packed", Files::kFolder, 1, true},
+                         {"Gguf", Files::kGguf, 1, false},
+                         {"GgufOverTwoRanks", Files::kGguf, 2, false},
+                         {"GgufOverThreeRanks", Files::kGguf, 3, false}};
 
 struct Case {
   std::string family;

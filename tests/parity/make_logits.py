@@ -37,25 +37,21 @@ def file_parts(name, gradient, model_type):
 
 
 def continuations(model):
-    """prompts [10, 7], their greedy continuations [10, N] and the first step [10] at which the two best logits are nearly tied
+    """prompts [10, 7], their greedy continuations [10, N = 64] and the first step [10] at which the two best logits are nearly tied
     (N: none is)."""
     vocabulary = model.config.vocab_size
     prompts = torch.tensor([[(5 + 13 * p + 29 * t + p * t * t) % vocabulary for t in range(PROMPT)] for p in range(PROMPTS)])
-    room = getattr(model.config, "max_position_embeddings", None) or NEW_TOKENS + PROMPT
-    if (getattr(model.config, "rope_parameters", None) or {}).get("rope_type") == "dynamic":
-        room = NEW_TOKENS + PROMPT
-    new = min(NEW_TOKENS, room - PROMPT)
     model.generation_config.eos_token_id = None
     model.generation_config.pad_token_id = 0
     made = []
     ties = []
     for prompt in prompts:  # one by one: no padding, no batch that changes the rounding
-        out = model.generate(prompt[None], attention_mask=torch.ones_like(prompt[None]), max_new_tokens=new, do_sample=False,
+        out = model.generate(prompt[None], attention_mask=torch.ones_like(prompt[None]), max_new_tokens=NEW_TOKENS, do_sample=False,
                              return_dict_in_generate=True, output_logits=True)
         made.append(out.sequences[0, PROMPT:])
         best = torch.stack([step[0].topk(2).values for step in out.logits])
         near = ((best[:, 0] - best[:, 1]) < NEAR_TIE).nonzero()
-        ties.append(int(near[0]) if len(near) else new)
+        ties.append(int(near[0]) if len(near) else NEW_TOKENS)
     return prompts, torch.stack(made), torch.tensor(ties)
 
 

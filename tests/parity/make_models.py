@@ -123,6 +123,17 @@ def make_model(folder, arch, std, dtype=torch.float32, seed=SEED, **save_options
         extra.unlink()
 
 
+def add_positions(folder, count, seed=SEED):
+    """GPT-2 with more learned positions than those that it was drawn with: what reads only the first ones stays the same."""
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    old = model.transformer.wpe.weight.data
+    more = torch.empty(count - len(old), old.shape[1]).normal_(0.0, old.std().item(), generator=torch.Generator().manual_seed(seed))
+    model.config.n_positions = count
+    model.transformer.wpe = torch.nn.Embedding.from_pretrained(torch.cat([old, more]), freeze=False)
+    model.save_pretrained(folder)
+    (pathlib.Path(folder) / "generation_config.json").unlink(missing_ok=True)
+
+
 def make_data(path):
     """Bytes of the King James text (public domain; Debian package bible-kjv) as little-endian u16 token ids."""
     text = subprocess.run(["bible", "gen1:1-50:26"], check=True, capture_output=True).stdout
