@@ -113,7 +113,27 @@ std::vector<Answer> InferenceEngine::answer(const std::vector<std::vector<int32_
   return inference::generate(decoder(), requests, how);
 }
 
+namespace {
+
+// Templates take anything, and make an empty prompt of what is no conversation.
+void check_messages(const Json& messages) {
+  DS_CHECK(messages.is_array() && !messages.empty(),
+           "a conversation is a list of one or more {{\"role\": text, \"content\": text}}");
+  for (size_t i = 0; i < messages.size(); ++i) {
+    const Json& message = messages[i];
+    DS_CHECK(message.is_object() && message.contains("role") && message["role"].is_string(),
+             "message {} of the conversation has no role (\"user\", \"assistant\", \"system\", ...)", i + 1);
+    const auto content = message.find("content");
+    const bool says = content != message.end() && (content->is_string() || content->is_array());
+    DS_CHECK(says || message.contains("tool_calls"),
+             "message {} of the conversation has no content, which is a text or a list of parts", i + 1);
+  }
+}
+
+}  // namespace
+
 std::string InferenceEngine::chat_prompt(const Json& messages) const {
+  check_messages(messages);
   DS_CHECK(source_.chat.has_value(), "{} has no chat template; use text-generation", source_.path.string());
   text::ChatInput input;
   input.messages = messages.dump();

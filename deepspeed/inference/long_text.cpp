@@ -13,12 +13,17 @@ namespace deepspeed::inference {
 std::vector<int32_t> read_tokens(const InferenceEngine& engine, const std::filesystem::path& path) {
   constexpr size_t kMost = size_t{1} << 30;
   const std::string bytes = base::read_text_file(path, kMost);
-  if (path.extension() != ".bin") return engine.tokenizer().encode(bytes, false).ids;
-  DS_CHECK(bytes.size() % sizeof(int32_t) == 0, "{}: {} bytes are no whole number of 32-bit token ids",
-           path.string(), bytes.size());
-  static_assert(std::endian::native == std::endian::little);
-  std::vector<int32_t> ids(bytes.size() / sizeof(int32_t));
-  if (!ids.empty()) std::memcpy(ids.data(), bytes.data(), bytes.size());
+  std::vector<int32_t> ids;
+  if (path.extension() == ".bin") {
+    DS_CHECK(bytes.size() % sizeof(int32_t) == 0, "{}: {} bytes are no whole number of 32-bit token ids",
+             path.string(), bytes.size());
+    static_assert(std::endian::native == std::endian::little);
+    ids.resize(bytes.size() / sizeof(int32_t));
+    if (!ids.empty()) std::memcpy(ids.data(), bytes.data(), bytes.size());
+  } else {
+    ids = engine.tokenizer().encode(bytes, false).ids;
+  }
+  DS_CHECK(!ids.empty(), "{} holds no tokens", path.string());
   return ids;
 }
 

@@ -10,6 +10,7 @@
 namespace deepspeed::inference {
 
 /// The tokens of a text file without special ones, or, of a .bin, its little-endian 32-bit ids.
+/// Error where there are none.
 std::vector<int32_t> read_tokens(const InferenceEngine& engine, const std::filesystem::path& path);
 
 /// The token that the tokenizer puts before every text; -1: none.

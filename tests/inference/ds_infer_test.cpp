@@ -77,9 +77,11 @@ TEST(DsInfer, RanksThatTheLauncherStartsAnswerAsOne) {
   };
   const std::vector<std::string> text = {"Once upon", "--max-new-tokens", "12", "--greedy"};
   auto shared = text;
-  shared.insert(shared.end(), {"--set", "tensor_parallel.tp_size=2"});
+  shared.insert(shared.end(), {"--set", "tensor_parallel.tp_size=2", "--set",
+                               "tensor_parallel.check_against_one_rank=true"});
   const CommandResult two = launched(shared);
   EXPECT_EQ(two.exit_code, 0) << two.err;
+  EXPECT_THAT(two.err, HasSubstr("2 ranks give what one rank gives"));
   auto alone = text;
   alone.insert(alone.end(), {"--dtype", "fp32"});
   EXPECT_EQ(two.out, ds_infer(kLlama, alone).out);
@@ -116,15 +118,58 @@ TEST(DsInfer, AnswersQuestions) {
 TEST(DsInfer, MakesVectors) {
   const Json one = golden("tasks.json", "feature-extraction", Json::object());
   const std::string model = model_of(one).string();
-  const auto lines = lines_of(ds_infer(model, {one["input"], "another text", "--json"}));
+  std::vector<Json> texts;  // two of them, for a cosine
+  for (const Json& other : golden_cases("tasks.json"))
+    if (other["task"] == "feature-extraction" && other["options"] == Json::object() && texts.size() < 2)
+      texts.push_back(other);
+  ASSERT_EQ(texts.size(), 2u);
+  std::vector<std::string> arguments = {texts[0]["input"], texts[1]["input"]};
+  std::string table;
+  for (const Json& text : texts) {
+    table += text["input"].get<std::string>() + "\n";
+    for (size_t i = 0; i < 6; ++i)
+      table += fmt::format("{}{:.4f}", i > 0 ? " " : "", text["output"][i].get<double>());
+    double cosine = 0;  // they have length 1
+    for (size_t i = 0; i < 32; ++i)
+      cosine += text["output"][i].get<double>() * texts[0]["output"][i].get<double>();
+    table += fmt::format(" ... (32)\ncosine to the first: {:.4f}\n\n", cosine);
+  }
+  EXPECT_EQ(ds_infer(model, arguments).out, table);
+  arguments.push_back("--json");
+  const auto lines = lines_of(ds_infer(model, arguments));
   ASSERT_EQ(lines.size(), 2u);
-  expect_like(lines[0]["output"], one["output"], "vector");
-  const CommandResult table = ds_infer(model, {one["input"], "another text"});
-  EXPECT_THAT(table.out, HasSubstr(fmt::format("{:.4f}", one["output"][0].get<double>())));
-  EXPECT_THAT(table.out, HasSubstr("... (32)"));
-  EXPECT_THAT(table.out, ContainsRegex("cosine to the first: 0[.][0-9]{4}"));
+  for (size_t i = 0; i < 2; ++i) expect_like(lines[i]["output"], texts[i]["output"], "vector");
   const auto tokens = lines_of(ds_infer(model, {"god", "--pooling", "none", "--json"}));
   EXPECT_EQ(tokens[0]["output"].size(), 3u);  // with [CLS] and [SEP]
+}
+
+// What transformers' pipeline writes, as it is shown and as JSON; a conversation is one file.
+TEST(DsInfer, WritesAndChatsAsTransformers) {
+  const Json cases = golden_cases("writing.json");
+  ASSERT_EQ(cases.size(), 7u);
+  const fs::path messages = fs::path(testing::TempDir()) / fmt::format("conversation-{}.json", ::getpid());
+  for (const Json& one : cases) {
+    const std::string model = model_of(one).string();
+    std::vector<std::string> arguments = {"-q", "--generation", one["options"].dump()};
+    if (one["task"] == "chat") {
+      base::write_text_file(messages, one["input"].dump());
+      arguments.insert(arguments.end(), {"--task", "chat", "--messages", messages.string()});
+    } else {
+      arguments.push_back(one["input"]);
+    }
+    const Json& answers = one["output"];
+    std::string shown = answers.size() > 1 ? "> " + one["input"].get<std::string>() + "\n" : "";
+    for (const Json& answer : answers) shown += answer["generated_text"].get<std::string>() + "\n";
+    EXPECT_EQ(ds_infer(model, arguments).out, shown);
+    arguments.push_back("--json");
+    const auto lines = lines_of(ds_infer(model, arguments));
+    ASSERT_EQ(lines.size(), 1u);
+    EXPECT_EQ(lines[0]["input"], one["input"]);
+    ASSERT_EQ(lines[0]["output"].size(), answers.size());
+    for (size_t i = 0; i < answers.size(); ++i)
+      EXPECT_EQ(lines[0]["output"][i]["generated_text"], answers[i]["generated_text"]);
+  }
+  fs::remove(messages);
 }
 
 TEST(DsInfer, GeneratesFromGguf) {
@@ -199,6 +244,23 @@ TEST(DsInfer, Chats) {
   EXPECT_EQ(lines[1]["input"][1]["content"], text);
 }
 
+TEST(DsInfer, ConversationsAreChecked) {
+  const fs::path file = fs::path(testing::TempDir()) / fmt::format("messages-{}.json", ::getpid());
+  const auto refusal = [&](const std::string& messages) {
+    base::write_text_file(file, messages);
+    const CommandResult result = ds_infer(kLlama, {"-q", "--task", "chat", "--messages", file.string()});
+    EXPECT_EQ(result.exit_code, 1) << messages;
+    return result.err;
+  };
+  EXPECT_THAT(refusal("[]"), HasSubstr("a conversation is a list of one or more"));
+  EXPECT_THAT(refusal("{}"), HasSubstr("must hold a list"));
+  EXPECT_THAT(refusal(R"([{"role": 1, "content": "x"}])"),
+              HasSubstr("message 1 of the conversation has no role"));
+  EXPECT_THAT(refusal(R"([{"role": "user", "content": "x"}, {"role": "user", "content": 2}])"),
+              HasSubstr("message 2 of the conversation has no content"));
+  fs::remove(file);
+}
+
 TEST(DsInfer, Measures) {
   const auto rows = lines_of(ds_infer(kLlama, {"--bench", "--bench-runs", "3", "--bench-prompt-tokens", "9",
                                                "--max-new-tokens", "5", "--json"}));
@@ -227,26 +289,37 @@ TEST(DsInfer, MeasuresPerplexity) {
   EXPECT_EQ(lines_of(measure({"--json", "--perplexity-windows", "2"})).at(0)["tokens"], 6);
   base::write_text_file(ids, bytes + "x");
   EXPECT_THAT(measure({}).err, HasSubstr("no whole number of 32-bit token ids"));
+  base::write_text_file(ids, "");
+  EXPECT_THAT(measure({}).err, HasSubstr("holds no tokens"));
   fs::remove(ids);
 }
 
-// What transformers 5.23 generates from the same file in fp32 (gguf_file=...), token by token.
+// What transformers makes of the same file in fp32 (make_gemma_continuations.py), token by token, of a batch.
 TEST(DsInfer, ARealQuantizedModelContinuesAsInTransformers) {
   const std::string folder = base::env("DEEPSPEED_MODELS")
                                  .value_or(base::env("HOME").value_or("") + "/.cache/deepspeed-models"),
                     file = folder + "/gemma-3-270m-q4_k_m.gguf";
   if (!fs::exists(file))
     GTEST_SKIP() << "SKIPPED, not tested: " << file << " is missing (./dev models fetches it)";
-  const auto lines = lines_of(ds_infer(file, {"The capital of France is", "--max-new-tokens", "24", "--json",
-                                              "--logprobs", "1", "--dtype", "fp32", "--echo"}));
-  ASSERT_EQ(lines.size(), 1u);
-  std::vector<int32_t> prompt, tokens;
-  for (const Json& one : lines[0]["prompt_logprobs"]) prompt.push_back(one["token"]);
-  for (const Json& one : lines[0]["output"][0]["logprobs"]) tokens.push_back(one["token"]);
-  EXPECT_EQ(prompt, (std::vector<int32_t>{818, 5279, 529, 7001, 563}));
-  EXPECT_EQ(tokens, (std::vector<int32_t>{506,  5279, 529,  506,  2891, 529,  7001,   236761,
-                                          1030, 563,  506,  7488, 3207, 528,  7001,   532,
-                                          506,  1855, 7488, 3207, 528,  3879, 236761, 1030}));
+  const Json cases = golden_cases("gemma_continuations.json");
+  std::vector<std::string> arguments = {"--max-new-tokens", "64", "--ignore-eos", "--greedy", "--json",
+                                        "--logprobs",       "1",  "--dtype",      "fp32",     "--echo"};
+  for (const Json& one : cases) arguments.push_back(one["text"]);
+  const auto lines = lines_of(ds_infer(file, arguments));
+  ASSERT_EQ(lines.size(), cases.size());
+  for (size_t i = 0; i < cases.size(); ++i) {
+    std::vector<int32_t> prompt = {cases[i]["prompt"][0]}, tokens;  // the first token follows nothing
+    for (const Json& one : lines[i]["prompt_logprobs"]) prompt.push_back(one["token"]);
+    for (const Json& one : lines[i]["output"][0]["logprobs"]) tokens.push_back(one["token"]);
+    EXPECT_EQ(prompt, cases[i]["prompt"].get<std::vector<int32_t>>());
+    auto wanted = cases[i]["tokens"].get<std::vector<int32_t>>();
+    ASSERT_EQ(tokens.size(), wanted.size());
+    const size_t sure = cases[i]["first_near_tie"];
+    EXPECT_GE(sure, 24u);
+    tokens.resize(sure);
+    wanted.resize(sure);
+    EXPECT_EQ(tokens, wanted) << cases[i]["text"];
+  }
 }
 
 TEST(DsInfer, ExplainsItself) {
@@ -277,7 +350,11 @@ TEST(DsInfer, RefusesInOneLine) {
           "did you mean 'max_new_tokens'?");
   refused(ds_infer(kLlama, {"-q", "x", "--generation", "[]"}), 2, "--generation takes a JSON object");
   refused(ds_infer(kLlama, {"-q", "x", "--temperature", "-1"}), 1, "temperature");
+  refused(ds_infer(kLlama, {"-q", "x", "--temperature", "nan"}), 2,
+          "--temperature: nan is not a finite number");
+  refused(ds_infer(kLlama, {"-q", "x", "--top-k", "-3"}), 2, "--top-k: Value -3 not in range");
   refused(ds_infer(kLlama, {"-q", "x", "--max-new-tokens", "0"}), 2, "--max-new-tokens");
+  refused(ds_infer(masks, {"-q", "[MASK]", "--top-k", "0"}), 1, "top_k must be at least 1");
   refused(test_support::run_command({DS_BIN_DIR "/ds_infer", "x"}), 2, "--model is required");
 }
 

@@ -1,11 +1,13 @@
 """Tiny encoders with a head and a tokenizer for every task, and what transformers' pipelines answer with them.
 
   $(benchmarks/peers/env.sh ds)/bin/python tests/inference/make_task_goldens.py              (transformers 5.23.0)
+  $(benchmarks/peers/env.sh ds)/bin/python tests/inference/make_task_goldens.py --writing    (the same; goldens/writing.json)
   $(benchmarks/peers/env.sh old)/bin/python tests/inference/make_task_goldens.py --answers   (transformers 4.57.1: version 5
                                                                                               has no question-answering)
 goldens/models/NAME      config.json, model.safetensors, tokenizer.json, tokenizer_config.json
 goldens/tasks.json       cases: model, task, input, options (of ours), output (of the pipeline)
 goldens/answers.json     the same of question answering
+goldens/writing.json     the same of text-generation and chat, by a tiny LLaMA with a chat template
 Sentence vectors are sentence-transformers' formulas over the model's last hidden states.
 """
 import json
@@ -221,9 +223,51 @@ def make_answers():
     (OUT / "answers.json").write_text(json.dumps(rows, indent=1) + "\n")
 
 
+CHAT = ("{% for message in messages %}{{ '<|' + message['role'] + '|>' + message['content'] + eos_token }}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}")
+CONVERSATION = [{"role": "system", "content": "You are a prophet."}, {"role": "user", "content": "Who made the heaven?"},
+                {"role": "assistant", "content": "God made it."}, {"role": "user", "content": "And the earth?"}]
+
+
+def make_writer():
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+    from tokenizers import processors
+    tokenizer, special = byte_level()
+    tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
+    config = LlamaConfig(**sizes(tokenizer.get_vocab_size(), num_key_value_heads=2, max_position_embeddings=128, bos_token_id=0,
+                                 eos_token_id=2, pad_token_id=1))
+    make("llama-texts", LlamaForCausalLM, config, (tokenizer, special), ["input_ids", "attention_mask"], 128)
+    folder = OUT / "models" / "llama-texts"
+    made = PreTrainedTokenizerFast.from_pretrained(folder)
+    made.chat_template = CHAT
+    made.save_pretrained(folder)
+    return folder
+
+
+def make_writing():
+    from transformers import pipeline
+    pipe = pipeline("text-generation", model=str(make_writer()), device="cpu")
+    rows = []
+
+    def add(task, given, options):
+        with torch.no_grad():
+            output = pipe(given, return_full_text=False, **{"do_sample": False, **options})
+        rows.append({"model": "llama-texts", "task": task, "input": given, "options": options, "output": output})
+
+    for text in TEXTS:
+        add("text-generation", text, {"max_new_tokens": 24})
+    add("text-generation", TEXTS[0], {"max_new_tokens": 12, "num_beams": 3, "num_return_sequences": 2})
+    add("text-generation", TEXTS[1], {"max_new_tokens": 24, "repetition_penalty": 1.3, "no_repeat_ngram_size": 2})
+    add("chat", CONVERSATION[1:2], {"max_new_tokens": 16})
+    add("chat", CONVERSATION, {"max_new_tokens": 24})
+    (OUT / "writing.json").write_text(json.dumps(rows, indent=1) + "\n")
+
+
 def main():
     if "--answers" in sys.argv:
         return make_answers()
+    if "--writing" in sys.argv:
+        return make_writing()
     make_models()
     cases = Cases()
     for part in (masks, classes, entities, vectors):

@@ -1,6 +1,8 @@
 #include <c10/util/Exception.h>
 
 #include <CLI/CLI.hpp>
+#include <cmath>
+#include <type_traits>
 
 #include "deepspeed/base/error.h"
 #include "deepspeed/base/version.h"
@@ -20,11 +22,21 @@ constexpr const char* kExamples = R"(Examples:
   ds_infer --model qa-model --question "Who wrote it?" --context "Ada wrote it."
   ds_infer --model gpt2 --bench --max-new-tokens 128)";
 
+// Of counts: a negative one would come out as a huge one.
+CLI::Range at_least(size_t least) { return {least, size_t{1} << 30}; }
+
 // A key of generation_config.json under a flag.
 template <class T>
 void add_generation(CLI::App& app, InferOptions& o, const char* flag, const char* key, const char* help) {
   app.add_option_function<T>(
-         flag, [&o, key](const T& value) { o.generation[key] = value; }, help)
+         flag,
+         [&o, flag, key](const T& value) {
+           if constexpr (std::is_floating_point_v<T>)  // JSON has no others
+             if (!std::isfinite(value))
+               throw deepspeed::base::UsageError(fmt::format("{}: {} is not a finite number", flag, value));
+           o.generation[key] = value;
+         },
+         help)
       ->group("Generation");
 }
 
@@ -56,11 +68,10 @@ void add_model_options(CLI::App& app, InferOptions& o) {
 }
 
 void add_generation_options(CLI::App& app, InferOptions& o) {
-  const CLI::Range positive(int64_t{1}, int64_t{1} << 30);
   app.add_option_function<int64_t>(
          "--max-new-tokens", [&o](int64_t n) { o.generation["max_new_tokens"] = n; },
          "longest answer (20 where nobody says)")
-      ->check(positive)
+      ->check(at_least(1))
       ->group("Generation");
   add_generation<int64_t>(app, o, "--min-new-tokens", "min_new_tokens", "shortest answer");
   add_generation<double>(app, o, "--temperature", "temperature", "of draws; 0: the likeliest token");
@@ -124,6 +135,7 @@ void add_encoder_options(CLI::App& app, InferOptions& o) {
       ->allow_extra_args(false)
       ->group(group);
   app.add_option("--stride", o.stride, "token-classification: tokens that parts of a long text share")
+      ->check(at_least(0))
       ->group(group);
   app.add_option("--question", o.questions, "question-answering; may be repeated")
       ->allow_extra_args(false)
@@ -131,9 +143,14 @@ void add_encoder_options(CLI::App& app, InferOptions& o) {
   app.add_option("--context", o.context, "what it is about; else the texts")->group(group);
   app.add_option("--max-seq-length", o.max_seq_length,
                  "question-answering, feature-extraction: tokens of a part")
+      ->check(at_least(1))
       ->group(group);
-  app.add_option("--doc-stride", o.doc_stride, "question-answering: tokens that parts share")->group(group);
-  app.add_option("--max-answer-length", o.max_answer_length, "question-answering: tokens")->group(group);
+  app.add_option("--doc-stride", o.doc_stride, "question-answering: tokens that parts share")
+      ->check(at_least(0))
+      ->group(group);
+  app.add_option("--max-answer-length", o.max_answer_length, "question-answering: tokens")
+      ->check(at_least(1))
+      ->group(group);
   app.add_flag("--handle-impossible-answer", o.handle_impossible_answer,
                "question-answering: there may be none")
       ->group(group);
@@ -181,6 +198,7 @@ void add_bench_options(CLI::App& app, InferOptions& o) {
       ->group("Measuring");
   app.add_option("--perplexity-windows", o.perplexity_windows, "so many at most; 0: all")
       ->capture_default_str()
+      ->check(at_least(0))
       ->group("Measuring");
 }
 
@@ -202,7 +220,8 @@ int main(int argc, char** argv) {
   app.set_version_flag("--version", fmt::format("ds_infer (deepspeed.cpp) {}", deepspeed::base::version()));
   app.footer(kExamples);
   add_model_options(app, options);
-  app.add_option("--top-k", top_k, "how many answers; of generation: draw from so many tokens");
+  app.add_option("--top-k", top_k, "how many answers; of generation: draw from so many tokens")
+      ->check(at_least(0));
   add_generation_options(app, options);
   add_encoder_options(app, options);
   add_bench_options(app, options);

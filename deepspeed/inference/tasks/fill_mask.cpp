@@ -41,6 +41,7 @@ std::vector<std::vector<FilledToken>> FillMask::operator()(const std::string& te
   std::vector<size_t> places;
   for (size_t i = 0; i < encoding.size(); ++i)
     if (encoding.ids[i] == mask_) places.push_back(i);
+  DS_CHECK(options.top_k > 0, "top_k must be at least 1");
   DS_CHECK(!places.empty(), "there is no {} in the text \"{}\"", mask_text_, formats::shown(text));
   const std::vector<int32_t> targets = target_ids(options.targets);
   const auto padding = source_.special_token("pad_token");

@@ -39,6 +39,7 @@ ScoreFunction TextClassification::function_of(ScoreFunction wanted) const {
 std::vector<std::vector<LabelScore>> TextClassification::operator()(const std::vector<Input>& inputs,
                                                                     const Options& options) const {
   const at::NoGradGuard no_grad;
+  DS_CHECK(options.top_k > 0, "top_k must be at least 1");
   const ScoreFunction function = function_of(options.function);
   const models::ArchSpec& spec = model_->spec();
   std::vector<text::Encoding> encodings;
