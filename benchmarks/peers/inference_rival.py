@@ -1,8 +1,10 @@
 """One rival on one shape, once (started by inference.py, under the environment that env.sh ds or llama makes). One JSON line.
 
-  openvino DIR f32|bf16 BATCH LENGTH THREADS      latency_ms of the last hidden state, median of 40 calls after 5
+  openvino DIR f32|bf16 BATCH LENGTH THREADS      latency_ms of the last hidden state, median of 40 calls after 5; of a graph for
+                                                  any shape, and (static_ms) of one for this shape alone
   hf-encoder DIR float32|bfloat16 BATCH LENGTH THREADS
-  hf-decoder FILE.gguf bfloat16 PROMPT NEW THREADS     prefill and decode tokens/s; first_token_s: from the start, loading included, to the token after 8
+  hf-decoder FILE.gguf bfloat16 PROMPT NEW THREADS     prefill of PROMPT tokens and decode of NEW after them, tokens/s;
+                                                  first_token_s: from the start, loading included, to the token after 8
   llama FILE.gguf - PROMPT NEW THREADS
 """
 import json
@@ -43,9 +45,15 @@ def openvino():
     example = torch.randint(1000, 20000, (1, 16))
     net = ov.convert_model(Hidden(AutoModel.from_pretrained(path, attn_implementation="eager").eval()),
                            example_input={"input_ids": example, "attention_mask": torch.ones_like(example)})
-    run = ov.Core().compile_model(net, "CPU", {"INFERENCE_PRECISION_HINT": dtype, "INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"})
     ids = np.random.randint(1000, 20000, (a, b))
-    return dict(latency_ms=median_ms(lambda: run([ids, np.ones_like(ids)])))
+
+    def measure():
+        run = ov.Core().compile_model(net, "CPU", {"INFERENCE_PRECISION_HINT": dtype, "INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"})
+        return median_ms(lambda: run([ids, np.ones_like(ids)]))
+
+    latency = measure()
+    net.reshape({tensor: [a, b] for tensor in net.inputs})
+    return dict(latency_ms=latency, static_ms=measure())
 
 
 def hf_encoder():
@@ -71,9 +79,8 @@ def hf_decoder():
         model.generate(ids[:, :8], max_new_tokens=1, do_sample=False)
         loaded = time.perf_counter() - BEGIN
         prefill = median_ms(lambda: model(ids, use_cache=True, logits_to_keep=1), 5, 1) / 1e3
-        short = ids[:, :8]
-        one = median_ms(lambda: model.generate(short, max_new_tokens=1, min_new_tokens=1, do_sample=False), 3, 1) / 1e3
-        many = median_ms(lambda: model.generate(short, max_new_tokens=b, min_new_tokens=b, do_sample=False), 3, 1) / 1e3
+        one = median_ms(lambda: model.generate(ids, max_new_tokens=1, min_new_tokens=1, do_sample=False), 3, 1) / 1e3
+        many = median_ms(lambda: model.generate(ids, max_new_tokens=b, min_new_tokens=b, do_sample=False), 3, 1) / 1e3
     return dict(prefill=a / prefill, decode=(b - 1) / (many - one), first_token_s=loaded)
 
 
@@ -89,9 +96,7 @@ def llama():
         model.reset()
         model.eval(ids)
 
-    taken = median_ms(prefill, 5, 1) / 1e3
-    model.reset()
-    model.eval(ids[:8])
+    taken = median_ms(prefill, 5, 1) / 1e3  # the prompt stays: tokens follow it
 
     def step():
         model.eval([17])
