@@ -134,19 +134,32 @@ TransformerLayer::TransformerLayer(const ArchSpec& s, size_t index, const nn::Rn
   if (s.branch_norms) mlp_norm_ = norm("mlp_norm");
 }
 
-LayerOutput TransformerLayer::feed(const at::Tensor& x) {
-  if (mlp_) return {mlp_->forward(x), at::Tensor()};
-  auto [y, logits] = moe_->forward(x);
-  return {y, balanced_ ? logits : at::Tensor()};
+LayerOutput TransformerLayer::feed(const at::Tensor& x, const at::Tensor& residual) {
+  const double p = mlp_dropout_.p(is_training());
+  if (mlp_ && !mlp_norm_ && p == 0 && mlp_->adds_residual())
+    return {mlp_->forward(x, residual), at::Tensor()};
+  auto [fed, logits] = mlp_ ? std::pair(mlp_->forward(x), at::Tensor()) : moe_->forward(x);
+  if (mlp_norm_) fed = mlp_norm_->forward(fed);
+  return {ops::dropout_add(residual, fed, p, mlp_dropout_.key()), balanced_ ? logits : at::Tensor()};
+}
+
+at::Tensor TransformerLayer::attend_itself(const at::Tensor& x, const at::Tensor& seen,
+                                           const nn::AttentionInputs& inputs) {
+  const double p = attention_dropout_.p(is_training());
+  if (!attention_norm_ && p == 0 && attention_->adds_residual()) {
+    nn::AttentionInputs with_residual = inputs;
+    with_residual.residual = x;
+    return attention_->forward(seen, with_residual);
+  }
+  at::Tensor attended = attention_->forward(seen, inputs);
+  if (attention_norm_) attended = attention_norm_->forward(attended);
+  return ops::dropout_add(x, attended, p, attention_dropout_.key());
 }
 
 // x and what attention, of its own sequence and then of another, adds to it.
 at::Tensor TransformerLayer::attend(const at::Tensor& x, const at::Tensor& seen,
                                     const nn::AttentionInputs& inputs, const nn::AttentionInputs& across) {
-  at::Tensor attended = attention_->forward(seen, inputs);
-  if (attention_norm_) attended = attention_norm_->forward(attended);
-  const at::Tensor sum =
-      ops::dropout_add(x, attended, attention_dropout_.p(is_training()), attention_dropout_.key());
+  const at::Tensor sum = attend_itself(x, seen, inputs);
   if (post_norm_) return norm1_->forward(sum);
   if (!cross_attention_) return sum;
   const at::Tensor crossed = cross_attention_->forward(cross_norm_->forward(sum), across);
@@ -159,9 +172,7 @@ LayerOutput TransformerLayer::compute(const at::Tensor& x, const nn::AttentionIn
   const at::Tensor middle = attend(x, seen, inputs, across);
   at::Tensor input = post_norm_ ? middle : seen;  // of an MLP without a norm of its own before it
   if (!post_norm_ && norm2_) input = norm2_->forward(parallel_residual_ ? x : middle);
-  auto [fed, logits] = feed(input);
-  if (mlp_norm_) fed = mlp_norm_->forward(fed);
-  const at::Tensor out = ops::dropout_add(middle, fed, mlp_dropout_.p(is_training()), mlp_dropout_.key());
+  const auto [out, logits] = feed(input, middle);
   return {post_norm_ ? norm2_->forward(out) : out, logits};
 }
 

@@ -36,7 +36,8 @@ class TransformerLayer : public nn::BlockModule<TransformerLayer> {
  private:
   at::Tensor attend(const at::Tensor& x, const at::Tensor& seen, const nn::AttentionInputs& inputs,
                     const nn::AttentionInputs& across);
-  LayerOutput feed(const at::Tensor& x);
+  at::Tensor attend_itself(const at::Tensor& x, const at::Tensor& seen, const nn::AttentionInputs& inputs);
+  LayerOutput feed(const at::Tensor& x, const at::Tensor& residual);
 
   bool parallel_residual_, post_norm_, balanced_;
   nn::DropoutSite attention_dropout_, cross_dropout_, mlp_dropout_;

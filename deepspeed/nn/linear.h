@@ -15,8 +15,10 @@ class Linear : public BlockModule<Linear> {
   explicit Linear(DenseOptions options) : Linear(std::make_unique<DenseProjection>(options)) {}
   explicit Linear(std::unique_ptr<Projection> projection) { set_projection(std::move(projection)); }
 
-  /// x [..., in] -> [..., out]
-  at::Tensor compute(const at::Tensor& x) { return projection_->apply(x); }
+  /// x [..., in] -> [..., out]; the sum of that and `residual`, where there is one.
+  at::Tensor compute(const at::Tensor& x, const at::Tensor& residual = {}) {
+    return residual.defined() ? projection_->apply_onto(residual, x) : projection_->apply(x);
+  }
 
   std::vector<TorchLayer> torch_layers() const override {
     return {{projection_->torch_class(), parameters(/*recurse=*/false)}};

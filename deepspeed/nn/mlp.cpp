@@ -52,8 +52,8 @@ at::Tensor Mlp::inner(const at::Tensor& x) {
   return activate(activation_, up_->forward(x));
 }
 
-at::Tensor Mlp::compute(const at::Tensor& x) {
-  return down_->forward(ops::dropout(inner(x), dropout_.p(is_training()), dropout_.key()));
+at::Tensor Mlp::compute(const at::Tensor& x, const at::Tensor& residual) {
+  return down_->forward(ops::dropout(inner(x), dropout_.p(is_training()), dropout_.key()), residual);
 }
 
 }  // namespace deepspeed::nn

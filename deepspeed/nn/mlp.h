@@ -33,8 +33,10 @@ class Mlp : public BlockModule<Mlp> {
  public:
   /// `rng` may be null where nothing is dropped.
   explicit Mlp(const MlpConfig& config, const RngPtr& rng = nullptr);
-  /// x [..., hidden] -> [..., hidden]
-  at::Tensor compute(const at::Tensor& x);
+  /// x [..., hidden] -> [..., hidden]; the sum of that and `residual`, where there is one.
+  at::Tensor compute(const at::Tensor& x, const at::Tensor& residual = {});
+  /// Whether that sum takes no pass of its own.
+  bool adds_residual() const { return down_->projection().adds_residual(); }
 
   Activation activation() const { return activation_; }
   /// Puts one projection, hidden -> intermediate with the activation in it, in the place of "up" and, where

@@ -239,6 +239,11 @@ at::Tensor PackedProjection::apply(const at::Tensor& x) const {
   return ops::packed_linear(x, weight_, {activation_, {}});
 }
 
+at::Tensor PackedProjection::apply_onto(const at::Tensor& residual, const at::Tensor& x) const {
+  if (residual.scalar_type() != x.scalar_type()) return residual + apply(x);
+  return ops::packed_linear(x, weight_, {activation_, residual});
+}
+
 ops::RowReader rows_from(const ParameterSource& source, const ParameterSpec& spec) {
   return [&source, &spec, width = spec.shape.at(1)](int64_t begin, int64_t count, float* to) {
     const at::NoGradGuard no_grad;  // on a compute thread

@@ -29,6 +29,8 @@ class PackedProjection : public Projection {
   std::vector<ProjectionParameter> parameters() const override { return {}; }
   void bind(std::vector<at::Tensor>) override {}
   at::Tensor apply(const at::Tensor& x) const override;
+  at::Tensor apply_onto(const at::Tensor& residual, const at::Tensor& x) const override;
+  bool adds_residual() const override { return true; }
   const ops::PackedWeight& weight() const { return weight_; }
 
  private:
