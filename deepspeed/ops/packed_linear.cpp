@@ -25,15 +25,23 @@ int64_t filled_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 
 at::Tensor bytes(int64_t count) { return at::empty({count}, at::kByte); }
 
-// x in the form that the path multiplies, and what keeps it alive.
-struct Prepared {
-  at::Tensor first, second, third;
-};
-
 struct Rows {
   cpu::Element element;
   const void* data;
   int64_t count, stride;
+};
+
+// Rows of numbers, or of words as large as fp32, that PackedKernels::widen lays side by side.
+struct ToLayOut {
+  Rows rows;
+  int64_t in;
+  bool round;
+};
+
+// x in the form that the path multiplies, and what keeps it alive.
+struct Prepared {
+  at::Tensor first, second, third;
+  std::optional<ToLayOut> to_lay_out{};  // into PackedProduct::x, which is still to be set
 };
 
 // Rows of x that one thread takes at least.
@@ -44,7 +52,7 @@ void for_rows(const Rows& x, int64_t in, Body&& body) {
   parallel_ranges(x.count, std::max<int64_t>(1, kGrainNumbers / in), body);
 }
 
-Prepared widen(const PackedPath& path, const Rows& x, PackedProduct& p) {
+Prepared widen(const PackedPath&, const Rows& x, PackedProduct& p) {
   const PackedFormat& f = p.format;
   const bool fp32 = f.scheme == PackedScheme::kFp32;
   if (fp32 && x.element == cpu::Element::kFp32 && x.count == 1 && f.in % 2 == 0) {
@@ -52,15 +60,16 @@ Prepared widen(const PackedPath& path, const Rows& x, PackedProduct& p) {
     return {};
   }
   p.x_stride = f.padded_in();
-  Prepared made{at::empty({x.count, p.x_stride}, at::kFloat), {}, {}};
-  float* to = made.first.data_ptr<float>();
-  const int64_t block = path.kernels->rows_at_once;
-  parallel_ranges((x.count + block - 1) / block, std::max<int64_t>(1, kGrainNumbers / (f.in * block)),
-                  [&](int64_t begin, int64_t end) {
-                    path.kernels->widen(x.element, x.data, x.stride, x.count, f.in, !fp32, to, p.x_stride,
-                                        begin, end);
-                  });
-  p.x = to;
+  return {.to_lay_out = ToLayOut{x, f.in, !fp32}};
+}
+
+// Rows of bf16, filled up with zeros, in room for a multiple of `step`.
+at::Tensor rounded(const PackedPath& path, const Rows& x, const PackedFormat& f, int64_t step) {
+  at::Tensor made = at::empty({filled_up(x.count, step), f.padded_in()}, at::kBFloat16);
+  auto* to = static_cast<uint16_t*>(made.data_ptr());
+  for_rows(x, f.in, [&](int64_t begin, int64_t end) {
+    path.kernels->narrow(x.element, x.data, x.stride, f.in, to, f.padded_in(), begin, end);
+  });
   return made;
 }
 
@@ -72,13 +81,25 @@ Prepared narrow(const PackedPath& path, const Rows& x, PackedProduct& p) {
     return {};
   }
   p.x_stride = f.padded_in();
-  Prepared made{at::empty({filled_up(x.count, kRowsAtOnce), p.x_stride}, at::kBFloat16), {}, {}};
-  auto* to = static_cast<uint16_t*>(made.first.data_ptr());
-  for_rows(x, f.in, [&](int64_t begin, int64_t end) {
-    path.kernels->narrow(x.element, x.data, x.stride, f.in, to, p.x_stride, begin, end);
-  });
-  p.x_bf16 = to;
+  Prepared made{rounded(path, x, f, kRowsAtOnce), {}, {}};
+  p.x_bf16 = static_cast<const uint16_t*>(made.first.const_data_ptr());
   return made;
+}
+
+// Two numbers of bf16 are one word, moved as fp32 is.
+Prepared pair(const PackedPath& path, const Rows& x, PackedProduct& p) {
+  const PackedFormat& f = p.format;
+  p.x_stride = f.padded_in() / 2;
+  const bool whole_words = x.element == cpu::Element::kBf16 && f.in % 2 == 0 && x.stride % 2 == 0 &&
+                           reinterpret_cast<uintptr_t>(x.data) % sizeof(float) == 0;
+  if (whole_words && x.count == 1) {
+    p.x = static_cast<const float*>(x.data);
+    return {};
+  }
+  const at::Tensor own = whole_words ? at::Tensor() : rounded(path, x, f, 1);
+  const Rows words{cpu::Element::kFp32, whole_words ? x.data : own.const_data_ptr(), x.count,
+                   whole_words ? x.stride / 2 : p.x_stride};
+  return {.first = own, .to_lay_out = ToLayOut{words, (f.in + 1) / 2, false}};
 }
 
 Prepared code(const PackedPath& path, const Rows& x, PackedProduct& p) {
@@ -102,21 +123,78 @@ Prepared code(const PackedPath& path, const Rows& x, PackedProduct& p) {
 int64_t chunk_of(const PackedPath& path, const PackedFormat& f, int64_t step) {
   constexpr int64_t kBytes = 448 << 10, kDecodedBytes = 768 << 10;
   const bool decodes = path.kind == PackedPath::kBf16Tiles && cpu::packed_amx_scratch(f) > 0;
-  if (path.kind != PackedPath::kRows && !decodes) return 8 * kRowsAtOnce;
-  const int64_t rows = decodes ? kDecodedBytes / (2 * f.padded_in()) : kBytes / (4 * f.padded_in());
+  if (path.tiles() && !decodes) return 8 * kRowsAtOnce;
+  const int64_t number = path.kind == PackedPath::kBf16Pairs ? 2 : 4;
+  const int64_t rows = decodes ? kDecodedBytes / (2 * f.padded_in()) : kBytes / (number * f.padded_in());
   return std::max<int64_t>(96, rows / step * step);  // a multiple of either step
 }
 
-void multiply(const PackedPath& path, const PackedProduct& p) {
+// All of x's rows, on all threads.
+at::Tensor laid_out(const PackedPath& path, const ToLayOut& x, int64_t width) {
+  at::Tensor made = at::empty({x.rows.count, width}, at::kFloat);
+  float* to = made.data_ptr<float>();
+  const int64_t block = path.kernels->rows_at_once;
+  parallel_ranges((x.rows.count + block - 1) / block, std::max<int64_t>(1, kGrainNumbers / (x.in * block)),
+                  [&](int64_t begin, int64_t end) {
+                    path.kernels->widen(x.rows.element, x.rows.data, x.rows.stride, x.rows.count, x.in,
+                                        x.round, to, width, begin, end);
+                  });
+  return made;
+}
+
+// The product of `count` rows from `row` on, x's laid out in `scratch`, where only this thread looks for
+// them.
+PackedProduct part_of(const PackedPath& path, const PackedProduct& p, const ToLayOut& x, int64_t row,
+                      int64_t count, float* scratch) {
+  const auto from = [&](const void* base, int64_t stride, cpu::Element element) {
+    const int64_t size = element == cpu::Element::kFp32 ? 4 : 2;
+    return static_cast<const char*>(base) + row * stride * size;
+  };
+  const int64_t block = path.kernels->rows_at_once;
+  path.kernels->widen(x.rows.element, from(x.rows.data, x.rows.stride, x.rows.element), x.rows.stride, count,
+                      x.in, x.round, scratch, p.x_stride, 0, (count + block - 1) / block);
+  PackedProduct part = p;
+  part.x = scratch;
+  part.rows = count;
+  if (p.residual != nullptr) part.residual = from(p.residual, p.residual_stride, p.element);
+  part.out = const_cast<char*>(from(p.out, p.out_stride, p.element));
+  return part;
+}
+
+void multiply_rows(const PackedPath& path, const PackedProduct& p, int64_t first, int64_t last, int64_t row,
+                   int64_t row_end) {
+  switch (path.kind) {
+    case PackedPath::kRows:
+      return path.kernels->multiply(p, first, last, row, row_end);
+    case PackedPath::kBf16Pairs:
+      return cpu::packed_bf16_pairs(p, first, last, row, row_end);
+    case PackedPath::kBf16Tiles: {
+      const int64_t scratch = cpu::packed_amx_scratch(p.format);
+      return cpu::packed_bf16_amx(p, first, last, row, row_end,
+                                  scratch > 0 ? thread_scratch(scratch) : nullptr);
+    }
+    case PackedPath::kInt8Tiles:
+      return cpu::packed_int8_amx(p, first, last, row, row_end);
+  }
+}
+
+void multiply(const PackedPath& path, const Prepared& x, PackedProduct& p) {
   constexpr int64_t kItemsPerThread = 3;
   constexpr int64_t kGrainBytes = 32768;  // starting a team takes as long as reading this much
   const PackedFormat& f = p.format;
-  const int64_t pairs = f.panels() / 2;
-  const int64_t step = path.kind == PackedPath::kRows ? cpu::kPackedRowStep : kRowsAtOnce;
+  const int64_t pairs = f.panels() / 2, threads = at::get_num_threads();
+  const int64_t step = path.tiles() ? kRowsAtOnce : cpu::kPackedRowStep;
   int64_t chunk = chunk_of(path, f, step);
   if (p.rows < 2 * chunk) chunk = filled_up(p.rows, step);  // threads share the panels alone
-  const int64_t wanted = kItemsPerThread * at::get_num_threads();
+  const int64_t wanted = kItemsPerThread * threads;
   if (pairs < wanted) chunk = std::min(chunk, filled_up(p.rows * pairs / wanted + 1, step));
+  // Where every thread has chunks of its own it lays their rows out itself, in its own cache.
+  const bool by_chunks = x.to_lay_out && p.rows > threads * chunk;
+  at::Tensor all;
+  if (x.to_lay_out && !by_chunks) {
+    all = laid_out(path, *x.to_lay_out, p.x_stride);
+    p.x = all.const_data_ptr<float>();
+  }
   // Chunk by chunk, and pair by pair in each; a place is counted in rows times pairs, so that threads get as
   // much of them where the last chunk is short.
   const auto place = [&](int64_t at) {
@@ -124,22 +202,21 @@ void multiply(const PackedPath& path, const PackedProduct& p) {
     return std::pair(c, rows > 0 ? (at - c * chunk * pairs) / rows : 0);
   };
   const int64_t work = 2 * f.panel_bytes() * (1 + std::min(p.rows, chunk) / 4);
-  const bool decodes = path.kind == PackedPath::kBf16Tiles && cpu::packed_amx_scratch(f) > 0;
   const int64_t grain = std::max<int64_t>(1, kGrainBytes / work) * std::min(p.rows, chunk);
   parallel_ranges(pairs * p.rows, grain, [&](int64_t begin, int64_t end) {
-    void* scratch = decodes ? thread_scratch(cpu::packed_amx_scratch(f)) : nullptr;
     auto [c, first] = place(begin);
     const auto [last_chunk, last_pair] = place(end);
     for (; c <= last_chunk; ++c, first = 0) {
       const int64_t last = c == last_chunk ? last_pair : pairs;
       if (first >= last) continue;
       const int64_t row = c * chunk, row_end = std::min(p.rows, row + chunk);
-      if (path.kind == PackedPath::kInt8Tiles)
-        cpu::packed_int8_amx(p, first, last, row, row_end);
-      else if (path.kind == PackedPath::kBf16Tiles)
-        cpu::packed_bf16_amx(p, first, last, row, row_end, scratch);
-      else
-        path.kernels->multiply(p, first, last, row, row_end);
+      if (by_chunks) {
+        auto* scratch = static_cast<float*>(thread_scratch(chunk * p.x_stride * 4));
+        multiply_rows(path, part_of(path, p, *x.to_lay_out, row, row_end - row, scratch), first, last, 0,
+                      row_end - row);
+      } else {
+        multiply_rows(path, p, first, last, row, row_end);
+      }
     }
   });
 }
@@ -191,13 +268,12 @@ at::Tensor packed_linear_by(const PackedPath& path, const at::Tensor& x, const P
   p.out = out.data_ptr();
   p.residual_stride = p.out_stride = weight.width();
   const Rows from{p.element, rows.const_data_ptr(), p.rows, rows.stride(0)};
-  if (path.kind == PackedPath::kBf16Tiles) {
-    const Prepared made = narrow(path, from, p);
-    multiply(path, p);
-  } else {
-    const Prepared made = f.quantized() ? code(path, from, p) : widen(path, from, p);
-    multiply(path, p);
-  }
+  const auto prepare = path.kind == PackedPath::kBf16Tiles   ? narrow
+                       : path.kind == PackedPath::kBf16Pairs ? pair
+                       : f.quantized()                       ? code
+                                                             : widen;
+  const Prepared made = prepare(path, from, p);
+  multiply(path, made, p);
   return out;
 }
 

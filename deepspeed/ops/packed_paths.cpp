@@ -21,6 +21,11 @@ bool fits_int8_tiles(const PackedFormat& f) {
          base::cpu_features().amx_int8;
 }
 
+// Intel's dot products of bf16 have half the rate of fp32: tiles or fp32 it is there.
+bool pairs_are_fast() {
+  return base::cpu_features().avx512_bf16 && base::cpu_features().fast_bf16 && !base::cpu_features().amx_bf16;
+}
+
 // From how many rows on tiles are faster.
 int64_t least_rows_for_tiles(PackedScheme scheme) {
   switch (scheme) {
@@ -38,6 +43,8 @@ int64_t least_rows_for_tiles(PackedScheme scheme) {
 PackedPath packed_path(const PackedFormat& f, int64_t rows) {
   static const base::Isa isa = chosen_isa("packed_linear");
   static const cpu::PackedKernels& kernels = rows_kernels(isa);
+  if (f.scheme == PackedScheme::kBf16 && isa >= base::Isa::kAvx512Bf16 && pairs_are_fast())
+    return {"bf16 pairs", &kernels, PackedPath::kBf16Pairs};
   if (isa < base::Isa::kAmx || f.scheme == PackedScheme::kFp32 || rows < least_rows_for_tiles(f.scheme))
     return {"rows", &kernels, PackedPath::kRows};
   if (f.scheme == PackedScheme::kInt8Dynamic)
@@ -52,6 +59,8 @@ std::vector<PackedPath> packed_paths(const PackedFormat& f) {
   if (cpu.avx512) all.push_back({"avx512", &cpu::kPackedAvx512, PackedPath::kRows});
   if (cpu.avx512_vnni) all.push_back({"avx512vnni", &cpu::kPackedAvx512Vnni, PackedPath::kRows});
   if (has_vbmi()) all.push_back({"avx512vbmi", &cpu::kPackedAvx512Vbmi, PackedPath::kRows});
+  if (cpu.avx512_bf16 && f.scheme == PackedScheme::kBf16)
+    all.push_back({"bf16 pairs", &rows_kernels(base::Isa::kAvx512), PackedPath::kBf16Pairs});
   if (fits_int8_tiles(f))
     all.push_back({"int8 tiles", &rows_kernels(base::Isa::kAmx), PackedPath::kInt8Tiles});
   if (cpu.amx_bf16 && cpu.avx512_bf16 && f.scheme != PackedScheme::kFp32 &&

@@ -10,10 +10,11 @@
 namespace deepspeed::ops {
 
 struct PackedPath {
-  enum Kind { kRows, kBf16Tiles, kInt8Tiles };
+  enum Kind { kRows, kBf16Pairs, kBf16Tiles, kInt8Tiles };
   const char* name;
   const cpu::PackedKernels* kernels;
   Kind kind;
+  bool tiles() const { return kind == kBf16Tiles || kind == kInt8Tiles; }
 };
 
 /// The one that packed_linear takes for so many rows.

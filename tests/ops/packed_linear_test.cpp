@@ -132,6 +132,35 @@ TEST(PackedLinear, ThreadsDoNotChangeBits) {
   }
 }
 
+// So many that every thread has chunks of its own, the last one short, gives what a few at a time give.
+TEST(PackedLinear, ManyRowsAreTheirPartsProducts) {
+  constexpr int64_t kRows = 1003, kIn = 640, kPart = 59;
+  for (const Case& c : {Case{kFp32, {}}, Case{kBf16, {}}, Case{kInt8Dynamic, 0}}) {
+    const PackedWeight w =
+        packed(c, values({96, kIn}, at::kFloat, 0.05), true, values({96}, at::kFloat, 1, 8));
+    for (at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+      const at::Tensor x = values({kRows, kIn + 6}, type, 1, 4).narrow(1, 2, kIn),
+                       residual = values({kRows, w.width()}, type, 1, 6);
+      for (const PackedPath& path : packed_paths(w.format())) {
+        std::vector<at::Tensor> parts;
+        for (int64_t row = 0; row < kRows; row += kPart) {
+          const int64_t count = std::min(kPart, kRows - row);
+          parts.push_back(packed_linear_by(path, x.narrow(0, row, count), w,
+                                           {PackedActivation::kSilu, residual.narrow(0, row, count)}));
+        }
+        for (int threads : {1, 3}) {
+          at::set_num_threads(threads);
+          EXPECT_TRUE(
+              at::equal(packed_linear_by(path, x, w, {PackedActivation::kSilu, residual}), at::cat(parts)))
+              << text(c) << " by " << path.name << ", " << c10::toString(type) << ", " << threads
+              << " threads";
+        }
+        at::set_num_threads(1);
+      }
+    }
+  }
+}
+
 TEST(PackedLinear, BiasActivationGateAndResidualFollowTheSums) {
   for (const Case& c : kCases)
     for (int64_t half : {1, 16, 21, 40})

@@ -12,18 +12,25 @@ constexpr int kPanelVectors = static_cast<int>(kPanel) / V::kWidth;
 // How far ahead of its use a weight is asked for: one stream a thread is what the processors' own prefetching
 // keeps half as much of in flight as the memory could give.
 constexpr int64_t kAhead = 2048;
+constexpr int64_t kFarAhead = 4096;  // of panels that are read side by side
 DS_INLINE void ask_for(const void* from) { __builtin_prefetch(static_cast<const char*>(from) + kAhead); }
 
 /// V has beside its lanes: kFloatRows, how many rows are multiplied at once, which lie side by side in p.x;
 /// kFloatPanels, by how many panels of a pair: their sums and one number's weights fill the registers;
-/// even(p) and odd(p), the fp32 numbers of kWidth pairs of bf16.
-///
-/// Vector v of number k + step of a panel, k even.
+/// even(p) and odd(p), the fp32 numbers of kWidth pairs of bf16. One with dot(x, w, sum) multiplies bf16 pair
+/// by pair, as words that hold two numbers; p.x then holds such words.
+template <class V, PackedScheme kScheme>
+constexpr bool kByPairs = kScheme == PackedScheme::kBf16&& requires(typename V::F f) {
+  V::dot(f, f, f);
+};
+
+/// Vector v of number k + step of a panel, k even; of both numbers where they are pairs.
 template <class V, PackedScheme kScheme>
 DS_INLINE typename V::F load_of(const void* panel, int64_t k, int step, int v) {
   if constexpr (kScheme == PackedScheme::kFp32)
     return V::load(static_cast<const float*>(panel) + (k + step) * kPanel + v * V::kWidth);
   const uint16_t* from = static_cast<const uint16_t*>(panel) + k * kPanel + v * 2 * V::kWidth;
+  if constexpr (kByPairs<V, kScheme>) return V::load(reinterpret_cast<const float*>(from));
   return step == 0 ? V::even(from) : V::odd(from);
 }
 
@@ -43,27 +50,37 @@ void float_sums(const PackedProduct& p, int64_t row, int64_t panel, int64_t begi
   using F = typename V::F;
   constexpr int kPanels = kPanelsAtOnce<V, kRows>, kHalf = kPanelVectors<V>, kVectors = kPanels * kHalf;
   const PackedFormat& f = p.format;
-  const uint8_t* left = p.codes + panel * f.panel_bytes();
-  const uint8_t* right = left + f.panel_bytes();
+  const int64_t panel_bytes = f.panel_bytes();
+  const uint8_t* left = p.codes + panel * panel_bytes;
+  const uint8_t* right = left + panel_bytes;
   const float* x = p.x + row * p.x_stride;
   F sum[kRows][kVectors];
   for (int r = 0; r < kRows; ++r)
     for (int v = 0; v < kVectors; ++v)
       sum[r][v] = begin == 0 ? V::set1(0) : V::load(sums + r * 2 * kPanel + v * V::kWidth);
   constexpr int64_t kLine = kScheme == PackedScheme::kFp32 ? 1 : 2;
+  constexpr bool kPairs = kByPairs<V, kScheme>;
   for (int64_t k = begin; k < end; k += 2) {
     if (first)
       for (int64_t line = k; line < k + 2; line += kLine) {
-        ask_for(left + line * 64 / kLine);
-        if constexpr (kPanels == 2) ask_for(right + line * 64 / kLine);
+        // Behind its panel's end one of two streams goes on in the next pair.
+        const int64_t at = line * 64 / kLine + kFarAhead;
+        const int64_t place = kPanels == 1 || at < panel_bytes ? at : at + panel_bytes;
+        __builtin_prefetch(left + place);
+        if constexpr (kPanels == 2) __builtin_prefetch(right + place);
       }
-    for (int step = 0; step < 2; ++step) {
+    for (int step = 0; step < (kPairs ? 1 : 2); ++step) {
       F w[kVectors];
       for (int v = 0; v < kVectors; ++v)
         w[v] = load_of<V, kScheme>(v < kHalf ? left : right, k, step, v % kHalf);
       for (int r = 0; r < kRows; ++r) {
-        const F xk = V::set1(x[(k + step) * kRows + r]);
-        for (int v = 0; v < kVectors; ++v) sum[r][v] = V::fma(xk, w[v], sum[r][v]);
+        const F xk = V::set1(x[(kPairs ? k / 2 : k + step) * kRows + r]);
+        for (int v = 0; v < kVectors; ++v) {
+          if constexpr (kPairs)
+            sum[r][v] = V::dot(xk, w[v], sum[r][v]);
+          else
+            sum[r][v] = V::fma(xk, w[v], sum[r][v]);
+        }
       }
     }
   }
@@ -106,7 +123,8 @@ template <class V, PackedScheme kScheme>
 void float_multiply(const PackedProduct& p, int64_t begin, int64_t end, int64_t row_begin, int64_t row_end) {
   static_assert(kPackedRowStep % V::kFloatRows == 0);
   alignas(64) float sums[kPackedRowStep * 2 * kPanel];
-  const int64_t in = round_up(p.format.in, 2), depth = p.rows <= V::kFloatRows ? in : kFloatDepth;
+  const int64_t in = round_up(p.format.in, 2),
+                depth = p.rows <= V::kFloatRows ? in : (kByPairs<V, kScheme> ? 2 : 1) * kFloatDepth;
   for (int64_t pair = begin; pair < end; ++pair)
     for (int64_t row = row_begin; row < row_end; row += kPackedRowStep) {
       const int64_t last = min64(row_end, row + kPackedRowStep);

@@ -27,7 +27,7 @@ struct PackedProduct {
 
   // x, in the one form that the kernel takes.
   CodedRows coded{};                 // few, quantized
-  const float* x = nullptr;          // fp32 and bf16: from widen()
+  const float* x = nullptr;          // fp32 and bf16: from widen(); or words of two bf16
   const uint16_t* x_bf16 = nullptr;  // tiles: [rows filled up to 16][x_stride]
   const uint8_t* x_bytes = nullptr;  // int8 tiles, as x_bf16; scales and sums are in `coded`
   int64_t x_stride = 0;              // elements a row
@@ -64,6 +64,10 @@ struct PackedKernels {
 };
 
 extern const PackedKernels kPackedScalar, kPackedAvx2, kPackedAvx512, kPackedAvx512Vnni, kPackedAvx512Vbmi;
+
+/// Products of bf16 by AVX-512's dot products of pairs. x in bf16: two numbers a word, the words laid out as
+/// those of fp32 are by the widen() of any kernels of AVX-512.
+void packed_bf16_pairs(const PackedProduct&, int64_t begin, int64_t end, int64_t row_begin, int64_t row_end);
 
 /// Products of many rows on AMX tiles, rows [row_begin, row_end) of them, which begins at a multiple of 32.
 /// The caller's thread must not hold tiles of its own.
