@@ -2,9 +2,32 @@
 
 #include <ATen/ops/empty.h>
 
+#include <cstring>
+
 #include "deepspeed/base/error.h"
 
 namespace deepspeed::nn {
+namespace {
+
+// states [B, H, T, D] into held [B, H, capacity, D], contiguous, from position `first` on. Row by row where
+// they lie in memory as they are held: for one token a copy by libtorch takes longer than the attention.
+void put(const at::Tensor& states, const at::Tensor& held, int64_t first) {
+  if (!states.is_cpu() || states.scalar_type() != held.scalar_type() || states.stride(3) != 1) {
+    held.narrow(2, first, states.size(2)).copy_(states);
+    return;
+  }
+  const auto size = static_cast<int64_t>(states.element_size()), row = states.size(3) * size;
+  const auto* from = static_cast<const char*>(states.const_data_ptr());
+  auto* to = static_cast<char*>(held.data_ptr());
+  for (int64_t b = 0; b < states.size(0); ++b)
+    for (int64_t h = 0; h < states.size(1); ++h)
+      for (int64_t t = 0; t < states.size(2); ++t)
+        std::memcpy(to + (b * held.stride(0) + h * held.stride(1) + (first + t) * held.stride(2)) * size,
+                    from + (b * states.stride(0) + h * states.stride(1) + t * states.stride(2)) * size,
+                    static_cast<size_t>(row));
+}
+
+}  // namespace
 
 ContiguousKvCache::ContiguousKvCache(size_t layers, int64_t capacity)
     : capacity_(capacity), buffers_(layers) {}
@@ -19,8 +42,8 @@ std::pair<at::Tensor, at::Tensor> ContiguousKvCache::append(size_t layer, const 
     held_keys = at::empty(shape, keys.options());
     held_values = at::empty(shape, values.options());
   }
-  held_keys.narrow(2, length_, count).copy_(keys);
-  held_values.narrow(2, length_, count).copy_(values);
+  put(keys, held_keys, length_);
+  put(values, held_values, length_);
   return {held_keys.narrow(2, 0, end), held_values.narrow(2, 0, end)};
 }
 

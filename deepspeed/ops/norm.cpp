@@ -18,6 +18,27 @@ constexpr int64_t kMaxPartials = 16, kMinRowsPerPartial = 32;
 
 int64_t grain(int64_t cols) { return std::max<int64_t>(1, kElementsPerThread / cols); }
 
+// A parameter in fp32, `from` added. By a loop: calls of libtorch take longer than the norm of a row.
+at::Tensor fp32_vector(const at::Tensor& t, float from) {
+  if (from == 0 && t.scalar_type() == at::kFloat) return t.contiguous();
+  const at::Tensor own = t.contiguous(), made = at::empty({t.numel()}, at::kFloat);
+  float* to = made.data_ptr<float>();
+  const auto widen = [&]<class T>(const T* numbers) {
+    for (int64_t i = 0; i < own.numel(); ++i) to[i] = static_cast<float>(numbers[i]) + from;
+  };
+  switch (own.scalar_type()) {
+    case at::kBFloat16:
+      widen(own.const_data_ptr<at::BFloat16>());
+      break;
+    case at::kHalf:
+      widen(own.const_data_ptr<at::Half>());
+      break;
+    default:
+      widen(own.const_data_ptr<float>());
+  }
+  return made;
+}
+
 float* floats(const at::Tensor& t) { return t.defined() ? t.data_ptr<float>() : nullptr; }
 
 }  // namespace
@@ -27,14 +48,15 @@ const cpu::NormKernels& norm_kernels(base::Isa isa) {
 }
 
 NormInputs norm_inputs(const char* op, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
-                       double eps) {
+                       double eps, float weight_from) {
   checked_element(op, "x", x);
   DS_CHECK(x.dim() >= 1 && x.size(-1) >= 1,
            "{}: x must have a last dimension to normalise over, its shape is [{}]", op,
            fmt::join(x.sizes(), ", "));
   check_vector(op, "weight", weight, x.size(-1));
   if (bias.defined()) check_vector(op, "bias", bias, x.size(-1));
-  return {x.contiguous(), as_fp32(weight), bias.defined() ? as_fp32(bias) : bias, eps};
+  return {x.contiguous(), fp32_vector(weight, weight_from), bias.defined() ? fp32_vector(bias, 0) : bias,
+          eps};
 }
 
 at::Tensor norm_forward(NormForwardKernel kernel, const NormInputs& in, const at::Tensor& mean,

@@ -20,9 +20,10 @@ struct NormInputs {
   double eps;
 };
 
-/// Checks the arguments of `op` and brings them into the form that the kernels take.
+/// Checks the arguments of `op` and brings them into the form that the kernels take; `weight_from` is added
+/// to the weight.
 NormInputs norm_inputs(const char* op, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
-                       double eps);
+                       double eps, float weight_from = 0);
 
 /// y, like x. `mean` and `rstd` (undefined: not kept) are fp32 with one element a row.
 at::Tensor norm_forward(NormForwardKernel kernel, const NormInputs& in, const at::Tensor& mean,

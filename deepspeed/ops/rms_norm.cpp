@@ -25,9 +25,7 @@ const cpu::NormKernels& kernels() {
 
 // The weight as the kernels multiply by it.
 NormInputs inputs(const at::Tensor& x, const at::Tensor& weight, double eps, RmsWeight kind) {
-  NormInputs in = norm_inputs("rms_norm", x, weight, {}, eps);
-  if (kind == RmsWeight::kFromOne) in.weight = in.weight + 1;
-  return in;
+  return norm_inputs("rms_norm", x, weight, {}, eps, kind == RmsWeight::kFromOne ? 1 : 0);
 }
 
 NormForwardKernel forward_kernel(RmsWeight kind) {
