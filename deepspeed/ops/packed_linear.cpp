@@ -5,6 +5,9 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <optional>
+#include <utility>
+#include <vector>
 
 #include "deepspeed/base/cpu_features.h"
 #include "deepspeed/base/error.h"
@@ -52,7 +55,7 @@ void for_rows(const Rows& x, int64_t in, Body&& body) {
   parallel_ranges(x.count, std::max<int64_t>(1, kGrainNumbers / in), body);
 }
 
-Prepared widen(const PackedPath&, const Rows& x, PackedProduct& p) {
+Prepared wide(const PackedPath&, const Rows& x, PackedProduct& p) {
   const PackedFormat& f = p.format;
   const bool fp32 = f.scheme == PackedScheme::kFp32;
   if (fp32 && x.element == cpu::Element::kFp32 && x.count == 1 && f.in % 2 == 0) {
@@ -142,22 +145,25 @@ at::Tensor laid_out(const PackedPath& path, const ToLayOut& x, int64_t width) {
   return made;
 }
 
-// The product of `count` rows from `row` on, x's laid out in `scratch`, where only this thread looks for
-// them.
-PackedProduct part_of(const PackedPath& path, const PackedProduct& p, const ToLayOut& x, int64_t row,
-                      int64_t count, float* scratch) {
-  const auto from = [&](const void* base, int64_t stride, cpu::Element element) {
-    const int64_t size = element == cpu::Element::kFp32 ? 4 : 2;
-    return static_cast<const char*>(base) + row * stride * size;
-  };
+const char* row_of(const void* base, int64_t row, int64_t stride, cpu::Element element) {
+  return static_cast<const char*>(base) + row * stride * (element == cpu::Element::kFp32 ? 4 : 2);
+}
+
+// `count` rows from `row` on, by one thread.
+void lay_out(const PackedPath& path, const ToLayOut& x, int64_t row, int64_t count, int64_t width,
+             float* to) {
   const int64_t block = path.kernels->rows_at_once;
-  path.kernels->widen(x.rows.element, from(x.rows.data, x.rows.stride, x.rows.element), x.rows.stride, count,
-                      x.in, x.round, scratch, p.x_stride, 0, (count + block - 1) / block);
+  path.kernels->widen(x.rows.element, row_of(x.rows.data, row, x.rows.stride, x.rows.element), x.rows.stride,
+                      count, x.in, x.round, to, width, 0, (count + block - 1) / block);
+}
+
+// The product of `count` rows from `row` on, x's laid out in `x`.
+PackedProduct part_of(const PackedProduct& p, int64_t row, int64_t count, const float* x) {
   PackedProduct part = p;
-  part.x = scratch;
+  part.x = x;
   part.rows = count;
-  if (p.residual != nullptr) part.residual = from(p.residual, p.residual_stride, p.element);
-  part.out = const_cast<char*>(from(p.out, p.out_stride, p.element));
+  if (p.residual != nullptr) part.residual = row_of(p.residual, row, p.residual_stride, p.element);
+  part.out = const_cast<char*>(row_of(p.out, row, p.out_stride, p.element));
   return part;
 }
 
@@ -179,7 +185,7 @@ void multiply_rows(const PackedPath& path, const PackedProduct& p, int64_t first
 }
 
 void multiply(const PackedPath& path, const Prepared& x, PackedProduct& p) {
-  constexpr int64_t kItemsPerThread = 3;
+  constexpr int64_t kItemsPerThread = 3, kStepsPerThread = 8;
   constexpr int64_t kGrainBytes = 32768;  // starting a team takes as long as reading this much
   const PackedFormat& f = p.format;
   const int64_t pairs = f.panels() / 2, threads = at::get_num_threads();
@@ -188,7 +194,7 @@ void multiply(const PackedPath& path, const Prepared& x, PackedProduct& p) {
   if (p.rows < 2 * chunk) chunk = filled_up(p.rows, step);  // threads share the panels alone
   const int64_t wanted = kItemsPerThread * threads;
   if (pairs < wanted) chunk = std::min(chunk, filled_up(p.rows * pairs / wanted + 1, step));
-  // Where every thread has chunks of its own it lays their rows out itself, in its own cache.
+  // Where threads have chunks of their own (the last may be shared) each lays rows out itself, in its cache.
   const bool by_chunks = x.to_lay_out && p.rows > threads * chunk;
   at::Tensor all;
   if (x.to_lay_out && !by_chunks) {
@@ -203,7 +209,10 @@ void multiply(const PackedPath& path, const Prepared& x, PackedProduct& p) {
   };
   const int64_t work = 2 * f.panel_bytes() * (1 + std::min(p.rows, chunk) / 4);
   const int64_t grain = std::max<int64_t>(1, kGrainBytes / work) * std::min(p.rows, chunk);
-  parallel_ranges(pairs * p.rows, grain, [&](int64_t begin, int64_t end) {
+  const int64_t step_places = std::max(grain, pairs * p.rows / (kStepsPerThread * threads) + 1);
+  std::vector<int64_t> laid(static_cast<size_t>(by_chunks ? threads : 0),
+                            -1);  // the chunk in each thread's scratch
+  parallel_steps(pairs * p.rows, grain, step_places, [&](int64_t thread, int64_t begin, int64_t end) {
     auto [c, first] = place(begin);
     const auto [last_chunk, last_pair] = place(end);
     for (; c <= last_chunk; ++c, first = 0) {
@@ -212,8 +221,9 @@ void multiply(const PackedPath& path, const Prepared& x, PackedProduct& p) {
       const int64_t row = c * chunk, row_end = std::min(p.rows, row + chunk);
       if (by_chunks) {
         auto* scratch = static_cast<float*>(thread_scratch(chunk * p.x_stride * 4));
-        multiply_rows(path, part_of(path, p, *x.to_lay_out, row, row_end - row, scratch), first, last, 0,
-                      row_end - row);
+        if (std::exchange(laid[static_cast<size_t>(thread)], c) != c)
+          lay_out(path, *x.to_lay_out, row, row_end - row, p.x_stride, scratch);
+        multiply_rows(path, part_of(p, row, row_end - row, scratch), first, last, 0, row_end - row);
       } else {
         multiply_rows(path, p, first, last, row, row_end);
       }
@@ -271,7 +281,7 @@ at::Tensor packed_linear_by(const PackedPath& path, const at::Tensor& x, const P
   const auto prepare = path.kind == PackedPath::kBf16Tiles   ? narrow
                        : path.kind == PackedPath::kBf16Pairs ? pair
                        : f.quantized()                       ? code
-                                                             : widen;
+                                                             : wide;
   const Prepared made = prepare(path, from, p);
   multiply(path, made, p);
   return out;

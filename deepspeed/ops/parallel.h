@@ -14,4 +14,10 @@ namespace deepspeed::ops {
 /// caller: they may use raw pointers, and tensors that want no gradient.
 void parallel_ranges(int64_t count, int64_t grain, c10::function_ref<void(int64_t begin, int64_t end)> body);
 
+/// The same for work whose parts take long: each thread has a share of [0, count) and takes it in steps of
+/// `step`; one that is done takes steps from the ends of the others'. On a machine that is not ours alone
+/// threads do not get on equally fast. `thread`: in [0, at::get_num_threads()), one call at a time for each.
+void parallel_steps(int64_t count, int64_t grain, int64_t step,
+                    c10::function_ref<void(int64_t thread, int64_t begin, int64_t end)> body);
+
 }  // namespace deepspeed::ops
