@@ -20,6 +20,12 @@ inline CLI::Validator not_empty() {
       "");
 }
 
+/// Texts of libtorch have several lines.
+inline std::string on_one_line(std::string text) {
+  std::replace(text.begin(), text.end(), '\n', ' ');
+  return text;
+}
+
 /// Runs `body`, whose result is the exit code, and reports its exceptions as those of `name`.
 inline int report_errors(const std::string& name, const std::function<int()>& body) {
   std::string what;
@@ -30,9 +36,8 @@ inline int report_errors(const std::string& name, const std::function<int()>& bo
     what = error.what();
     code = 2;
   } catch (const std::exception& error) {
-    what = error.what();
+    what = on_one_line(error.what());
   }
-  std::replace(what.begin(), what.end(), '\n', ' ');
   std::fprintf(stderr, "%s: %s\n", name.c_str(), what.c_str());
   return code;
 }

@@ -15,6 +15,7 @@ import argparse
 import json
 import os
 import pathlib
+import shutil
 import statistics
 import subprocess
 import sys
@@ -31,7 +32,9 @@ INT8 = "quant={\"activation\":{\"enabled\":false}}"
 # What one token reads of Gemma-3 270M: 18 layers, and the table of tokens as vocabulary head, which has 8 bits where layers have
 # fewer. Groups of 32 have a scale and a shift of 16 bits.
 LAYERS, HEAD = 18 * (640 * 1024 + 2 * 640 * 256 + 1024 * 640 + 3 * 640 * 2048), 262144 * 640
-BYTES_A_TOKEN = {"bf16": 2 * (LAYERS + HEAD), "int8": LAYERS + HEAD, "int4": 5 / 8 * LAYERS + HEAD}
+EIGHT_BITS = 18 * (640 * 256 + 640 * 2048)  # values and the last projection of an MLP, in what ds_quantize makes
+BYTES_A_TOKEN = {"bf16": 2 * (LAYERS + HEAD), "int8": LAYERS + HEAD, "int4": 5 / 8 * LAYERS + HEAD,
+                 "int4 calibrated": 5 / 8 * (LAYERS - EIGHT_BITS) + EIGHT_BITS + HEAD}
 # One token each in BERT's vocabulary.
 WORDS = "earth water light night evening morning day heaven tree fruit seed beast cattle fish image garden river gold stone man".split()
 
@@ -123,7 +126,7 @@ def encoders(options):
 
 
 def calibrated(options, folder):
-    """A folder with the layers in 4 bits that perplexity.py measures; from a few windows, which its speed does not depend on."""
+    """What perplexity.py measures, most of it in 4 bits; calibrated with a few windows, which its speed does not depend on."""
     text = folder / "kjv.txt"
     subprocess.run([ROOT / "examples/gpt2/make_text.sh", text], check=True, stdout=subprocess.DEVNULL)
     lines([options.bin / "ds_quantize", GEMMA, folder / "int4", "--calibrate", text, "--calibration-windows", 4], options.threads)
@@ -137,10 +140,15 @@ def decoders(options):
     rivals = [(name, environment, words) for name, environment, words in
               (("Hugging Face bfloat16", "hf", ("hf-decoder", GEMMA, "bfloat16", 512, 64)), ("llama.cpp Q4_K_M", "llama", ("llama", GEMMA, "-", 512, 64)))
               if environment in options.rivals and available(environment)]
+    if not rivals:
+        return
     with tempfile.TemporaryDirectory() as name:
         kinds = {"bf16": (GEMMA, "--dtype", "bf16", "--set", "kernel_inject=true"), "int8": (GEMMA, "--dtype", "int8", "--set", INT8),
-                 "int4": (GEMMA, "--dtype", "int8", "--set", "quant={\"weight\":{\"num_bits\":4,\"q_type\":\"asymmetric\"}}"),
-                 "int4 calibrated": (calibrated(options, pathlib.Path(name)), "--dtype", "int8")}
+                 "int4": (GEMMA, "--dtype", "int8", "--set", "quant={\"weight\":{\"num_bits\":4,\"q_type\":\"asymmetric\"}}")}
+        if shutil.which("bible"):
+            kinds["int4 calibrated"] = (calibrated(options, pathlib.Path(name)), "--dtype", "int8")
+        else:
+            print("left out: int4 calibrated: no text (the Debian package bible-kjv)", file=sys.stderr)
         for rival_name, environment, words in rivals:
             ours, first, theirs, reading = {kind: [] for kind in kinds}, {kind: [] for kind in kinds}, [], []
             for _ in range(options.pairs):
@@ -152,8 +160,7 @@ def decoders(options):
             for kind in kinds:
                 label = kind.replace(" ", "_")
                 decode = [run["answer"]["p50"] for run in ours[kind]]
-                bytes_a_token = BYTES_A_TOKEN.get(kind)
-                of_reading = bytes_a_token and statistics.median(decode) * bytes_a_token / statistics.median(reading)
+                of_reading = statistics.median(decode) * BYTES_A_TOKEN[kind] / statistics.median(reading)
                 report(options, f"decoder_prefill512_{label}", "tokens/s", [run["prompt"]["p50"] for run in ours[kind]], [run["prefill"] for run in theirs], rival_name, False)
                 report(options, f"decoder_decode_{label}", "tokens/s", decode, [run["decode"] for run in theirs], rival_name, False, of_reading)
                 report(options, f"decoder_first_token_{label}", "s", first[kind], [run["first_token_s"] for run in theirs], rival_name, True)

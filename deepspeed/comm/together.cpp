@@ -1,6 +1,7 @@
 #include "deepspeed/comm/together.h"
 
 #include "deepspeed/base/error.h"
+#include "deepspeed/comm/group_state.h"
 
 namespace deepspeed::comm {
 
@@ -8,8 +9,8 @@ void together(Group& group, const std::string& what, const std::function<void()>
   std::string failure;
   try {
     action();
-  } catch (const std::exception& error) {
-    failure = error.what();
+  } catch (const std::exception&) {
+    failure = reason_of(std::current_exception());
     if (failure.empty()) failure = "unknown error";
   }
   const auto failures = group.all_gather_object(failure);

@@ -22,7 +22,8 @@ const std::vector<Variable>& variables() {
        "(docs/cuda.md).",
        true},
       {"CUDA_VISIBLE_DEVICES", "", "The GPUs that the launcher hands out.", true},
-      {"DS_FORCE_ISA", "", "Limits kernels to an instruction set: scalar, avx2, avx512.", true},
+      {"DS_FORCE_ISA", "", "Limits kernels to an instruction set: scalar, avx2, avx512, avx512_bf16, amx.",
+       true},
 
       {"DS_RENDEZVOUS_FD", "", "The socket that the launcher has bound for rank 0."},
       {"DS_LAUNCH_T0", "", "When the launcher started, for the time to the first step."},

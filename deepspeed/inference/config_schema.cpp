@@ -236,10 +236,13 @@ config::Schema<InferenceConfig> inference_schema() {
              config.max_out_tokens);
     if (config.zero.offload_param.device != zero::Home::kDevice && config.zero.stage < 3)
       warnings.push_back("zero.offload_param has no effect below stage 3: weights stay in memory");
+    const TensorParallelConfig& tp = config.tensor_parallel;
+    if (tp.check_against_one_rank && !(tp.enabled && tp.tp_size > 1))
+      warnings.push_back("tensor_parallel.check_against_one_rank has no effect with one rank");
     DS_CHECK(
-        !config.tensor_parallel.check_against_one_rank || config.dtype != WeightType::kInt8,
+        !tp.check_against_one_rank || config.dtype != WeightType::kInt8,
         "tensor_parallel.check_against_one_rank compares with weights that are not quantized, from which "
-        "dtype int8 differs by its rounding (check with dtype fp32 or bf16)");
+        "dtype int8 differs by its rounding (check with dtype fp32)");
   });
   return s;
 }

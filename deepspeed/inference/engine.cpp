@@ -123,9 +123,9 @@ void check_messages(const Json& messages) {
     const Json& message = messages[i];
     DS_CHECK(message.is_object() && message.contains("role") && message["role"].is_string(),
              "message {} of the conversation has no role (\"user\", \"assistant\", \"system\", ...)", i + 1);
-    const auto content = message.find("content");
-    const bool says = content != message.end() && (content->is_string() || content->is_array());
-    DS_CHECK(says || message.contains("tool_calls"),
+    const Json content = message.value("content", Json());
+    const bool calls = message.value("tool_calls", Json()).is_array();
+    DS_CHECK(content.is_string() || content.is_array() || (calls && content.is_null()),
              "message {} of the conversation has no content, which is a text or a list of parts", i + 1);
   }
 }

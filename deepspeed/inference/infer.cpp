@@ -12,6 +12,7 @@
 #include "deepspeed/accel/memory.h"
 #include "deepspeed/base/error.h"
 #include "deepspeed/base/file.h"
+#include "deepspeed/base/log.h"
 #include "deepspeed/inference/bench.h"
 #include "deepspeed/inference/infer_encoders.h"
 #include "deepspeed/inference/infer_inputs.h"
@@ -71,7 +72,8 @@ Json first_messages(const InferOptions& options) {
   if (!options.system.empty()) messages.push_back({{"role", "system"}, {"content", options.system}});
   if (options.messages.empty()) return messages;
   const Json given = Json::parse(base::read_text_file(options.messages), nullptr, false);
-  DS_CHECK(given.is_array(), "{}: must hold a list of {{\"role\", \"content\"}}", options.messages.string());
+  DS_CHECK(given.is_array() && !given.empty(), "{}: must hold a list of {{\"role\", \"content\"}}",
+           options.messages.string());
   for (const Json& message : given) messages.push_back(message);
   return messages;
 }
@@ -113,6 +115,7 @@ void chat(InferenceEngine& engine, const InferOptions& options) {
 }  // namespace
 
 void infer(const InferOptions& given) {
+  if (given.quiet) base::set_log_level(base::LogLevel::kWarning);
   accel::keep_freed_memory();
   const auto engine = open_engine(given);
   InferOptions options = given;

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "deepspeed/base/error.h"
 #include "deepspeed/base/log.h"
 #include "deepspeed/inference/tasks/feature_extraction.h"
 #include "deepspeed/models/decoder.h"
@@ -17,7 +18,7 @@ namespace {
 
 constexpr int64_t kPromptTokens = 16;
 
-// [1, T]: tokens that lie evenly in the vocabulary, so that every rank's part of it has some.
+// [1, T]: tokens that lie evenly in the vocabulary, of which every rank may have a part.
 at::Tensor prompt_of(const ModelSource& source) {
   const int64_t length = std::min(kPromptTokens, static_cast<int64_t>(source.longest));
   return at::arange(length).mul(source.spec.vocab).div(length, "floor").view({1, length});
@@ -50,6 +51,11 @@ at::Tensor run_prompt(torch::nn::Module& model, const ModelSource& source, Task 
 
 void check_sharding(torch::nn::Module& sharded, torch::nn::Module& whole, const ModelSource& source,
                     Task task, comm::Group& group) {
+  DS_CHECK(
+      source.spec.experts.count == 0 || group.size() == 1 ||
+          sharded.parameters().front().scalar_type() == at::kFloat,
+      "tensor_parallel.check_against_one_rank: where 16 bits round, routers choose other experts (check with "
+      "dtype fp32)");
   const auto run = [&](torch::nn::Module& model) { return run_prompt(model, source, task); };
   const double difference =
       tensor_parallel::check_against_one_rank(sharded, whole, *source.weights, group, {.run = run});

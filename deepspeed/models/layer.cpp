@@ -146,11 +146,7 @@ LayerOutput TransformerLayer::feed(const at::Tensor& x, const at::Tensor& residu
 at::Tensor TransformerLayer::attend_itself(const at::Tensor& x, const at::Tensor& seen,
                                            const nn::AttentionInputs& inputs) {
   const double p = attention_dropout_.p(is_training());
-  if (!attention_norm_ && p == 0 && attention_->adds_residual()) {
-    nn::AttentionInputs with_residual = inputs;
-    with_residual.residual = x;
-    return attention_->forward(seen, with_residual);
-  }
+  if (!attention_norm_ && p == 0 && attention_->adds_residual()) return attention_->forward(seen, inputs, x);
   at::Tensor attended = attention_->forward(seen, inputs);
   if (attention_norm_) attended = attention_norm_->forward(attended);
   return ops::dropout_add(x, attended, p, attention_dropout_.key());

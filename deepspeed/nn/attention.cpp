@@ -132,12 +132,12 @@ ops::AttentionOptions Attention::options_of(const AttentionInputs& in, const at:
   return options;
 }
 
-at::Tensor Attention::compute(const at::Tensor& x, const AttentionInputs& in) {
+at::Tensor Attention::compute(const at::Tensor& x, const AttentionInputs& in, const at::Tensor& residual) {
   ops::AttentionOptions options = options_of(in, x.device());
   const bool plain_fused = config_.fused_qkv && config_.heads == config_.kv_heads && !in.rotary &&
                            in.cache == nullptr && !query_norm_ && !in.bias.defined() && !config_.disentangled;
   if (plain_fused)
-    return output_->forward(ops::attention_fused(qkv_->forward(x), config_.heads, options), in.residual);
+    return output_->forward(ops::attention_fused(qkv_->forward(x), config_.heads, options), residual);
 
   Heads h = config_.cross ? project_across(x, in) : project(x);
   if (in.rotary) {
@@ -149,7 +149,7 @@ at::Tensor Attention::compute(const at::Tensor& x, const AttentionInputs& in) {
   at::Tensor mixed = ops::attention(h.q, h.k, h.v, options);  // [B, H, T, D], laid out [B, T, H, D]
   if (config_.disentangled && in.end_key) mixed = with_blind_padding(mixed, h.v, *in.end_key);
   return output_->forward(
-      mixed.transpose(1, 2).reshape({x.size(0), x.size(1), config_.heads * config_.head_dim}), in.residual);
+      mixed.transpose(1, 2).reshape({x.size(0), x.size(1), config_.heads * config_.head_dim}), residual);
 }
 
 }  // namespace deepspeed::nn

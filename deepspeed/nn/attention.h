@@ -50,8 +50,7 @@ struct AttentionInputs {
   Distances distances{};  // of disentangled attention
   at::Tensor memory{};    // [B, S, hidden], of cross-attention
   MemoryKeys* memory_keys =
-      nullptr;            // where its keys and values are kept; once they are, no memory is needed
-  at::Tensor residual{};  // added to what the layer gives
+      nullptr;  // where its keys and values are kept; once they are, no memory is needed
 };
 
 template <class F>
@@ -62,15 +61,15 @@ void visit_tensors(AttentionInputs& in, F&& visit) {
   visit_tensors(in.distances.embeddings, visit);
   visit_tensors(in.distances.rows, visit);
   visit_tensors(in.memory, visit);
-  visit_tensors(in.residual, visit);
 }
 
 class Attention : public BlockModule<Attention> {
  public:
   Attention(const AttentionConfig& config, const RngPtr& rng);
-  /// x [B, T, hidden] -> [B, T, hidden].
-  at::Tensor compute(const at::Tensor& x, const AttentionInputs& inputs = {});
-  /// Whether the sum with a residual takes no pass of its own.
+  /// x [B, T, hidden] -> [B, T, hidden]; the sum of that and `residual`, where there is one.
+  at::Tensor compute(const at::Tensor& x, const AttentionInputs& inputs = {},
+                     const at::Tensor& residual = {});
+  /// Whether that sum takes no pass of its own.
   bool adds_residual() const { return output_->projection().adds_residual(); }
 
   /// From now on it computes only the heads [first, first + heads) of those it was made for: its projections

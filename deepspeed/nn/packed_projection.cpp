@@ -240,7 +240,6 @@ at::Tensor PackedProjection::apply(const at::Tensor& x) const {
 }
 
 at::Tensor PackedProjection::apply_onto(const at::Tensor& residual, const at::Tensor& x) const {
-  if (residual.scalar_type() != x.scalar_type()) return residual + apply(x);
   return ops::packed_linear(x, weight_, {activation_, residual});
 }
 

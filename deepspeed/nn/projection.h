@@ -29,10 +29,11 @@ class Projection {
   virtual void bind(std::vector<at::Tensor> tensors) = 0;
   /// x [..., in_features] -> [..., out_features]. Differentiable.
   virtual at::Tensor apply(const at::Tensor& x) const = 0;
-  /// residual + apply(x), where that takes no pass of its own over the sum.
+  /// residual + apply(x), of x's type.
   virtual at::Tensor apply_onto(const at::Tensor& residual, const at::Tensor& x) const {
     return residual + apply(x);
   }
+  /// Whether that takes no pass of its own over the sum.
   virtual bool adds_residual() const { return false; }
 };
 

@@ -6,6 +6,8 @@ namespace deepspeed::ops {
 
 const std::vector<OpIsas>& isa_table() {
   using enum base::Isa;
+  // Pairs of bf16 are multiplied as such where that is faster than as fp32, and tiles are not faster still.
+  static const bool pairs = base::cpu_features().fast_bf16 && !base::cpu_features().amx_bf16;
   static const std::vector<OpIsas> rows = {
       {"adam", {kScalar, kAvx2, kAvx512}},
       {"adagrad", {kScalar, kAvx2, kAvx512}},
@@ -22,7 +24,8 @@ const std::vector<OpIsas>& isa_table() {
       {"block_quantize", {kScalar, kAvx2, kAvx512}},
       {"bf16_product", {kScalar, kAmx}},
       {"gemm", {kScalar, kAvx512, kAvx512Bf16}},
-      {"packed_linear", {kScalar, kAvx2, kAvx512, kAvx512Bf16, kAmx}},
+      {"packed_linear", pairs ? std::vector{kScalar, kAvx2, kAvx512, kAvx512Bf16}
+                              : std::vector{kScalar, kAvx2, kAvx512, kAmx}},
   };
   return rows;
 }

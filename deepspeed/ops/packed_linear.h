@@ -27,7 +27,8 @@ struct PackedEpilogue {
 /// Integer products are summed exactly within a group. Without AMX a row's result is to the bit the same
 /// whatever other rows there are, and int8, w8a8, int4 and fp6 differ between instruction sets only by the
 /// rounding of one fp32 sum a group.
-/// A NaN or infinity of x reaches its own row alone: as IEEE arithmetic has it for fp32 and bf16, as NaN in
+/// A NaN or infinity of x reaches its own row alone: as IEEE arithmetic has it for fp32 and bf16 (whose
+/// products by pairs take subnormal numbers as zeros), as NaN in
 /// the whole row for the others. Without gradients: an Error where one is wanted. On the compute threads.
 /// On a GPU x may be fp16, too, and lies on the weight's device. There up to 16 rows by quantized weights
 /// enter the products as they are (of w8a8 rounded as above), with sums, bias and what follows in fp32; all

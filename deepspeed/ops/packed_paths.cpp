@@ -21,11 +21,6 @@ bool fits_int8_tiles(const PackedFormat& f) {
          base::cpu_features().amx_int8;
 }
 
-// Intel's dot products of bf16 have half the rate of fp32: tiles or fp32 it is there.
-bool pairs_are_fast() {
-  return base::cpu_features().avx512_bf16 && base::cpu_features().fast_bf16 && !base::cpu_features().amx_bf16;
-}
-
 // From how many rows on tiles are faster.
 int64_t least_rows_for_tiles(PackedScheme scheme) {
   switch (scheme) {
@@ -43,7 +38,7 @@ int64_t least_rows_for_tiles(PackedScheme scheme) {
 PackedPath packed_path(const PackedFormat& f, int64_t rows) {
   static const base::Isa isa = chosen_isa("packed_linear");
   static const cpu::PackedKernels& kernels = rows_kernels(isa);
-  if (f.scheme == PackedScheme::kBf16 && isa >= base::Isa::kAvx512Bf16 && pairs_are_fast())
+  if (f.scheme == PackedScheme::kBf16 && isa == base::Isa::kAvx512Bf16)
     return {"bf16 pairs", &kernels, PackedPath::kBf16Pairs};
   if (isa < base::Isa::kAmx || f.scheme == PackedScheme::kFp32 || rows < least_rows_for_tiles(f.scheme))
     return {"rows", &kernels, PackedPath::kRows};

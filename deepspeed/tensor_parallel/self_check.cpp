@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "deepspeed/base/error.h"
+#include "deepspeed/comm/group_state.h"
 #include "deepspeed/nn/block.h"
 
 namespace deepspeed::tensor_parallel {
@@ -103,6 +104,11 @@ Trace watched_run(torch::nn::Module& model, const SelfCheck& check) {
   return trace;
 }
 
+// What a model is held as, those of its weights that are packed included.
+at::ScalarType type_of(const std::vector<nn::ParameterSpec>& held) {
+  return held.empty() ? at::kFloat : held.front().dtype;
+}
+
 // The whole model's Blocks read what they compute with when they run.
 void stream(torch::nn::Module& whole, torch::nn::Module& sharded, const nn::ParameterSource& source) {
   std::map<std::string, at::ScalarType> types;
@@ -111,7 +117,7 @@ void stream(torch::nn::Module& whole, torch::nn::Module& sharded, const nn::Para
   std::map<const void*, nn::ParameterSpec> specs;
   for (nn::ParameterSpec& parameter : nn::list_parameters(whole)) {
     const auto counterpart = types.find(parameter.name);
-    parameter.dtype = counterpart == types.end() ? held.front().dtype : counterpart->second;
+    parameter.dtype = counterpart == types.end() ? type_of(held) : counterpart->second;
     specs[parameter.tensor.unsafeGetTensorImpl()] = parameter;
   }
   for (const auto& [name, block] : nn::blocks_of(whole)) {
@@ -154,11 +160,12 @@ double check_against_one_rank(torch::nn::Module& sharded, torch::nn::Module& who
   if (group.rank() == 0) {
     try {
       stream(whole, sharded, source);
-      const bool fp32 = nn::list_parameters(sharded).front().dtype == at::kFloat;
+      const bool fp32 = type_of(nn::list_parameters(sharded)) == at::kFloat;
       const double tolerance = check.tolerance > 0 ? check.tolerance : fp32 ? 1e-4 : 5e-2;
       problem = compare(parts, watched_run(whole, check), tolerance, difference);
-    } catch (const std::exception& error) {
-      problem = fmt::format("could not be compared with one rank: {}", error.what());
+    } catch (const std::exception&) {
+      problem =
+          fmt::format("could not be compared with one rank: {}", comm::reason_of(std::current_exception()));
     }
   }
   const auto verdict = group.broadcast_object_list({problem, fmt::format("{}", difference)}, 0);

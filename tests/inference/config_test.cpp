@@ -132,7 +132,9 @@ TEST(InferenceConfig, WhatIsWrongOrNotBuiltIsOneLine) {
   EXPECT_THAT(error_of(R"({"max_out_tokens": 4, "min_out_tokens": 5})"), HasSubstr("above max_out_tokens"));
   EXPECT_THAT(error_of(R"({"tensor_parallel": {"tp_size": 0}})"), HasSubstr("tp_size must be"));
   EXPECT_THAT(error_of(R"({"dtype": "int8", "tensor_parallel": {"check_against_one_rank": true}})"),
-              HasSubstr("check with dtype fp32 or bf16"));
+              HasSubstr("check with dtype fp32"));
+  EXPECT_THAT(parse_inference_config(R"({"tensor_parallel": {"check_against_one_rank": true}})").warnings,
+              testing::ElementsAre(HasSubstr("has no effect with one rank")));
 }
 
 }  // namespace

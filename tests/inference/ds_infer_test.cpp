@@ -252,7 +252,7 @@ TEST(DsInfer, ConversationsAreChecked) {
     EXPECT_EQ(result.exit_code, 1) << messages;
     return result.err;
   };
-  EXPECT_THAT(refusal("[]"), HasSubstr("a conversation is a list of one or more"));
+  EXPECT_THAT(refusal("[]"), HasSubstr("must hold a list"));
   EXPECT_THAT(refusal("{}"), HasSubstr("must hold a list"));
   EXPECT_THAT(refusal(R"([{"role": 1, "content": "x"}])"),
               HasSubstr("message 1 of the conversation has no role"));

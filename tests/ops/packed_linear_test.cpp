@@ -7,6 +7,8 @@
 #include <cmath>
 #include <limits>
 
+#include "deepspeed/base/cpu_features.h"
+#include "deepspeed/base/env.h"
 #include "deepspeed/base/error.h"
 #include "deepspeed/ops/packed_codes.h"
 #include "deepspeed/ops/packed_paths.h"
@@ -90,6 +92,15 @@ TEST(PackedLinear, EveryPathStaysWithinTheRoundingOfItsScheme) {
     }
 }
 
+TEST(PackedLinear, MultipliesPairsOfBf16WhereThatIsFast) {
+  const base::CpuFeatures& cpu = base::cpu_features();
+  if (base::env("DS_FORCE_ISA")) GTEST_SKIP() << "DS_FORCE_ISA limits the choice";
+  for (int64_t rows : {1, 40}) {
+    const PackedWeight w = packed({kBf16, {}}, values({40, 64}));
+    EXPECT_EQ(packed_path(w.format(), rows).kind == PackedPath::kBf16Pairs, cpu.fast_bf16 && !cpu.amx_bf16);
+  }
+}
+
 TEST(PackedLinear, TakesAPathOfThisProcessor) {
   for (const Case& c : kCases)
     for (int64_t rows : {1, 4, 12, 40, 300}) {
@@ -134,7 +145,7 @@ TEST(PackedLinear, ThreadsDoNotChangeBits) {
 
 // So many that every thread has chunks of its own, the last one short, gives what a few at a time give.
 TEST(PackedLinear, ManyRowsAreTheirPartsProducts) {
-  constexpr int64_t kRows = 1003, kIn = 640, kPart = 59;
+  constexpr int64_t kRows = 1155, kIn = 640, kPart = 59;
   for (const Case& c : {Case{kFp32, {}}, Case{kBf16, {}}, Case{kInt8Dynamic, 0}}) {
     const PackedWeight w =
         packed(c, values({96, kIn}, at::kFloat, 0.05), true, values({96}, at::kFloat, 1, 8));

@@ -30,7 +30,7 @@ template <class T>
 void add_generation(CLI::App& app, InferOptions& o, const char* flag, const char* key, const char* help) {
   app.add_option_function<T>(
          flag,
-         [&o, flag, key](const T& value) {
+         [&o, flag = std::string(flag), key](const T& value) {
            if constexpr (std::is_floating_point_v<T>)  // JSON has no others
              if (!std::isfinite(value))
                throw deepspeed::base::UsageError(fmt::format("{}: {} is not a finite number", flag, value));
@@ -234,7 +234,7 @@ int main(int argc, char** argv) {
     try {
       deepspeed::inference::infer(options);
     } catch (const c10::Error& error) {
-      throw deepspeed::base::Error(error.what_without_backtrace());
+      throw deepspeed::base::Error(deepspeed::tools::on_one_line(error.what_without_backtrace()));
     }
   });
 }

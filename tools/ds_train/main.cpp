@@ -188,7 +188,7 @@ int main(int argc, char** argv) {
         try {
           train(options);
         } catch (const c10::Error& error) {
-          throw deepspeed::base::Error(error.what_without_backtrace());
+          throw deepspeed::base::Error(deepspeed::tools::on_one_line(error.what_without_backtrace()));
         }
       },
       rank ? "ds_train [rank " + *rank + "]" : "");

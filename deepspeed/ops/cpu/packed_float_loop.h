@@ -1,4 +1,4 @@
-// Packed fp32 and bf16 weights times rows of fp32, for packed_loop.h.
+// Packed fp32 and bf16 weights times rows of fp32, or of pairs of bf16, for packed_loop.h.
 #pragma once
 
 #include "deepspeed/ops/cpu/packed_finish.h"
@@ -12,7 +12,7 @@ constexpr int kPanelVectors = static_cast<int>(kPanel) / V::kWidth;
 // How far ahead of its use a weight is asked for: one stream a thread is what the processors' own prefetching
 // keeps half as much of in flight as the memory could give.
 constexpr int64_t kAhead = 2048;
-constexpr int64_t kFarAhead = 4096;  // of panels that are read side by side
+constexpr int64_t kFarAhead = 4096;  // of fp32 and bf16
 DS_INLINE void ask_for(const void* from) { __builtin_prefetch(static_cast<const char*>(from) + kAhead); }
 
 /// V has beside its lanes: kFloatRows, how many rows are multiplied at once, which lie side by side in p.x;

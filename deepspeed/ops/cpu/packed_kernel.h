@@ -30,7 +30,7 @@ struct PackedProduct {
   const float* x = nullptr;          // fp32 and bf16: from widen(); or words of two bf16
   const uint16_t* x_bf16 = nullptr;  // tiles: [rows filled up to 16][x_stride]
   const uint8_t* x_bytes = nullptr;  // int8 tiles, as x_bf16; scales and sums are in `coded`
-  int64_t x_stride = 0;              // elements a row
+  int64_t x_stride = 0;              // elements a row; words, where they are pairs
 
   PackedActivation activation = PackedActivation::kNone;
   Element element = Element::kFp32;  // of residual and out: fp32 or bf16

@@ -1,4 +1,4 @@
-// The body of packed_{scalar,avx2,avx512,avx512vnni,avx512vbmi}.cpp.
+// The body of packed_{scalar,avx2,avx512,avx512bf16,avx512vnni,avx512vbmi}.cpp.
 //
 // Quantized weights are multiplied as integers: x is coded in fixed point, group by group, so that the sums
 // of a group's products are exact and alike on all instruction sets. A kernel's I has beside the lanes of V:
