@@ -210,8 +210,8 @@ void multiply(const PackedPath& path, const Prepared& x, PackedProduct& p) {
   const int64_t work = 2 * f.panel_bytes() * (1 + std::min(p.rows, chunk) / 4);
   const int64_t grain = std::max<int64_t>(1, kGrainBytes / work) * std::min(p.rows, chunk);
   const int64_t step_places = std::max(grain, pairs * p.rows / (kStepsPerThread * threads) + 1);
-  std::vector<int64_t> laid(static_cast<size_t>(by_chunks ? threads : 0),
-                            -1);  // the chunk in each thread's scratch
+  // The chunk in each thread's scratch.
+  std::vector<int64_t> laid(static_cast<size_t>(by_chunks ? threads : 0), -1);
   parallel_steps(pairs * p.rows, grain, step_places, [&](int64_t thread, int64_t begin, int64_t end) {
     auto [c, first] = place(begin);
     const auto [last_chunk, last_pair] = place(end);

@@ -82,6 +82,33 @@ TEST(PackLinears, MlpsOfEveryActivationGiveTheSame) {
         }
 }
 
+// By dense weights in a pass of its own, by packed ones where the product ends.
+TEST(PackLinears, AResidualIsAddedToWhatModulesGive) {
+  at::NoGradGuard no_grad;
+  const at::Tensor x = at::randn({2, 7, 64}), residual = at::randn({2, 7, 64});
+  Attention attention(attention_config(false, true, 2), nullptr);
+  Mlp mlp({.hidden = 64,
+           .intermediate = 72,
+           .activation = Activation::kSwiGlu,
+           .bias = true,
+           .weight_init = Init::normal(0.1),
+           .output_init = Init::normal(0.1)});
+  materialize(attention);
+  materialize(mlp);
+  const at::Tensor attended = residual + attention.forward(x), fed = residual + mlp.forward(x);
+  for (const bool packed : {false, true}) {
+    if (packed) {
+      pack_linears(attention, {.weights = {.scheme = PackedScheme::kFp32}});
+      pack_linears(mlp, {.weights = {.scheme = PackedScheme::kFp32}});
+    }
+    EXPECT_EQ(attention.adds_residual(), packed);
+    EXPECT_EQ(mlp.adds_residual(), packed);
+    EXPECT_LT(largest_error(attention.forward(x, AttentionInputs{}, residual), attended), 1e-5);
+    EXPECT_LT(largest_error(mlp.forward(x, residual), fed), 1e-5);
+  }
+  EXPECT_THROW(mlp.forward(x, residual.to(at::kBFloat16)), base::Error) << "of x's type";
+}
+
 TEST(PackLinears, LinearsMayBeKeptByName) {
   Mlp mlp({.hidden = 64,
            .intermediate = 128,
