@@ -96,8 +96,17 @@ std::vector<BenchRow> bench_generation(InferenceEngine& engine, const InferOptio
   return rows;
 }
 
+// About so many tokens, one of them to be filled in where that is the task.
+std::vector<std::string> made_up_text(const InferenceEngine& engine, const InferOptions& options) {
+  std::string text = engine.source().special_tokens.value("mask_token", "");
+  if (engine.task() != Task::kFillMask) text.clear();
+  for (size_t i = 0; i < options.bench_prompt_tokens; ++i) text += text.empty() ? "a" : " a";
+  return {text};
+}
+
 std::vector<BenchRow> bench_encoder(InferenceEngine& engine, const InferOptions& options) {
-  const std::vector<std::string> texts = read_inputs(options);
+  const bool given = !options.inputs.empty() || !options.file.empty();
+  const std::vector<std::string> texts = given ? read_inputs(options) : made_up_text(engine, options);
   DS_CHECK(engine.task() != Task::kQuestionAnswering || options.questions.size() == 1,
            "--bench of question-answering wants one --question, and contexts as texts");
   size_t tokens = 0;

@@ -230,12 +230,15 @@ config::Schema<InferenceConfig> inference_schema() {
     if (!node.json().is_boolean()) return std::nullopt;
     return Json{{"enabled", node.json()}};
   };
-  s.finish([](const Node&, InferenceConfig& config, Warnings& warnings) {
+  s.finish([](const Node& root, InferenceConfig& config, Warnings& warnings) {
     DS_CHECK(config.min_out_tokens <= config.max_out_tokens,
              "min_out_tokens is {}, above max_out_tokens, which is {}", config.min_out_tokens,
              config.max_out_tokens);
     if (config.zero.offload_param.device != zero::Home::kDevice && config.zero.stage < 3)
       warnings.push_back("zero.offload_param has no effect below stage 3: weights stay in memory");
+    if (root.find("quant") && config.dtype != WeightType::kInt8)
+      warnings.push_back(fmt::format("quant has no effect with dtype {} (int8 is what it describes)",
+                                     weight_type_name(config.dtype)));
     const TensorParallelConfig& tp = config.tensor_parallel;
     if (tp.check_against_one_rank && !(tp.enabled && tp.tp_size > 1))
       warnings.push_back("tensor_parallel.check_against_one_rank has no effect with one rank");

@@ -2,6 +2,8 @@
 
 #include <fmt/ranges.h>
 
+#include <algorithm>
+
 #include "deepspeed/accel/device.h"
 #include "deepspeed/accel/threads.h"
 #include "deepspeed/base/error.h"
@@ -41,6 +43,14 @@ std::shared_ptr<torch::nn::Module> build(const models::ArchSpec& spec, Task task
       break;
   }
   return std::make_shared<BareEncoder>(spec);
+}
+
+// Where angles depend on the length, rows of different lengths do not.
+bool fit_together(const models::ArchSpec& spec, const std::vector<Request>& requests) {
+  const models::RopeStretch stretch = spec.rope.stretch;
+  if (stretch != models::RopeStretch::kDynamic && stretch != models::RopeStretch::kLongrope) return true;
+  return std::all_of(requests.begin(), requests.end(),
+                     [&](const Request& one) { return one.prompt.size() == requests.front().prompt.size(); });
 }
 
 }  // namespace
@@ -110,7 +120,18 @@ std::vector<Answer> InferenceEngine::answer(const std::vector<std::vector<int32_
   }
   const GenerateOptions how{.tokenizer = source_.tokenizer.get(), .listener = std::move(listener)};
   if (task_ == Task::kText2TextGeneration) return inference::generate(encoder_decoder(), requests, how);
-  return inference::generate(decoder(), requests, how);
+  if (fit_together(source_.spec, requests)) return inference::generate(decoder(), requests, how);
+  std::vector<Answer> answers;
+  for (size_t i = 0; i < requests.size(); ++i) {
+    GenerateOptions alone = how;
+    if (how.listener)
+      alone.listener = [&](Progress progress) {
+        progress.request = i;
+        return how.listener(progress);
+      };
+    answers.push_back(std::move(inference::generate(decoder(), {requests[i]}, alone).at(0)));
+  }
+  return answers;
 }
 
 namespace {
@@ -136,7 +157,7 @@ std::string InferenceEngine::chat_prompt(const Json& messages) const {
   check_messages(messages);
   DS_CHECK(source_.chat.has_value(), "{} has no chat template; use text-generation", source_.path.string());
   text::ChatInput input;
-  input.messages = messages.dump();
+  input.messages = messages.dump(-1, ' ', false, Json::error_handler_t::replace);
   input.add_generation_prompt = true;
   input.variables = source_.special_tokens.dump();
   return source_.chat->render(input).text;

@@ -115,6 +115,8 @@ void chat(InferenceEngine& engine, const InferOptions& options) {
 }  // namespace
 
 void infer(const InferOptions& given) {
+  DS_CHECK(given.task == "chat" || (given.system.empty() && given.messages.empty()),
+           "--system and --messages go with --task chat");
   if (given.quiet) base::set_log_level(base::LogLevel::kWarning);
   accel::keep_freed_memory();
   const auto engine = open_engine(given);

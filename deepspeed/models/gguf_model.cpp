@@ -1,5 +1,6 @@
 #include "deepspeed/models/gguf_model.h"
 
+#include <algorithm>
 #include <iterator>
 #include <string_view>
 
@@ -149,6 +150,28 @@ ArchSpec gguf_arch_spec(const formats::ModelFiles& files) {
   return spec;
 }
 
+namespace {
+
+// As transformers 5 has it: where the files hold a head of other values than the table that config.json ties
+// it to, they are not tied.
+ArchSpec untied_by(const formats::ModelFiles& files, ArchSpec spec) {
+  if (!spec.tied_embeddings || spec.bidirectional || spec.is_encoder_decoder()) return spec;
+  const auto find = [&](const char* ours) -> const formats::MappedTensor* {
+    const std::string name = spec.hugging_face_name(ours);
+    if (files.contains(name)) return &files.tensor(name);
+    const bool prefixed = !spec.name_prefix.empty() && name.starts_with(spec.name_prefix);
+    const std::string bare = prefixed ? name.substr(spec.name_prefix.size()) : name;
+    return files.contains(bare) ? &files.tensor(bare) : nullptr;
+  };
+  const auto *head = find("head.weight"), *table = find("embedding.weight");
+  const bool comparable = head != nullptr && table != nullptr && head->contiguous() && table->contiguous() &&
+                          head->encoding == table->encoding && head->shape == table->shape;
+  if (comparable && !std::ranges::equal(head->bytes, table->bytes)) spec.tied_embeddings = false;
+  return spec;
+}
+
+}  // namespace
+
 ArchSpec arch_spec_of(const std::filesystem::path& folder_or_file, const formats::ModelFiles& files) {
   const bool folder = std::filesystem::is_directory(folder_or_file);
   const std::filesystem::path config =
@@ -156,7 +179,7 @@ ArchSpec arch_spec_of(const std::filesystem::path& folder_or_file, const formats
   if (files.gguf_metadata() == nullptr) {
     DS_CHECK(std::filesystem::exists(config), "'{}' is missing: it says what model the weights are of",
              config.string());
-    return read_arch_spec(config);
+    return untied_by(files, read_arch_spec(config));
   }
   if (folder && std::filesystem::exists(config) &&
       has_sizes(json::parse(base::read_text_file(config, size_t{16} << 20), nullptr, false)))

@@ -133,6 +133,8 @@ TEST(InferenceConfig, WhatIsWrongOrNotBuiltIsOneLine) {
   EXPECT_THAT(error_of(R"({"tensor_parallel": {"tp_size": 0}})"), HasSubstr("tp_size must be"));
   EXPECT_THAT(error_of(R"({"dtype": "int8", "tensor_parallel": {"check_against_one_rank": true}})"),
               HasSubstr("check with dtype fp32"));
+  EXPECT_THAT(parse_inference_config(R"({"dtype": "bf16", "quant": {"weight": {"num_bits": 4}}})").warnings,
+              testing::ElementsAre(HasSubstr("quant has no effect with dtype bf16")));
   EXPECT_THAT(parse_inference_config(R"({"tensor_parallel": {"check_against_one_rank": true}})").warnings,
               testing::ElementsAre(HasSubstr("has no effect with one rank")));
 }

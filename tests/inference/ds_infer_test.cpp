@@ -172,6 +172,27 @@ TEST(DsInfer, WritesAndChatsAsTransformers) {
   fs::remove(messages);
 }
 
+// CLI11 takes "[a, b]" for a list of two where an option may have several.
+TEST(DsInfer, TextsInBracketsAreTexts) {
+  const auto lines =
+      lines_of(ds_infer(kLlama, {"[INST] one, two [/INST]", "[]", "--json", "--max-new-tokens", "1"}));
+  ASSERT_EQ(lines.size(), 2u);
+  EXPECT_EQ(lines[0]["input"], "[INST] one, two [/INST]");
+  EXPECT_EQ(lines[1]["input"], "[]");
+  const Json mask =
+      lines_of(ds_infer((inference_goldens() / "models/bert-masks").string(), {"[MASK]", "--json"})).at(0);
+  EXPECT_EQ(mask["input"], "[MASK]");
+  const auto stopped =
+      lines_of(ds_infer(kLlama, {"--stop", "[a,b]", "hello", "--json", "--max-new-tokens", "1"}));
+  ASSERT_EQ(stopped.size(), 1u);
+  EXPECT_EQ(stopped[0]["input"], "hello");
+  const auto dashed =
+      lines_of(ds_infer(kLlama, {"--json", "--max-new-tokens", "1", "hello", "--", "--bench", "[a,b]"}));
+  ASSERT_EQ(dashed.size(), 3u);
+  EXPECT_EQ(dashed[1]["input"], "--bench");
+  EXPECT_EQ(dashed[2]["input"], "[a,b]");
+}
+
 TEST(DsInfer, GeneratesFromGguf) {
   const auto lines =
       lines_of(ds_infer(kLlama, {"Once upon", "--max-new-tokens", "12", "--json", "--logprobs", "1"}));
@@ -244,6 +265,14 @@ TEST(DsInfer, Chats) {
   EXPECT_EQ(lines[1]["input"][1]["content"], text);
 }
 
+TEST(DsInfer, BytesThatAreNoUtf8DoNotEndAChat) {
+  const auto talk = test_support::run_command({"sh", "-c",
+                                               "printf '\\377\\nand now\\n' | " DS_BIN_DIR
+                                               "/ds_infer --task chat --max-new-tokens 2 --json --model " +
+                                                   kLlama});
+  EXPECT_EQ(lines_of(talk).size(), 2u);
+}
+
 TEST(DsInfer, ConversationsAreChecked) {
   const fs::path file = fs::path(testing::TempDir()) / fmt::format("messages-{}.json", ::getpid());
   const auto refusal = [&](const std::string& messages) {
@@ -270,6 +299,9 @@ TEST(DsInfer, Measures) {
   EXPECT_EQ(rows[2]["name"], "between tokens");
   EXPECT_EQ(rows[2]["count"], 12);
   for (const Json& row : rows) EXPECT_LE(row["p50"].get<double>(), row["p99"].get<double>());
+  const std::string vectors = (inference_goldens() / "models/bert-vectors").string();
+  EXPECT_THAT(ds_infer(vectors, {"--bench", "--bench-runs", "1", "--bench-prompt-tokens", "9"}).out,
+              HasSubstr("texts/s"));
   const std::string classes = (inference_goldens() / "models/roberta-classes").string();
   EXPECT_THAT(ds_infer(classes, {"--bench", "--bench-runs", "2", "some text"}).out, HasSubstr("texts/s"));
 }
@@ -302,10 +334,22 @@ TEST(DsInfer, ARealQuantizedModelContinuesAsInTransformers) {
   if (!fs::exists(file))
     GTEST_SKIP() << "SKIPPED, not tested: " << file << " is missing (./dev models fetches it)";
   const Json cases = golden_cases("gemma_continuations.json");
-  std::vector<std::string> arguments = {"--max-new-tokens", "64", "--ignore-eos", "--greedy", "--json",
-                                        "--logprobs",       "1",  "--dtype",      "fp32",     "--echo"};
-  for (const Json& one : cases) arguments.push_back(one["text"]);
-  const auto lines = lines_of(ds_infer(file, arguments));
+  std::vector<std::string> argv = {DS_BIN_DIR "/ds_infer",
+                                   "--model",
+                                   file,
+                                   "--max-new-tokens",
+                                   "64",
+                                   "--ignore-eos",
+                                   "--greedy",
+                                   "--json",
+                                   "--logprobs",
+                                   "1",
+                                   "--dtype",
+                                   "fp32",
+                                   "--echo"};
+  for (const Json& one : cases) argv.push_back(one["text"]);
+  test_support::Command command(argv, {"OMP_NUM_THREADS=1"});
+  const auto lines = lines_of(command.wait(std::chrono::minutes(4)));  // 11 s where nothing else runs
   ASSERT_EQ(lines.size(), cases.size());
   for (size_t i = 0; i < cases.size(); ++i) {
     std::vector<int32_t> prompt = {cases[i]["prompt"][0]}, tokens;  // the first token follows nothing
@@ -348,8 +392,12 @@ TEST(DsInfer, RefusesInOneLine) {
   refused(ds_infer(masks, {"-q", "--file", "/dev/null"}), 1, "'/dev/null'");
   refused(ds_infer(kLlama, {"-q", "x", "--generation", R"({"max_new_token": 2})"}), 1,
           "did you mean 'max_new_tokens'?");
+  refused(ds_infer(kLlama, {"-q", "x", "--max-new-token", "2"}), 2, "not expected: --max-new-token");
+  refused(ds_infer(kLlama, {"-q", "x", "--perplexity", "y"}), 2, "--perplexity excludes texts");
   refused(ds_infer(kLlama, {"-q", "x", "--generation", "[]"}), 2, "--generation takes a JSON object");
   refused(ds_infer(kLlama, {"-q", "x", "--temperature", "-1"}), 1, "temperature");
+  refused(ds_infer(kLlama, {"-q", "x", "--seed", "99999999999999999999"}), 2, "--seed: more than 18 digits");
+  refused(ds_infer(kLlama, {"-q", "x", "--system", "be kind"}), 1, "go with --task chat");
   refused(ds_infer(kLlama, {"-q", "x", "--temperature", "nan"}), 2,
           "--temperature: nan is not a finite number");
   refused(ds_infer(kLlama, {"-q", "x", "--top-k", "-3"}), 2, "--top-k: Value -3 not in range");

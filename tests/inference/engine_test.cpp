@@ -84,6 +84,43 @@ TEST_F(Engine, AGgufFileIsAModelOfItsOwn) {
   EXPECT_THAT(error_of([&] { theirs->chat(messages); }), HasSubstr("has no chat template"));
 }
 
+// As transformers 5 has it.
+TEST_F(Engine, AHeadOfOtherValuesIsNotTied) {
+  Json config = Json::parse(base::read_text_file(folder / "config.json"));
+  const auto answer = [&] {
+    return init_inference(folder.string(), R"({"dtype": "fp32"})")
+        ->generate({"Once upon"}, {{"max_new_tokens", 12}})[0]
+        .sequences[0]
+        .tokens;
+  };
+  const auto untied = answer();
+  config["tie_word_embeddings"] = true;
+  base::write_text_file(folder / "config.json", config.dump());
+  EXPECT_EQ(answer(), untied);
+}
+
+TEST_F(Engine, PromptsOfDifferentLengthsAreAnsweredWhereAnglesDependOnThem) {
+  for (const char* family : {"phi3-longrope", "llama-dynamic"}) {
+    const auto engine = init_inference(tiny_folder(family).string(), R"({"dtype": "fp32"})");
+    const std::vector<std::vector<int32_t>> prompts = {{3, 4, 5}, {6, 7, 8, 9, 10}, {11}};
+    std::vector<size_t> heard(3);
+    const auto together = engine->generate_tokens(prompts, {{"max_new_tokens", 6}, {"do_sample", false}},
+                                                  [&](const Progress& progress) {
+                                                    ++heard.at(progress.request);
+                                                    return true;
+                                                  });
+    ASSERT_EQ(together.size(), 3u);
+    for (size_t i = 0; i < 3; ++i) {
+      EXPECT_EQ(together[i].sequences[0].tokens,
+                engine->generate_tokens({prompts[i]}, {{"max_new_tokens", 6}, {"do_sample", false}})[0]
+                    .sequences[0]
+                    .tokens)
+          << family << " " << i;
+      EXPECT_GE(heard[i], 6u);
+    }
+  }
+}
+
 TEST_F(Engine, TypesOfWeightsAreThoseAskedFor) {
   for (const auto& [name, type] :
        {std::pair("fp32", at::kFloat), std::pair("bf16", at::kBFloat16), std::pair("fp16", at::kHalf)}) {

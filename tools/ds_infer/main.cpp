@@ -1,7 +1,9 @@
 #include <c10/util/Exception.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cmath>
+#include <string_view>
 #include <type_traits>
 
 #include "deepspeed/base/error.h"
@@ -14,7 +16,11 @@ namespace {
 using deepspeed::config::Json;
 using deepspeed::inference::InferOptions;
 
-constexpr const char* kExamples = R"(Examples:
+constexpr const char* kExamples =
+    R"(Texts are what is to be answered; without any, and without --file, standard input is. What follows -- is a text,
+whatever it begins with.
+
+Examples:
   ds_infer --model gpt2 "Once upon a time"
   ds_infer --model model.Q4_K_M.gguf --task chat
   ds_infer --model bert-base-uncased "Paris is the [MASK] of France."
@@ -27,21 +33,22 @@ CLI::Range at_least(size_t least) { return {least, size_t{1} << 30}; }
 
 // A key of generation_config.json under a flag.
 template <class T>
-void add_generation(CLI::App& app, InferOptions& o, const char* flag, const char* key, const char* help) {
-  app.add_option_function<T>(
-         flag,
-         [&o, flag = std::string(flag), key](const T& value) {
-           if constexpr (std::is_floating_point_v<T>)  // JSON has no others
-             if (!std::isfinite(value))
-               throw deepspeed::base::UsageError(fmt::format("{}: {} is not a finite number", flag, value));
-           o.generation[key] = value;
-         },
-         help)
+CLI::Option* add_generation(CLI::App& app, InferOptions& o, const char* flag, const char* key,
+                            const char* help) {
+  return app
+      .add_option_function<T>(
+          flag,
+          [&o, flag = std::string(flag), key](const T& value) {
+            if constexpr (std::is_floating_point_v<T>)  // JSON has no others
+              if (!std::isfinite(value))
+                throw deepspeed::base::UsageError(fmt::format("{}: {} is not a finite number", flag, value));
+            o.generation[key] = value;
+          },
+          help)
       ->group("Generation");
 }
 
 void add_model_options(CLI::App& app, InferOptions& o) {
-  app.add_option("texts", o.inputs, "what to answer; without any, and without --file, standard input is");
   app.add_option("--model", o.model,
                  "Hugging Face folder, .gguf or other file of weights, or ORG/NAME in its cache")
       ->required()
@@ -80,11 +87,14 @@ void add_generation_options(CLI::App& app, InferOptions& o) {
   add_generation<double>(app, o, "--repetition-penalty", "repetition_penalty", "above 1: fewer repetitions");
   add_generation<int64_t>(app, o, "--num-beams", "num_beams", "beam search");
   add_generation<int64_t>(app, o, "--num-return-sequences", "num_return_sequences", "answers to each text");
-  add_generation<int64_t>(app, o, "--seed", "seed", "of draws");
+  add_generation<int64_t>(app, o, "--seed", "seed", "of draws")->check([](const std::string& text) {
+    return text.size() > 18 ? "more than 18 digits" : std::string();
+  });
   add_generation<int64_t>(app, o, "--logprobs", "logprobs",
                           "with --json: of each token and of so many likely ones");
   add_generation<std::vector<std::string>>(app, o, "--stop", "stop_strings",
-                                           "end before this text; may be repeated");
+                                           "end before this text; may be repeated")
+      ->allow_extra_args(false);
   app.add_flag_callback(
          "--do-sample", [&o] { o.generation["do_sample"] = true; },
          "draw tokens; so do --temperature, --top-k, --top-p and --min-p")
@@ -190,7 +200,7 @@ void add_bench_options(CLI::App& app, InferOptions& o) {
   app.add_option("--perplexity", o.perplexity,
                  "measure how well the model foretells this text, or .bin file of 32-bit token ids")
       ->check(deepspeed::tools::not_empty())
-      ->excludes("--bench", "--file", "--messages", "texts")
+      ->excludes("--bench", "--file", "--messages")
       ->group("Measuring");
   app.add_option("--perplexity-window", o.perplexity_window, "tokens a window, whose second half is scored")
       ->capture_default_str()
@@ -207,6 +217,17 @@ void draw_if_told_how(Json& generation) {
   if (generation.contains("do_sample")) return;
   for (const char* key : {"temperature", "top_k", "top_p", "min_p"})
     if (generation.contains(key)) generation["do_sample"] = true;
+}
+
+// A positional option would take a text in brackets for a list.
+std::vector<std::string> texts_of(const CLI::App& app, char** begin, char** end) {
+  std::vector<std::string> texts = app.remaining();
+  for (const std::string& text : texts)
+    if (text.size() > 1 && text[0] == '-')
+      throw deepspeed::base::UsageError(
+          fmt::format("The following argument was not expected: {} (see ds_infer --help)", text));
+  texts.insert(texts.end(), begin, end);
+  return texts;
 }
 
 }  // namespace
@@ -227,7 +248,13 @@ int main(int argc, char** argv) {
   add_bench_options(app, options);
   int local_rank = 0;  // the launcher passes it to every program; the environment says the same
   app.add_option("--local_rank", local_rank)->group("");
-  return deepspeed::tools::run_tool(app, argc, argv, [&] {
+  app.allow_extras();
+  char** const end = argv + argc;
+  char** const marker = std::find(argv, end, std::string_view("--"));
+  return deepspeed::tools::run_tool(app, static_cast<int>(marker - argv), argv, [&] {
+    options.inputs = texts_of(app, marker == end ? end : marker + 1, end);
+    if (!options.perplexity.empty() && !options.inputs.empty())
+      throw deepspeed::base::UsageError("--perplexity excludes texts (see ds_infer --help)");
     options.top_k = top_k;
     if (top_k) options.generation["top_k"] = *top_k;
     draw_if_told_how(options.generation);

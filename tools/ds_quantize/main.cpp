@@ -80,6 +80,7 @@ int main(int argc, char** argv) {
                  "how many times 512 tokens of it are read, at most")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
-  app.add_option("--keep", o.keep, "leaves out tensors whose names contain one of these");
+  app.add_option("--keep", o.keep, "leaves out tensors whose names contain this; may be repeated")
+      ->allow_extra_args(false);
   return deepspeed::tools::run_tool(app, argc, argv, [&] { quantize(o); });
 }
