@@ -1,6 +1,6 @@
 #include "deepspeed/models/gguf_model.h"
 
-#include <algorithm>
+#include <cstring>
 #include <iterator>
 #include <string_view>
 
@@ -165,8 +165,9 @@ ArchSpec untied_by(const formats::ModelFiles& files, ArchSpec spec) {
   };
   const auto *head = find("head.weight"), *table = find("embedding.weight");
   const bool comparable = head != nullptr && table != nullptr && head->contiguous() && table->contiguous() &&
-                          head->encoding == table->encoding && head->shape == table->shape;
-  if (comparable && !std::ranges::equal(head->bytes, table->bytes)) spec.tied_embeddings = false;
+                          head->encoding == table->encoding && head->bytes.size() == table->bytes.size();
+  if (comparable && std::memcmp(head->bytes.data(), table->bytes.data(), head->bytes.size()) != 0)
+    spec.tied_embeddings = false;
   return spec;
 }
 

@@ -132,29 +132,35 @@ int64_t chunk_of(const PackedPath& path, const PackedFormat& f, int64_t step) {
   return std::max<int64_t>(96, rows / step * step);  // a multiple of either step
 }
 
-// All of x's rows, on all threads.
-at::Tensor laid_out(const PackedPath& path, const ToLayOut& x, int64_t width) {
-  at::Tensor made = at::empty({x.rows.count, width}, at::kFloat);
-  float* to = made.data_ptr<float>();
-  const int64_t block = path.kernels->rows_at_once;
-  parallel_ranges((x.rows.count + block - 1) / block, std::max<int64_t>(1, kGrainNumbers / (x.in * block)),
-                  [&](int64_t begin, int64_t end) {
-                    path.kernels->widen(x.rows.element, x.rows.data, x.rows.stride, x.rows.count, x.in,
-                                        x.round, to, width, begin, end);
-                  });
-  return made;
-}
-
 const char* row_of(const void* base, int64_t row, int64_t stride, cpu::Element element) {
   return static_cast<const char*>(base) + row * stride * (element == cpu::Element::kFp32 ? 4 : 2);
 }
 
-// `count` rows from `row` on, by one thread.
-void lay_out(const PackedPath& path, const ToLayOut& x, int64_t row, int64_t count, int64_t width,
-             float* to) {
-  const int64_t block = path.kernels->rows_at_once;
-  path.kernels->widen(x.rows.element, row_of(x.rows.data, row, x.rows.stride, x.rows.element), x.rows.stride,
-                      count, x.in, x.round, to, width, 0, (count + block - 1) / block);
+// Blocks [begin, end) of x's rows.
+void lay_out(const PackedPath& path, const ToLayOut& x, int64_t width, float* to, int64_t begin,
+             int64_t end) {
+  path.kernels->widen(x.rows.element, x.rows.data, x.rows.stride, x.rows.count, x.in, x.round, to, width,
+                      begin, end);
+}
+
+int64_t blocks_of(const PackedPath& path, const ToLayOut& x) {
+  return (x.rows.count + path.kernels->rows_at_once - 1) / path.kernels->rows_at_once;
+}
+
+// All of x's rows, on all threads.
+at::Tensor laid_out(const PackedPath& path, const ToLayOut& x, int64_t width) {
+  at::Tensor made = at::empty({x.rows.count, width}, at::kFloat);
+  float* to = made.data_ptr<float>();
+  const int64_t grain = std::max<int64_t>(1, kGrainNumbers / (x.in * path.kernels->rows_at_once));
+  parallel_ranges(blocks_of(path, x), grain,
+                  [&](int64_t begin, int64_t end) { lay_out(path, x, width, to, begin, end); });
+  return made;
+}
+
+ToLayOut part_of(ToLayOut x, int64_t row, int64_t count) {
+  x.rows.data = row_of(x.rows.data, row, x.rows.stride, x.rows.element);
+  x.rows.count = count;
+  return x;
 }
 
 // The product of `count` rows from `row` on, x's laid out in `x`.
@@ -221,8 +227,10 @@ void multiply(const PackedPath& path, const Prepared& x, PackedProduct& p) {
       const int64_t row = c * chunk, row_end = std::min(p.rows, row + chunk);
       if (by_chunks) {
         auto* scratch = static_cast<float*>(thread_scratch(chunk * p.x_stride * 4));
-        if (std::exchange(laid[static_cast<size_t>(thread)], c) != c)
-          lay_out(path, *x.to_lay_out, row, row_end - row, p.x_stride, scratch);
+        if (std::exchange(laid[static_cast<size_t>(thread)], c) != c) {
+          const ToLayOut own = part_of(*x.to_lay_out, row, row_end - row);
+          lay_out(path, own, p.x_stride, scratch, 0, blocks_of(path, own));
+        }
         multiply_rows(path, part_of(p, row, row_end - row, scratch), first, last, 0, row_end - row);
       } else {
         multiply_rows(path, p, first, last, row, row_end);
